@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: MIT
+# The short way in. Meson does the work; this finds what it needs and names the usual runs.
+BUILD ?= build
+PREFIX ?= /usr/local
+MESON_FLAGS ?=
+BUILD_PACKAGES := gcc libc6-dev meson ninja-build pkgconf clang llvm bpftool linux-libc-dev \
+	libbpf-dev libmnl-dev liblua5.4-dev libjansson-dev libdw-dev libelf-dev libpcap-dev \
+	libseccomp-dev libcap-dev libsystemd-dev libcmocka-dev
+CHECK_PACKAGES := $(BUILD_PACKAGES) python3 mandoc iproute2 strace tshark
+BENCH_PACKAGES := $(BUILD_PACKAGES) python3 iproute2
+
+.PHONY: all lab check bench install clean lint fuzz packages-build packages-check packages-bench
+.DEFAULT_GOAL := all
+
+packages-build:
+	@tools/need $(BUILD_PACKAGES)
+packages-check:
+	@tools/need $(CHECK_PACKAGES)
+packages-bench:
+	@tools/need $(BENCH_PACKAGES)
+
+$(BUILD)/build.ninja:
+	@meson setup $(BUILD) --prefix=$(PREFIX) $(MESON_FLAGS) >$(BUILD).log 2>&1 || { cat $(BUILD).log; exit 1; }
+	@mv $(BUILD).log $(BUILD)/setup.log
+
+all: packages-build $(BUILD)/build.ninja
+	@ninja -C $(BUILD) --quiet
+
+lab: all
+	@$(BUILD)/unclosed lab
+
+# The tests, as built for use and again under AddressSanitizer and UndefinedBehaviorSanitizer.
+check: packages-check
+	@tests/check
+
+bench: packages-bench all
+	@bench/run $(BUILD)
+
+install: all
+	@meson install -C $(BUILD) --no-rebuild
+
+lint:
+	@tools/need clang-format clang-tidy meson ninja-build
+	@tools/lint
+
+clean:
+	@rm -rf $(BUILD) build-check build-asan

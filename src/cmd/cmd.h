@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: MIT */
+/* The subcommands of unclosed. */
+#pragma once
+
+#include "cmd/opts.h"
+
+struct cmd {
+	const char *name;
+	const struct usage *usage;
+	int (*run)(int argc,
+		   char **argv); /* argv[0] is "unclosed NAME"; returns an enum exit_code */
+};
+
+extern const struct cmd cmd_lab;

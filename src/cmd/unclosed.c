@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: MIT */
+/* unclosed: finds the subcommand and runs it. */
+#include <locale.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/text.h"
+#include "cmd/cmd.h"
+
+static const struct cmd *const cmds[] = {
+	&cmd_lab,
+};
+#define CMD_COUNT (sizeof(cmds) / sizeof(cmds[0]))
+
+static const struct opt main_opts[] = {
+	OPTS_COMMON,
+	OPTS_END,
+};
+
+static const struct usage main_usage = {
+	.name = "unclosed",
+	.operands = "command ...",
+	.summary = "What happens to a TCP connection when one side does not close its socket",
+	.opts = main_opts,
+};
+
+static void help(void)
+{
+	opts_help(&main_usage);
+	printf("\nCommands:\n");
+	for (size_t i = 0; i < CMD_COUNT; i++)
+		printf("  %-10s %s\n", cmds[i]->name, cmds[i]->usage->summary);
+	printf("\n'unclosed COMMAND --help' tells more of each.\n");
+}
+
+static const struct cmd *find(const char *name)
+{
+	for (size_t i = 0; i < CMD_COUNT; i++)
+		if (!strcmp(cmds[i]->name, name))
+			return cmds[i];
+	return NULL;
+}
+
+static int unknown(const char *name)
+{
+	const char *names[CMD_COUNT], *near;
+
+	for (size_t i = 0; i < CMD_COUNT; i++)
+		names[i] = cmds[i]->name;
+	near = text_nearest(name, names, CMD_COUNT);
+	if (near)
+		return opts_misuse(&main_usage, "no command '%s'; did you mean '%s'?", name, near);
+	return opts_misuse(&main_usage, "no command '%s'", name);
+}
+
+static void describe(void)
+{
+	opts_describe(&main_usage);
+	for (size_t i = 0; i < CMD_COUNT; i++)
+		opts_describe(cmds[i]->usage);
+}
+
+int main(int argc, char **argv)
+{
+	const struct cmd *cmd;
+
+	setlocale(LC_ALL, "");
+	if (argc < 2)
+		return opts_misuse(&main_usage, "no command given");
+	if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h")) {
+		help();
+		return EXIT_FINE;
+	}
+	if (!strcmp(argv[1], "--version") || !strcmp(argv[1], "-V")) {
+		opts_version("unclosed");
+		return EXIT_FINE;
+	}
+	if (!strcmp(argv[1], "--describe-options")) { /* for the completion's generator */
+		describe();
+		return EXIT_FINE;
+	}
+	if (argv[1][0] == '-')
+		return opts_misuse(&main_usage, "no option %s before a command", argv[1]);
+	cmd = find(argv[1]);
+	if (!cmd)
+		return unknown(argv[1]);
+	argv[1] = (char *)cmd->usage->name;
+	return cmd->run(argc - 1, argv + 1);
+}

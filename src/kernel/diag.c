@@ -1,0 +1,258 @@
+/* SPDX-License-Identifier: MIT */
+#include "kernel/diag.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <libmnl/libmnl.h>
+#include <linux/inet_diag.h>
+#include <linux/netlink.h>
+#include <linux/sock_diag.h>
+#include <linux/tcp.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <unistd.h>
+
+/* The kernel fills at most one such buffer a recv (netlink_dump(): 32 KiB when the reader offers
+ * it). */
+#define DIAG_RECV_BYTES 32768
+/* No answer within this means a kernel that does not answer; a look-up takes microseconds. */
+#define DIAG_TIMEOUT_S 5
+
+int diag_open(struct err *e)
+{
+	struct timeval limit = { .tv_sec = DIAG_TIMEOUT_S };
+	int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG);
+
+	if (fd < 0)
+		return err_errno(e, -errno, "opening a sock_diag socket");
+	if (setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit)) < 0) {
+		int r = err_errno(e, -errno, "setting SO_RCVTIMEO on a sock_diag socket");
+
+		close(fd);
+		return r;
+	}
+	return fd;
+}
+
+static uint32_t capped_u32(uint64_t v)
+{
+	return v > UINT32_MAX ? UINT32_MAX : (uint32_t)v;
+}
+
+static void decode_addr(struct tcp_addr *a, int family, const __be32 bytes[4], __be16 port)
+{
+	*a = (struct tcp_addr){ .family = (uint8_t)family, .port = ntohs(port) };
+	memcpy(a->bytes, bytes, family == AF_INET ? 4 : 16);
+}
+
+/* TCP_INFO grew over the years: whatever lies past the end of this kernel's is left at zero. */
+static void decode_tcp_info(const void *data, size_t len, struct tcp_sample *s)
+{
+	struct tcp_info info = { 0 };
+
+	memcpy(&info, data, len < sizeof(info) ? len : sizeof(info));
+	s->has_info = true;
+	s->last_data_sent_ms = info.tcpi_last_data_sent;
+	s->last_data_recv_ms = info.tcpi_last_data_recv;
+	s->last_ack_recv_ms = info.tcpi_last_ack_recv;
+	s->bytes_acked = info.tcpi_bytes_acked;
+	s->bytes_received = info.tcpi_bytes_received;
+	s->segs_out = info.tcpi_segs_out;
+	s->segs_in = info.tcpi_segs_in;
+	s->unacked = info.tcpi_unacked;
+	s->notsent_bytes = info.tcpi_notsent_bytes;
+	s->snd_wnd = info.tcpi_snd_wnd;
+	s->rto_ms = info.tcpi_rto / 1000;
+}
+
+static int decode_attr(const struct nlattr *attr, void *arg)
+{
+	struct tcp_sample *s = arg;
+
+	switch (mnl_attr_get_type(attr)) {
+	case INET_DIAG_INFO:
+		decode_tcp_info(mnl_attr_get_payload(attr), mnl_attr_get_payload_len(attr), s);
+		break;
+	case INET_DIAG_SHUTDOWN:
+		if (mnl_attr_get_payload_len(attr) >= 1) {
+			s->shutdown = mnl_attr_get_u8(attr);
+			s->has_shutdown = true;
+		}
+		break;
+	default:
+		break;
+	}
+	return MNL_CB_OK;
+}
+
+int diag_decode(const void *msg, size_t len, struct tcp_sample *out)
+{
+	const struct nlmsghdr *nlh = msg;
+	const struct inet_diag_msg *d;
+	struct tcp_sample s = { 0 };
+
+	if (len > INT32_MAX || !mnl_nlmsg_ok(nlh, (int)len))
+		return -EBADMSG;
+	if (nlh->nlmsg_type == NLMSG_DONE)
+		return 0;
+	if (nlh->nlmsg_type == NLMSG_ERROR) {
+		const struct nlmsgerr *err = mnl_nlmsg_get_payload(nlh);
+
+		if (mnl_nlmsg_get_payload_len(nlh) < sizeof(err->error))
+			return -EBADMSG;
+		return err->error < 0 && err->error >= -4095 ? err->error : -EBADMSG;
+	}
+	if (nlh->nlmsg_type != SOCK_DIAG_BY_FAMILY || mnl_nlmsg_get_payload_len(nlh) < sizeof(*d))
+		return -EBADMSG;
+	d = mnl_nlmsg_get_payload(nlh);
+	if (d->idiag_family != AF_INET && d->idiag_family != AF_INET6)
+		return -EBADMSG;
+	if (d->idiag_state == 0 || d->idiag_state >= TCPS_COUNT)
+		return -EBADMSG;
+	decode_addr(&s.local, d->idiag_family, d->id.idiag_src, d->id.idiag_sport);
+	decode_addr(&s.peer, d->idiag_family, d->id.idiag_dst, d->id.idiag_dport);
+	s.state = d->idiag_state == TCPS_NEW_SYN_RECV ? TCPS_SYN_RECV : d->idiag_state;
+	s.timer = d->idiag_timer;
+	s.timer_ms = d->idiag_timer ? d->idiag_expires : 0;
+	s.retransmits = d->idiag_retrans;
+	s.recv_q = capped_u32(d->idiag_rqueue);
+	s.send_q = capped_u32(d->idiag_wqueue);
+	s.uid = d->idiag_uid;
+	s.inode = d->idiag_inode;
+	s.cookie = (uint64_t)d->id.idiag_cookie[1] << 32 | d->id.idiag_cookie[0];
+	if (mnl_attr_parse(nlh, sizeof(*d), decode_attr, &s) < 0)
+		return -EBADMSG;
+	*out = s;
+	return 1;
+}
+
+static int send_request(int fd, const struct inet_diag_req_v2 *req, uint16_t flags, uint32_t seq)
+{
+	char space[MNL_NLMSG_HDRLEN + MNL_ALIGN(sizeof(*req))] __attribute__((aligned(4)));
+	struct sockaddr_nl kernel = { .nl_family = AF_NETLINK };
+	struct nlmsghdr *nlh = mnl_nlmsg_put_header(space);
+
+	nlh->nlmsg_type = SOCK_DIAG_BY_FAMILY;
+	nlh->nlmsg_flags = NLM_F_REQUEST | flags;
+	nlh->nlmsg_seq = seq;
+	memcpy(mnl_nlmsg_put_extra_header(nlh, sizeof(*req)), req, sizeof(*req));
+	if (sendto(fd, nlh, nlh->nlmsg_len, 0, (struct sockaddr *)&kernel, sizeof(kernel)) < 0)
+		return -errno;
+	return 0;
+}
+
+static ssize_t receive(int fd, void *space, size_t cap)
+{
+	ssize_t n;
+
+	do {
+		n = recv(fd, space, cap, 0);
+	} while (n < 0 && errno == EINTR);
+	return n < 0 ? -errno : n;
+}
+
+int diag_lookup(int fd, const struct tcp_addr *local, const struct tcp_addr *peer,
+		struct tcp_sample *out, struct err *e)
+{
+	static uint32_t seq;
+	struct inet_diag_req_v2 req = {
+		.sdiag_family = local->family,
+		.sdiag_protocol = IPPROTO_TCP,
+		.idiag_ext = 1 << (INET_DIAG_INFO - 1),
+		.idiag_states = ~0u,
+		.id = { .idiag_sport = htons(local->port),
+			.idiag_dport = htons(peer->port),
+			.idiag_cookie = { INET_DIAG_NOCOOKIE, INET_DIAG_NOCOOKIE } },
+	};
+	char space[2048] __attribute__((aligned(4)));
+	struct tcp_sample s = { 0 };
+	struct nlmsghdr *nlh = (struct nlmsghdr *)space;
+	ssize_t n;
+	int r;
+
+	memcpy(req.id.idiag_src, local->bytes, sizeof(req.id.idiag_src));
+	memcpy(req.id.idiag_dst, peer->bytes, sizeof(req.id.idiag_dst));
+	r = send_request(fd, &req, 0, ++seq);
+	if (r < 0)
+		return err_errno(e, r, "asking sock_diag for a connection");
+	do { /* an answer to an earlier question that timed out is passed over */
+		n = receive(fd, space, sizeof(space));
+		if (n < 0)
+			return err_errno(e, (int)n, "waiting for sock_diag's answer");
+	} while ((size_t)n >= sizeof(*nlh) && nlh->nlmsg_seq != seq);
+	r = diag_decode(space, (size_t)n, &s);
+	if (r == -ENOENT || (r == 1 && s.state == TCPS_LISTEN)) {
+		*out = (struct tcp_sample){ .local = *local, .peer = *peer, .state = TCPS_GONE };
+		return 0;
+	}
+	if (r < 0)
+		return err_errno(e, r, "sock_diag's answer about a connection");
+	if (r == 0)
+		return err_set(e, -EBADMSG, "sock_diag ended a dump that was not asked for");
+	*out = s;
+	return 0;
+}
+
+/* Walks the messages of one received block. Returns 1 to go on, 0 at the end, or as diag_dump(). */
+static int dump_block(const char *space, int len, uint32_t seq, diag_each_fn *each, void *arg,
+		      bool *changed, struct err *e)
+{
+	const struct nlmsghdr *nlh = (const struct nlmsghdr *)space;
+
+	for (; mnl_nlmsg_ok(nlh, len); nlh = mnl_nlmsg_next(nlh, &len)) {
+		struct tcp_sample s;
+		int r;
+
+		if (nlh->nlmsg_seq != seq)
+			continue;
+		*changed |= nlh->nlmsg_flags & NLM_F_DUMP_INTR;
+		r = diag_decode(nlh, nlh->nlmsg_len, &s);
+		if (r == 0)
+			return 0;
+		if (r < 0)
+			return err_errno(e, r, "reading a sock_diag dump");
+		r = each(&s, arg);
+		if (r)
+			return r;
+	}
+	if (len > 0)
+		return err_set(e, -EBADMSG, "a sock_diag dump was cut short by %d bytes", len);
+	return 1;
+}
+
+int diag_dump(int fd, int family, unsigned states, diag_each_fn *each, void *arg, struct err *e)
+{
+	static uint32_t seq = 1u << 31;
+	struct inet_diag_req_v2 req = {
+		.sdiag_family = (uint8_t)family,
+		.sdiag_protocol = IPPROTO_TCP,
+		.idiag_ext = 1 << (INET_DIAG_INFO - 1),
+		.idiag_states = states,
+	};
+	bool changed = false;
+	char *space = malloc(DIAG_RECV_BYTES);
+	int r;
+
+	if (!space)
+		return err_set(e, -ENOMEM, "no memory for a sock_diag dump");
+	r = send_request(fd, &req, NLM_F_DUMP, ++seq);
+	if (r < 0)
+		r = err_errno(e, r, "asking sock_diag for a dump");
+	else
+		r = 1;
+	while (r == 1) {
+		ssize_t n = receive(fd, space, DIAG_RECV_BYTES);
+
+		if (n < 0)
+			r = err_errno(e, (int)n, "waiting for a sock_diag dump");
+		else
+			r = dump_block(space, (int)n, seq, each, arg, &changed, e);
+	}
+	free(space);
+	if (r == 0 && changed)
+		return err_set(e, -EINTR, "sockets changed while sock_diag listed them");
+	return r;
+}

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: MIT */
+/* sock_diag(7): what the kernel of one network namespace knows of its TCP sockets. */
+#pragma once
+
+#include <stddef.h>
+
+#include "base/err.h"
+#include "tcp/sample.h"
+
+/* Opens a NETLINK_SOCK_DIAG socket in the calling thread's network namespace; it keeps answering
+ * for that namespace wherever the caller goes. Returns an owned CLOEXEC descriptor or -errno. */
+int diag_open(struct err *e);
+
+/* Asks for one connection by its addresses as seen from the end that is asked for (`local`,
+ * `peer`). Returns 0 with `out` filled; a connection that no longer exists gives state TCPS_GONE
+ * (also where the kernel answered with the listener instead: it does, see docs/KERNEL.md). Returns
+ * -errno, with text, for anything else; `out` is then untouched. Blocks for the kernel's answer
+ * only. */
+int diag_lookup(int fd, const struct tcp_addr *local, const struct tcp_addr *peer,
+		struct tcp_sample *out, struct err *e);
+
+/* Called for each socket of a dump; the sample is valid during the call. Return non-zero to stop.
+ */
+typedef int diag_each_fn(const struct tcp_sample *s, void *arg);
+
+/* Dumps the sockets of `family` (AF_INET, AF_INET6) that are in one of `states` (TCP_BIT set).
+ * Returns 0; the callback's non-zero; -EINTR where the kernel says that the table changed under the
+ * dump, so that something may be missing or doubled; another -errno with text. */
+int diag_dump(int fd, int family, unsigned states, diag_each_fn *each, void *arg, struct err *e);
+
+/* The pure decoder of one netlink message (header included) of a sock_diag answer. Returns 1 with
+ * `out` filled; 0 at the end of a dump; the kernel's own -errno from an error message; -EBADMSG for
+ * bytes that are no such message. Never reads past `len`. */
+int diag_decode(const void *msg, size_t len, struct tcp_sample *out);

@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: MIT
+"""A small test runner that speaks TAP: functions marked @test, run in order, each on its own."""
+import functools
+import json
+import os
+import subprocess
+import sys
+import time
+import traceback
+
+BUILD = os.environ.get("UNCLOSED_BUILD", "build")
+SOURCE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+SANITIZED = os.environ.get("UNCLOSED_SANITIZED") == "1"
+TESTS = []
+
+
+class Skip(Exception):
+    """Raised by a test that cannot run here."""
+
+
+def test(function):
+    """Marks a test; its docstring's first line, or its name, is shown."""
+    TESTS.append((function.__name__, function))
+    return function
+
+
+def cases(*rows):
+    """Marks a test that runs once per row, with the row's values as arguments."""
+    def mark(function):
+        for row in rows:
+            args = row if isinstance(row, tuple) else (row,)
+            label = f"{function.__name__} {' '.join(str(a) for a in args)}"
+            TESTS.append((label, functools.partial(function, *args)))
+        return function
+    return mark
+
+
+def equal(got, want, what="value"):
+    if got != want:
+        raise AssertionError(f"{what}: wanted {want!r}, got {got!r}")
+
+
+def true(value, what):
+    if not value:
+        raise AssertionError(what)
+
+
+def has(text, part, what="text"):
+    if part not in text:
+        raise AssertionError(f"{what}: {part!r} is not in:\n{text}")
+
+
+def binary(name):
+    return os.path.join(BUILD, "src", name)
+
+
+def run(*argv, timeout=60, **kw):
+    """Runs a command to its end and returns it with .stdout and .stderr as text."""
+    kw.setdefault("stdin", subprocess.DEVNULL)
+    kw.setdefault("text", True)
+    kw.setdefault("errors", "backslashreplace")
+    return subprocess.run([str(a) for a in argv], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                          timeout=timeout, check=False, **kw)
+
+
+def wait_for(condition, what, seconds=10):
+    """Polls until `condition()` is true and returns its value; fails at the deadline."""
+    end = time.monotonic() + seconds
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > end:
+            raise AssertionError(f"{what}: not so within {seconds} s")
+        time.sleep(0.002)
+
+
+def json_lines(text):
+    return [json.loads(line) for line in text.splitlines() if line.strip()]
+
+
+def main():
+    only = sys.argv[1:]
+    chosen = [(n, f) for n, f in TESTS if not only or any(o in n for o in only)]
+    print(f"1..{len(chosen)}", flush=True)
+    failed = 0
+    for number, (name, function) in enumerate(chosen, 1):
+        try:
+            function()
+            print(f"ok {number} - {name}", flush=True)
+        except Skip as why:
+            print(f"ok {number} - {name} # SKIP {why}", flush=True)
+        except Exception as error:  # pylint: disable=broad-except
+            failed += 1
+            print(f"not ok {number} - {name}", flush=True)
+            print(f"# failed: {name}", file=sys.stderr, flush=True)
+            lines = traceback.format_exc() if not isinstance(error, AssertionError) else str(error)
+            for line in lines.splitlines():
+                print(f"# {line}", file=sys.stderr, flush=True)
+    sys.exit(1 if failed else 0)
