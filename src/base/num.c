@@ -133,7 +133,7 @@ char *num_duration_text(int64_t ns, char *buf, unsigned cap)
 		fraction_text(ns, NS_PER_S, "s", buf, cap);
 	else if (s < 7200)
 		pair_text(s, 60, "m", 1, "s", buf, cap);
-	else if (s < 2 * 86400)
+	else if (s < 172800)
 		pair_text(s, 3600, "h", 60, "m", buf, cap);
 	else
 		pair_text(s, 86400, "d", 3600, "h", buf, cap);
