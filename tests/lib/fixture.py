@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: MIT
+"""Real sockets for tests: starts tests/helpers/mkcause and gives what it made.
+
+    with Fixture("unread=3", "dead", family="6") as made:
+        made.sockets        # one dict an end: made, cause, snapshot, end, state, local, peer, pid, fd,
+                            # inode, cookie, holders; also variant, let_go, listener where they apply
+        made.run("ss", "-tan")   # a command inside the fixture's network namespace
+"""
+import json
+import os
+import re
+import shutil
+import subprocess
+
+from tap import BUILD, run, wait_for
+
+START_S = 60
+
+
+class Fixture:
+    """What mkcause made, for as long as the `with` lasts. netns=False: in the caller's namespace."""
+
+    def __init__(self, *causes, family="4", netns=True, keep_closer=False, scale=None):
+        self.argv = [os.path.join(BUILD, "tests", "mkcause")]
+        self.argv += {"4": [], "6": ["--v6"], "mapped": ["--mapped"]}[family]
+        self.argv += ["--netns"] if netns else []
+        self.argv += ["--keep-closer"] if keep_closer else []
+        self.argv += ["--scale", scale] if scale else list(causes)
+        self.process = None
+        self.sockets = []
+
+    def __enter__(self):
+        self.process = subprocess.Popen(self.argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                        text=True)
+        self.sockets = []
+        for line in self.process.stdout:
+            if line == "ready\n":
+                return self
+            self.sockets.append(json.loads(line))
+        self.stop()
+        raise AssertionError(f"{' '.join(self.argv)}: ended before it was ready")
+
+    def __exit__(self, *_):
+        self.stop()
+
+    def stop(self):
+        """Ends it and everything it holds; returns its exit status."""
+        self.process.stdin.close()
+        try:
+            self.process.wait(START_S)
+        finally:
+            self.process.kill()
+            self.process.stdout.close()
+        return self.process.wait()
+
+    @property
+    def pid(self):
+        return self.process.pid
+
+    @property
+    def netns(self):
+        """The inode of its network namespace."""
+        return os.stat(f"/proc/{self.pid}/ns/net").st_ino
+
+    def of(self, cause, **fields):
+        """The ends that have this cause, and these further values."""
+        return [s for s in self.sockets if s["cause"] == cause
+                and all(s.get(k) == v for k, v in fields.items())]
+
+    def command(self, *argv):
+        """The words that run a command inside its network namespace."""
+        return ["nsenter", f"--net=/proc/{self.pid}/ns/net", "--", *[str(a) for a in argv]]
+
+    def run(self, *argv, **kw):
+        return run(*self.command(*argv), **kw)
+
+    def ss(self):
+        """What `ss` says: {(local, peer): {state, recv_q, send_q, users, line}}."""
+        return parse_ss(self.run("ss", "-tanpieO").stdout)
+
+
+SS_STATES = {"ESTAB": "ESTABLISHED", "FIN-WAIT-1": "FIN_WAIT_1", "FIN-WAIT-2": "FIN_WAIT_2",
+             "CLOSE-WAIT": "CLOSE_WAIT", "LAST-ACK": "LAST_ACK", "TIME-WAIT": "TIME_WAIT",
+             "SYN-SENT": "SYN_SENT", "SYN-RECV": "SYN_RECV"}
+
+
+def parse_ss(text):
+    found = {}
+    for line in text.splitlines()[1:]:
+        state, recv_q, send_q, local, peer = line.split()[:5]
+        users = {(int(p), int(f)) for p, f in re.findall(r'pid=(\d+),fd=(\d+)', line)}
+        number = re.search(r" ino:(\d+)", line)
+        found[local, peer] = {"state": SS_STATES.get(state, state), "recv_q": int(recv_q),
+                              "send_q": int(send_q), "users": users,
+                              "inode": int(number.group(1)) if number else 0,
+                              "cookie": int(re.search(r" sk:([0-9a-f]+)", line).group(1), 16),
+                              "line": line}
+    return found
+
+
+def have(*programs):
+    """Whether all these programs are installed."""
+    return all(shutil.which(p) for p in programs)
+
+
+def gone(pids, seconds=10):
+    """Waits until none of the processes exists."""
+    wait_for(lambda: not any(os.path.exists(f"/proc/{p}") for p in pids), "processes end", seconds)
