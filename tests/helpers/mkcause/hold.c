@@ -313,6 +313,9 @@ void stop(struct fix *f)
 			close_with_reset(f->made[i].fd);
 	close(f->keeper_fd);
 	waitpid(f->keeper, NULL, 0);
+	free(f->made);
+	free(f->pump);
+	free(f->listeners);
 }
 
 /* `each` ends in CLOSE_WAIT, the clients' ends closed; prints one line of what was made. A listener

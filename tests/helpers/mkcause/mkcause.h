@@ -68,24 +68,17 @@ struct fix {
 	pid_t keeper;
 	int *pump; /* ends here that carry traffic */
 	size_t n_pump;
-	int *shared; /* descriptors that the sharers take: sharer 1 lets go of those in shared_less
-		      */
-	size_t n_shared;
-	int *shared_less;
-	size_t n_shared_less;
 	pid_t sharers[2];
 	int diag;
 	int ring;    /* io_uring that holds files; -1: none */
 	int post[2]; /* the Unix sockets in which descriptors lie; post[0] -1: none */
-	int *posted;
-	size_t n_posted;
 };
 
 /* Says why on stderr, as perror(), and exits. */
 void die(const char *what) __attribute__((noreturn));
 void *need(void *memory);
 
-/* mkcause_ends.c */
+/* ends.c */
 int listen_on(struct fix *f, unsigned backlog, struct tcp_addr *addr);
 int connect_to(struct fix *f, const struct tcp_addr *to, int rcvbuf);
 void add_listener(struct fix *f, unsigned backlog);
@@ -101,7 +94,7 @@ void read_bytes(int fd, size_t bytes);
 void await_state(int fd, uint8_t state);
 void settle(struct fix *f);
 
-/* mkcause_hold.c */
+/* hold.c */
 void keeper_start(struct fix *f);
 void keep(struct fix *f, struct made *m, enum keep how);
 void post_descriptors(struct fix *f);
@@ -111,6 +104,6 @@ void pump(struct fix *f);
 void stop(struct fix *f);
 void scale(struct fix *f, unsigned procs, unsigned each);
 
-/* mkcause_causes.c: makes n of each; false where there is no such word. */
+/* causes.c: makes n of each; false where there is no such word. */
 bool make(struct fix *f, const char *word, unsigned n);
 const char *cause_word(size_t i);
