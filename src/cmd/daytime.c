@@ -1,0 +1,242 @@
+/* SPDX-License-Identifier: MIT */
+/* daytime: the daytime client. */
+#include <errno.h>
+#include <locale.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/num.h"
+#include "base/text.h"
+#include "cmd/opts.h"
+#include "daytime/client.h"
+
+enum after_reply {
+	AFTER_CLOSE,
+	AFTER_EXIT,
+	AFTER_HOLD,
+};
+
+enum {
+	OPT_AFTER = 256,
+	OPT_TIMEOUT,
+	OPT_UNTIL,
+	OPT_LIMIT,
+};
+
+static const struct opt options[] = {
+	{ '4', "ipv4", NULL, "use IPv4 only", NULL },
+	{ '6', "ipv6", NULL, "use IPv6 only", NULL },
+	{ OPT_TIMEOUT, "timeout", "DURATION", "give up after this long (5s)", NULL },
+	{ OPT_UNTIL, "until", "WHAT",
+	  "line: a whole line is enough (the default); end: read to the end of the stream",
+	  "line end" },
+	{ OPT_LIMIT, "limit", "BYTES", "show no more of a reply than this (4096)", NULL },
+	{ OPT_AFTER, "after-reply", "WHAT",
+	  "close, exit (without closing), or hold:DURATION (close later, or on SIGUSR1)",
+	  "close exit hold:" },
+	OPTS_COMMON,
+	OPTS_END,
+};
+
+static const struct usage usage = {
+	.name = "daytime",
+	.operands = "[host [port]]",
+	.summary = "Asks a daytime server (RFC 867) for the time and prints its reply",
+	.opts = options,
+	.more = "The host is localhost unless given, the port that of the service 'daytime', 13.\n",
+};
+
+struct settings {
+	struct client_config client;
+	enum after_reply after;
+	int64_t hold_ns;
+	const char *host, *port;
+};
+
+static int parse_after(struct settings *s, const char *word, struct err *e)
+{
+	if (!strcmp(word, "close")) {
+		s->after = AFTER_CLOSE;
+	} else if (!strcmp(word, "exit")) {
+		s->after = AFTER_EXIT;
+	} else if (!strncmp(word, "hold:", 5)) {
+		if (num_duration(word + 5, &s->hold_ns) < 0)
+			return err_set(e, -EINVAL, "'%s' is no duration; it reads 100s or 250ms",
+				       word + 5);
+		s->after = AFTER_HOLD;
+	} else {
+		return err_set(e, -EINVAL,
+			       "--after-reply is close, exit or hold:DURATION, not '%s'", word);
+	}
+	return 0;
+}
+
+static int parse_until(struct settings *s, const char *word, struct err *e)
+{
+	if (!strcmp(word, "line"))
+		s->client.until_end = false;
+	else if (!strcmp(word, "end"))
+		s->client.until_end = true;
+	else
+		return err_set(e, -EINVAL, "--until is line or end, not '%s'", word);
+	return 0;
+}
+
+static int parse_option(struct settings *s, int id, const char *arg, struct err *e)
+{
+	uint64_t limit;
+
+	switch (id) {
+	case '4':
+		s->client.family = AF_INET;
+		return 0;
+	case '6':
+		s->client.family = AF_INET6;
+		return 0;
+	case OPT_TIMEOUT:
+		if (num_duration(arg, &s->client.timeout_ns) < 0 || s->client.timeout_ns == 0)
+			return err_set(e, -EINVAL,
+				       "--timeout is a duration such as 5s or 250ms, not '%s'",
+				       arg);
+		return 0;
+	case OPT_UNTIL:
+		return parse_until(s, arg, e);
+	case OPT_LIMIT:
+		if (num_u64(arg, 1, 1 << 20, &limit) < 0)
+			return err_set(e, -EINVAL, "--limit is 1 to 1048576 bytes, not '%s'", arg);
+		s->client.limit = limit;
+		return 0;
+	case OPT_AFTER:
+		return parse_after(s, arg, e);
+	default:
+		return -EINVAL;
+	}
+}
+
+/* Returns -1 to go on, or an exit code. */
+static int parse(struct settings *s, int argc, char **argv)
+{
+	struct err e = { 0 };
+	struct opts o;
+	int c;
+
+	opts_start(&o, &usage, argc, argv);
+	while ((c = opts_next(&o, &e)) != OPTS_DONE) {
+		if (c == OPT_HELP) {
+			opts_help(&usage);
+			return EXIT_FINE;
+		}
+		if (c == OPT_VERSION) {
+			opts_version(usage.name);
+			return EXIT_FINE;
+		}
+		if (c == OPTS_BAD || parse_option(s, c, o.arg, &e) < 0)
+			return opts_misuse(&usage, "%s", e.text);
+	}
+	if (argc - o.rest > 2)
+		return opts_misuse(&usage, "a host and a port at most, not '%s' as well",
+				   argv[o.rest + 2]);
+	if (argc - o.rest >= 1)
+		s->host = argv[o.rest];
+	if (argc - o.rest == 2)
+		s->port = argv[o.rest + 1];
+	return -1;
+}
+
+/* Prints the reply: its line ends as line ends, all else that a terminal would act on escaped. */
+static int print_reply(const struct client_reply *r)
+{
+	bool utf8 = text_locale_is_utf8();
+	const char *p = r->bytes.data, *end = p + r->bytes.len;
+	struct buf out = { 0 };
+
+	while (p < end) {
+		const char *nl = memchr(p, '\n', (size_t)(end - p));
+		size_t n = (size_t)((nl ? nl : end) - p);
+
+		if (nl && n > 0 && p[n - 1] == '\r')
+			n--;
+		text_escape(&out, p, n, utf8);
+		buf_str(&out, "\n"); /* also after a last line that has none */
+		p = nl ? nl + 1 : end;
+	}
+	if (!out.failed)
+		fwrite(out.data, 1, out.len, stdout);
+	buf_free(&out);
+	return fflush(stdout) == 0 && !ferror(stdout) ? 0 : -1;
+}
+
+/* Waits that long, or until SIGUSR1, which main() has blocked. */
+static void hold(int64_t ns)
+{
+	int64_t until = clock_mono_ns() + ns;
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGUSR1);
+	for (;;) {
+		int64_t left = until - clock_mono_ns();
+		struct timespec ts = { left / CLOCK_NS_PER_S, left % CLOCK_NS_PER_S };
+
+		if (left <= 0 || sigtimedwait(&set, NULL, &ts) == SIGUSR1 || errno == EAGAIN)
+			return;
+	}
+}
+
+static int ask(const struct settings *s)
+{
+	struct client_reply reply = { .fd = -1 };
+	struct err e = { 0 };
+
+	if (client_fetch(&s->client, s->host, s->port, &reply, &e) < 0) {
+		fprintf(stderr, "daytime: %s\n", e.text);
+		return EXIT_FINDINGS;
+	}
+	if (print_reply(&reply) < 0) {
+		fprintf(stderr, "daytime: cannot write the reply: %s\n", strerror(errno));
+		return EXIT_CANNOT;
+	}
+	if (reply.cut)
+		fprintf(stderr,
+			"daytime: %s: the reply is longer than %zu bytes; the rest is not "
+			"shown\n",
+			reply.peer, s->client.limit);
+	buf_free(&reply.bytes);
+	if (s->after == AFTER_EXIT)
+		_exit(EXIT_FINE); /* the point: nobody calls close() */
+	if (s->after == AFTER_HOLD)
+		hold(s->hold_ns);
+	close(reply.fd);
+	return EXIT_FINE;
+}
+
+int main(int argc, char **argv)
+{
+	struct settings s = {
+		.client = { .timeout_ns = 5 * CLOCK_NS_PER_S, .limit = 4096 },
+		.host = "localhost",
+		.port = "daytime",
+	};
+	sigset_t set;
+	int done;
+
+	setlocale(LC_ALL, "");
+	if (argc == 2 && !strcmp(argv[1], "--describe-options")) {
+		opts_describe(&usage);
+		return EXIT_FINE;
+	}
+	done = parse(&s, argc, argv);
+	if (done >= 0)
+		return done;
+	if (s.after == AFTER_HOLD) { /* a signal that comes early ends the hold before it begins */
+		sigemptyset(&set);
+		sigaddset(&set, SIGUSR1);
+		sigprocmask(SIG_BLOCK, &set, NULL);
+	}
+	return ask(&s);
+}

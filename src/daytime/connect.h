@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+#include <netdb.h>
+#include <stdint.h>
+
+#include "base/err.h"
+
+/* "127.0.0.1:13", "[fe80::1%eth0]:13" */
+#define CONNECT_TEXT (NI_MAXHOST + NI_MAXSERV + 4)
+
+/* Looks `host` and `port` (a number or a service's name) up. `family` is AF_UNSPEC, AF_INET or
+ * AF_INET6, `type` SOCK_STREAM or SOCK_DGRAM. Blocks as long as the system's resolver does. Returns
+ * 0 or a negative errno value; the list is freed with freeaddrinfo(). */
+int connect_resolve(const char *host, const char *port, int family, int type,
+		    struct addrinfo **list, struct err *e);
+
+/* Writes an address as people do. Returns `text`. */
+char *connect_text(const struct sockaddr *sa, socklen_t len, char text[CONNECT_TEXT]);
+
+/* Connects to the first address of the list that answers (RFC 8305, 5): the families take turns,
+ * the next address is tried as soon as one fails and 250 ms after one that is silent, and what is
+ * under way stays under way. Returns a non-blocking descriptor, and its address in `peer`; or
+ * -errno, with every address and what became of it in `e`. Ends by `deadline` (CLOCK_MONOTONIC,
+ * nanoseconds). */
+int connect_any(const struct addrinfo *list, int64_t deadline, char peer[CONNECT_TEXT],
+		struct err *e);

@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: MIT */
+#include "daytime/log.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+void log_open(struct log *l, int fd, const char *prefix)
+{
+	struct stat st;
+	char path[32];
+
+	*l = (struct log){ .fd = fd };
+	snprintf(l->prefix, sizeof(l->prefix), "%s", prefix);
+	if (fstat(fd, &st) < 0)
+		return; /* closed: every line will be lost, and counted */
+	if (S_ISSOCK(st.st_mode)) {
+		l->socket = true;
+		return;
+	}
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	fd = open(path, O_WRONLY | O_APPEND | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	if (fd < 0) {
+		l->polled = true;
+		return;
+	}
+	l->fd = fd;
+	l->owned = true;
+}
+
+void log_close(struct log *l)
+{
+	log_flush(l);
+	if (l->owned)
+		close(l->fd);
+	l->owned = false;
+	l->fd = -1;
+}
+
+static ssize_t hand_on(struct log *l, const char *data, size_t len)
+{
+	struct pollfd p = { .fd = l->fd, .events = POLLOUT };
+
+	if (l->socket)
+		return send(l->fd, data, len, MSG_DONTWAIT | MSG_NOSIGNAL);
+	if (l->polled) {
+		/* A pipe that polls writable takes PIPE_BUF bytes without blocking: pipe(7). */
+		if (poll(&p, 1, 0) <= 0 || !(p.revents & POLLOUT)) {
+			errno = EAGAIN;
+			return -1;
+		}
+		len = len < LOG_LINE ? len : LOG_LINE;
+	}
+	return write(l->fd, data, len);
+}
+
+/* Counts the lines that wait as lost and forgets them. */
+static void drop_waiting(struct log *l)
+{
+	for (size_t i = 0; i < l->len; i++)
+		l->lost += l->data[l->start + i] == '\n';
+	l->start = l->len = 0;
+}
+
+bool log_flush(struct log *l)
+{
+	while (l->len > 0) {
+		ssize_t n = hand_on(l, l->data + l->start, l->len);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0 && errno == EAGAIN)
+			return true;
+		if (n < 0) { /* a full disk, a closed pipe */
+			drop_waiting(l);
+			return false;
+		}
+		l->start += (size_t)n;
+		l->len -= (size_t)n;
+	}
+	l->start = 0;
+	return false;
+}
+
+/* Adds a line's bytes; false where it does not fit beside those that wait. */
+static bool put(struct log *l, const char *line, size_t len)
+{
+	if (len > LOG_CAP - l->len)
+		return false;
+	if (l->start + l->len + len > LOG_CAP) {
+		memmove(l->data, l->data + l->start, l->len);
+		l->start = 0;
+	}
+	memcpy(l->data + l->start + l->len, line, len);
+	l->len += len;
+	return true;
+}
+
+/* Says how many lines were lost, as soon as the buffer has room for more than that. */
+static void tell_lost(struct log *l)
+{
+	char line[LOG_LINE];
+	int n;
+
+	if (l->lost == l->lost_told || l->len > LOG_CAP / 2)
+		return;
+	n = snprintf(line, sizeof(line), "%s%llu log lines lost\n", l->prefix,
+		     (unsigned long long)(l->lost - l->lost_told));
+	if (put(l, line, (size_t)n))
+		l->lost_told = l->lost;
+}
+
+void log_line(struct log *l, const char *fmt, ...)
+{
+	char line[LOG_LINE];
+	size_t len;
+	va_list ap;
+
+	len = (size_t)snprintf(line, sizeof(line), "%s", l->prefix);
+	va_start(ap, fmt);
+	vsnprintf(line + len, sizeof(line) - len - 1, fmt, ap);
+	va_end(ap);
+	len = strlen(line);
+	line[len++] = '\n';
+	log_flush(l);
+	tell_lost(l);
+	if (!put(l, line, len))
+		l->lost++;
+	log_flush(l);
+}

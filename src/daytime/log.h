@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: MIT */
+/* Log lines that never make the service wait. Lines go into a buffer of fixed size and from there
+ * to the descriptor as far as it takes them now; what does not fit is dropped whole and counted,
+ * and the count is told once there is room again. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define LOG_CAP  16384
+#define LOG_LINE 512
+
+struct log {
+	int fd;
+	bool socket; /* write with send(MSG_DONTWAIT) */
+	bool polled; /* the descriptor could not be made non-blocking: ask poll() before writing */
+	bool owned;  /* fd is ours to close */
+	char prefix[32];
+	uint64_t lost;      /* lines dropped in all */
+	uint64_t lost_told; /* of these, already told */
+	size_t start, len;
+	char data[LOG_CAP];
+};
+
+/* Takes the descriptor (usually 2). Opens a description of its own where it can, so that making it
+ * non-blocking disturbs nobody who shares it. `prefix` starts every line. Cannot fail. */
+void log_open(struct log *l, int fd, const char *prefix);
+void log_close(struct log *l);
+
+/* Adds one line and hands on what can be. */
+void log_line(struct log *l, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/* Tries again to hand on what waits. Returns whether something still waits. */
+bool log_flush(struct log *l);

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: MIT */
+/* One connection, from its reply to its close. */
+#pragma once
+
+#include "daytime/server.h"
+
+/* Replies to a connection that was just accepted and starts to close it, or keeps it. Takes `fd`.
+ */
+void serve_new(struct server *s, int fd);
+
+/* Reads on after the FIN; closes at the end of the stream, or when a bound is hit. */
+void serve_drain(struct server *s, uint32_t i);
+
+/* Ends the hold of a connection: closes it as one that was never held. */
+void serve_end_hold(struct server *s, uint32_t i);
+
+/* Resets a connection whose time is up. */
+void serve_time_up(struct server *s, uint32_t i);

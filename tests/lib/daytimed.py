@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: MIT
+"""Starts daytimed on a port of the kernel's choice, and looks at its sockets from outside."""
+import contextlib
+import os
+import re
+import signal
+import socket
+import subprocess
+
+from tap import binary, wait_for
+
+STATES = ["?", "ESTABLISHED", "SYN_SENT", "SYN_RECV", "FIN_WAIT1", "FIN_WAIT2", "TIME_WAIT", "CLOSE",
+          "CLOSE_WAIT", "LAST_ACK", "LISTEN", "CLOSING"]
+
+
+class Server:
+    """daytimed, started with --user=none so that a test may trace it; .port, .pid, .err()."""
+
+    def __init__(self, *options, port="0", wrap=(), user="none", env=None, **kw):
+        argv = [*wrap, binary("daytimed"), *options]
+        if user:
+            argv.append(f"--user={user}")
+        argv.append(str(port))
+        self.log = os.memfd_create("daytimed-log")
+        self.process = subprocess.Popen(argv, stderr=self.log, stdin=subprocess.DEVNULL,
+                                        env={**os.environ, **(env or {})}, **kw)
+        self.pid = self.process.pid
+        try:
+            self.port = wait_for(self._port, f"{argv} listens")
+        except AssertionError as error:
+            self.stop(signal.SIGKILL)
+            raise AssertionError(f"{error}; it said: {self.err()}") from None
+
+    def _port(self):
+        if self.process.poll() is not None:
+            raise AssertionError(f"exit code {self.process.returncode}")
+        match = re.search(r"listening on port (\d+)\.\.\.\n", self.err())
+        return match and int(match[1])
+
+    def err(self):
+        return os.pread(self.log, 1 << 20, 0).decode(errors="backslashreplace")
+
+    def send(self, number):
+        os.kill(self.pid, number)
+
+    def stop(self, number=signal.SIGTERM, seconds=10):
+        """Ends it and returns its exit code."""
+        if self.process.poll() is None:
+            self.process.send_signal(number)
+        try:
+            return self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+            raise AssertionError(f"daytimed did not end within {seconds} s") from None
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        with contextlib.suppress(AssertionError):
+            self.stop(signal.SIGKILL)
+        os.close(self.log)
+
+    def connect(self, family=socket.AF_INET, timeout=10):
+        address = "127.0.0.1" if family == socket.AF_INET else "::1"
+        s = socket.socket(family, socket.SOCK_STREAM)
+        s.settimeout(timeout)
+        s.connect((address, self.port))
+        return s
+
+
+def read_all(s):
+    """Everything up to the end of the stream."""
+    data = b""
+    while chunk := s.recv(65536):
+        data += chunk
+    return data
+
+
+def ends(port):
+    """The sockets that have `port` at their near or far end, listeners left out: a list of
+    (state, local port, remote port, recv-q), from /proc/net/tcp and tcp6."""
+    found = []
+    for name in ("tcp", "tcp6"):
+        with open(f"/proc/net/{name}", encoding="ascii") as f:
+            for line in f.readlines()[1:]:
+                field = line.split()
+                local, remote = (int(a.split(":")[1], 16) for a in field[1:3])
+                state = STATES[int(field[3], 16)]
+                if port in (local, remote) and state != "LISTEN":
+                    found.append((state, local, remote, int(field[4].split(":")[1], 16)))
+    return found
+
+
+def state_of(local, remote):
+    """(state, recv-q) of the socket between these two ports, or None."""
+    return next(((s, q) for s, l, r, q in ends(local) if (l, r) == (local, remote)), None)
