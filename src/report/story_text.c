@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: MIT */
+/* The words of the rows, the same in every output. */
+#include "report/story.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#include "base/text.h"
+
+void story_field(struct buf *out, const char *field, size_t cap, bool utf8)
+{
+	text_escape(out, field, strnlen(field, cap), utf8);
+}
+
+const char *story_side_name(unsigned side)
+{
+	static const char *const names[] = { "client", "server", "nobody" };
+
+	return names[side < 3 ? side : TL_NOBODY];
+}
+
+void story_packet_text(struct buf *out, const struct tl_packet *p, bool fields)
+{
+	char flags[TL_FLAGS_TEXT];
+
+	tl_flags_text(p->flags, flags);
+	buf_str(out, *flags ? flags : "no flags");
+	if (p->len)
+		buf_printf(out, ", %u byte%s", p->len, p->len == 1 ? "" : "s");
+	if (!fields)
+		return;
+	buf_printf(out, "  seq %" PRIu32, p->seq);
+	if (p->flags & TL_ACK)
+		buf_printf(out, " ack %" PRIu32, p->ack);
+	buf_printf(out, " win %" PRIu32, p->window);
+}
+
+static bool is_named(const struct tl_call *c, const char *name)
+{
+	return !strncmp(c->name, name, sizeof(c->name));
+}
+
+static void add_result(struct buf *out, const struct tl_call *c)
+{
+	if (c->result < 0) {
+		const char *name = strerrorname_np((int)-c->result);
+
+		buf_printf(out, ": %s", name ? name : "failed");
+	} else if (!c->detail[0] && is_named(c, "exit")) {
+		buf_printf(out, " %" PRId64, c->result);
+	} else if (!c->detail[0] && c->result > 0 &&
+		   (is_named(c, "read") || is_named(c, "write"))) {
+		buf_printf(out, " %" PRId64 " byte%s", c->result, c->result == 1 ? "" : "s");
+	}
+}
+
+void story_call_text(struct buf *out, const struct tl_call *c, bool utf8)
+{
+	story_field(out, c->name, sizeof(c->name), utf8);
+	if (c->detail[0]) {
+		buf_str(out, strncmp(c->detail, "end of ", 7) ? " " : ": ");
+		story_field(out, c->detail, sizeof(c->detail), utf8);
+	}
+	if (!c->returned)
+		buf_str(out, utf8 ? " \u2026" : " ...");
+	else
+		add_result(out, c);
+}
+
+static void add_bytes(struct buf *out, const struct story_row *row)
+{
+	for (unsigned side = 0; side < 2; side++)
+		if (row->bytes[side])
+			buf_printf(out, ", %" PRIu64 " bytes to the %s", row->bytes[side],
+				   story_side_name(!side));
+}
+
+void story_fold_text(struct buf *out, const struct tl_run *run, const struct story_row *row)
+{
+	uint32_t packets = row->count - row->ncalls;
+	const struct tl_event *v = &run->events[row->event];
+
+	if (row->conn == TL_NO_CONN) {
+		buf_printf(out, "%" PRIu32 " event%s of other connections", row->count,
+			   row->count == 1 ? "" : "s");
+		return;
+	}
+	if (packets)
+		buf_printf(out, "%" PRIu32 " more packet%s", packets, packets == 1 ? "" : "s");
+	if (packets && v->kind == TL_PACKET && v->packet.fate != TL_DELIVERED)
+		buf_printf(out, ", %s", story_fate_text(&v->packet));
+	if (row->ncalls)
+		buf_printf(out, "%s%" PRIu32 " more call%s", packets ? " and " : "", row->ncalls,
+			   row->ncalls == 1 ? "" : "s");
+	add_bytes(out, row);
+}
+
+const char *story_fate_text(const struct tl_packet *p)
+{
+	static const char *const words[] = {
+		[TL_DELIVERED] = "",        [TL_DROPPED] = "lost",
+		[TL_HELD] = "held",         [TL_RELEASED] = "released",
+		[TL_DUPLICATED] = "a copy", [TL_INJECTED] = "from nobody",
+	};
+
+	return p->fate < sizeof(words) / sizeof(words[0]) ? words[p->fate] : "?";
+}
+
+void story_expect_text(struct buf *out, const struct tl_expect *x, bool utf8)
+{
+	if (x->side < TL_NOBODY)
+		buf_printf(out, "%s%s", story_side_name(x->side), x->passed ? " " : ": ");
+	if (!x->passed)
+		buf_str(out, "wanted ");
+	story_field(out, x->wanted, sizeof(x->wanted), utf8);
+	if (x->passed)
+		return;
+	buf_str(out, ", saw ");
+	if (x->seen[0])
+		story_field(out, x->seen, sizeof(x->seen), utf8);
+	else
+		buf_str(out, "nothing of it");
+}
+
+const struct tl_call *story_actor(const struct tl_run *run, unsigned side)
+{
+	for (uint32_t i = 0; i < run->nevents; i++)
+		if (run->events[i].kind == TL_CALL && run->events[i].from == side)
+			return &run->events[i].call;
+	return NULL;
+}
+
+const struct tl_observation *story_main(const struct tl_run *run)
+{
+	if (run->main_observation < run->nobservations)
+		return &run->observations[run->main_observation];
+	return NULL;
+}
+
+const struct tl_observation *story_final(const struct tl_run *run)
+{
+	return run->nobservations ? &run->observations[run->nobservations - 1] : NULL;
+}
+
+const struct tl_conn *story_conn(const struct tl_run *run)
+{
+	const struct tl_observation *seen = story_main(run);
+
+	if (seen && seen->conn < run->nconns)
+		return &run->conns[seen->conn];
+	return run->nconns ? &run->conns[0] : NULL;
+}
