@@ -12,3 +12,4 @@ struct cmd {
 };
 
 extern const struct cmd cmd_lab;
+extern const struct cmd cmd_watch;

@@ -9,6 +9,7 @@
 
 static const struct cmd *const cmds[] = {
 	&cmd_lab,
+	&cmd_watch,
 };
 #define CMD_COUNT (sizeof(cmds) / sizeof(cmds[0]))
 

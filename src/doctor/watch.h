@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: MIT */
+/* The live doctor: joins what the kernel programs send with the owners of descriptors, and says it
+ * line by line. One thread; nothing is printed here. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "kernel/watch.h"
+#include "tcp/watch.h"
+
+struct doctor;
+
+struct doctor_setup {
+	struct watch_setup watch;
+	bool skip_present; /* do not take in what is half-closed already */
+};
+
+/* Gets each line; valid during the call. */
+typedef void doctor_line_fn(const struct tw_line *line, void *arg);
+
+/* Loads the programs and takes in what is half-closed already. Errors as watch_open(). */
+int doctor_open(struct doctor **out, const struct doctor_setup *setup, doctor_line_fn *each,
+		void *arg, struct err *e);
+void doctor_close(struct doctor *d);
+
+/* Readable when something may have happened. */
+int doctor_fd(const struct doctor *d);
+
+/* Does what is due and says the lines. Returns 0 with the milliseconds until it wants to be called
+ * again in `wait_ms`, or -errno with text. Does not block. */
+int doctor_turn(struct doctor *d, int *wait_ms, struct err *e);
+
+/* Reported ends that are not over. */
+unsigned doctor_open_count(const struct doctor *d);
+/* All ends ever reported as half-closed. */
+uint64_t doctor_reported(const struct doctor *d);
+/* Losses so far. */
+struct tw_losses doctor_losses(const struct doctor *d);
+struct watch *doctor_watch(const struct doctor *d);

@@ -1,0 +1,607 @@
+/* SPDX-License-Identifier: (MIT OR GPL-2.0) */
+/* Theory of operation.
+ *
+ * An end enters the table `conns` when it becomes half-closed (the peer's FIN arrives: CLOSE_WAIT;
+ * or its own is sent: FIN_WAIT_1), or when its connection dies under an open descriptor. It leaves
+ * when it is destroyed or finished. Nearly all do so within microseconds, and user space never
+ * hears of them: only the close lag is counted.
+ *
+ * Every end that enters is also put in `queue`, in order of time. User space runs `mature` when the
+ * oldest is due: it takes from the queue all that are old enough, and reports those that are still
+ * in the table. So finding the overdue costs nothing per connection that is tracked. A queue that
+ * was overrun only means that the next turn walks the table instead.
+ *
+ * What must not be lost is counted where it is lost: see struct watch_counts. */
+#include "vmlinux.h"
+
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_tracing.h>
+
+#include "watch.h"
+
+#define AF_INET       2
+#define AF_INET6      10
+#define IPPROTO_TCP   6
+#define IPPROTO_MPTCP 262
+#define MSG_PEEK      2
+#define MSG_ERRQUEUE  0x2000
+#define PF_EXITING    4
+#define SOCK_DEAD_BIT 1UL /* 1 << SOCK_DEAD of enum sock_flags */
+
+/* include/net/tcp_states.h */
+enum {
+	TCP_ESTABLISHED = 1,
+	TCP_SYN_SENT,
+	TCP_SYN_RECV,
+	TCP_FIN_WAIT1,
+	TCP_FIN_WAIT2,
+	TCP_TIME_WAIT,
+	TCP_CLOSE,
+	TCP_CLOSE_WAIT,
+	TCP_LAST_ACK,
+	TCP_LISTEN,
+	TCP_CLOSING,
+};
+
+char LICENSE[] SEC("license") = "Dual MIT/GPL";
+
+const volatile struct watch_rules rules = {};
+
+/* bss: user space reads and resets these through its mapping. */
+struct watch_counts counts = {};
+__u64 queue_head = 0, queue_tail = 0; /* next slot to fill, next slot to look at */
+bool need_scan = false;
+bool taking_in = false;
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 262144);
+	__type(key, __u64);
+	__type(value, struct watch_conn);
+} conns SEC(".maps");
+
+struct slot {
+	__u64 sk;
+	__u64 since;
+	__u64 number; /* 1 + the slot's running number, written last */
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, WATCH_QUEUE);
+	__type(key, __u32);
+	__type(value, struct slot);
+} queue SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 1 << 20);
+} events SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 262144);
+	__type(key, struct watch_lag_key);
+	__type(value, struct watch_lag);
+} lags SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 16384);
+	__type(key, __u32);
+	__type(value, __u8);
+} pids SEC(".maps");
+
+static __always_inline void count(__u64 *counter)
+{
+	__sync_fetch_and_add(counter, 1);
+}
+
+/* Sends an event about `c`; the socket's numbers are read where `sk` may still be looked at. */
+static __always_inline int emit(__u32 kind, __u64 key, const struct watch_conn *c, __u64 now,
+				__u64 wake)
+{
+	const struct sock *sk = (const struct sock *)key;
+	const struct tcp_sock *tp = (const struct tcp_sock *)key;
+	struct watch_event *e;
+
+	count(&counts.emitted[kind]);
+	e = bpf_ringbuf_reserve(&events, sizeof(*e), 0);
+	if (!e) {
+		count(&counts.lost[kind]);
+		return -1;
+	}
+	__builtin_memset(e, 0, sizeof(*e));
+	e->kind = kind;
+	e->sk = key;
+	e->at = now;
+	e->conn = *c;
+	e->state = BPF_CORE_READ(sk, __sk_common.skc_state);
+	e->unread = BPF_CORE_READ(tp, rcv_nxt) - BPF_CORE_READ(tp, copied_seq);
+	e->unacked = BPF_CORE_READ(tp, write_seq) - BPF_CORE_READ(tp, snd_una);
+	e->sent = BPF_CORE_READ(tp, write_seq) - c->write_seq;
+	e->sent_jiffies = (__u32)bpf_jiffies64() - BPF_CORE_READ(tp, lsndtime);
+	e->peer_window = BPF_CORE_READ(tp, snd_wnd);
+	e->retransmits = BPF_CORE_READ(tp, inet_conn.icsk_retransmits);
+	e->has_socket = BPF_CORE_READ(sk, sk_socket) != NULL;
+	e->accepted = BPF_CORE_READ(sk, sk_max_ack_backlog) > 0;
+	bpf_ringbuf_submit(e, wake);
+	return 0;
+}
+
+static __always_inline void enqueue(__u64 key, __u64 since)
+{
+	__u64 number = __sync_fetch_and_add(&queue_head, 1);
+	__u32 at = number & (WATCH_QUEUE - 1);
+	struct slot *s = bpf_map_lookup_elem(&queue, &at);
+
+	if (!s)
+		return;
+	s->number = 0;
+	s->sk = key;
+	s->since = since;
+	barrier();
+	*(volatile __u64 *)&s->number = number + 1;
+}
+
+static __always_inline bool port_fits(const struct sock *sk)
+{
+	return !rules.port || sk->__sk_common.skc_num == rules.port ||
+	       sk->__sk_common.skc_dport == bpf_htons(rules.port);
+}
+
+static __always_inline __u64 cgroup_id(const struct sock *sk)
+{
+	return BPF_CORE_READ(sk, sk_cgrp_data.cgroup, kn, id);
+}
+
+#define CGROUP_DEPTH 16
+
+/* The socket's cgroup is the wanted one or lies below it. */
+static __always_inline bool cgroup_fits(const struct sock *sk)
+{
+	struct cgroup *at;
+
+	if (!rules.cgroup)
+		return true;
+	at = BPF_CORE_READ(sk, sk_cgrp_data.cgroup);
+	for (int i = 0; i < CGROUP_DEPTH && at; i++) {
+		if (BPF_CORE_READ(at, kn, id) == rules.cgroup)
+			return true;
+		at = (struct cgroup *)BPF_CORE_READ(at, self.parent);
+	}
+	return false;
+}
+
+static __always_inline void describe(struct watch_conn *c, const struct sock *sk)
+{
+	const struct sock_common *k = &sk->__sk_common;
+
+	c->family = k->skc_family;
+	c->local_port = k->skc_num;
+	c->peer_port = bpf_ntohs(k->skc_dport);
+	c->netns = k->skc_net.net->ns.inum;
+	c->cgroup = cgroup_id(sk);
+	if (k->skc_family == AF_INET) {
+		__builtin_memcpy(c->local, &k->skc_rcv_saddr, 4);
+		__builtin_memcpy(c->peer, &k->skc_daddr, 4);
+	} else {
+		BPF_CORE_READ_INTO(&c->local, sk, __sk_common.skc_v6_rcv_saddr);
+		BPF_CORE_READ_INTO(&c->peer, sk, __sk_common.skc_v6_daddr);
+	}
+}
+
+static __always_inline void begin(struct sock *sk, __u64 since, __u32 flags)
+{
+	struct watch_conn c = { .since = since, .flags = flags };
+	struct tcp_sock *tp = bpf_skc_to_tcp_sock(sk);
+	__u64 key = (__u64)sk;
+
+	if (!tp || !port_fits(sk) || !cgroup_fits(sk))
+		return;
+	if (flags & WATCH_HOLDER)
+		c.fin_at = since;
+	else if (!(flags & WATCH_DEAD))
+		c.close_at = since;
+	if (flags & WATCH_DEAD)
+		c.error = sk->sk_err;
+	c.read_seq = tp->copied_seq;
+	c.write_seq = tp->write_seq;
+	c.cookie = bpf_get_socket_cookie(sk);
+	describe(&c, sk);
+	if (bpf_map_update_elem(&conns, &key, &c, BPF_ANY)) {
+		count(&counts.untracked);
+		return;
+	}
+	count(&counts.started);
+	enqueue(key, since);
+}
+
+/* Of this and report(), which other CPUs may run at the same time, one sees the other's bit: an end
+ * that was reported is always followed by its end. */
+static __always_inline void finish(__u64 key, struct watch_conn *c, __u64 now)
+{
+	if (__sync_fetch_and_or(&c->flags, WATCH_FINISHED) & WATCH_REPORTED)
+		emit(WATCH_END, key, c, now, 0);
+	bpf_map_delete_elem(&conns, &key);
+	count(&counts.finished);
+}
+
+/* The logarithm's whole part in the upper bits, its first six binary places below: a bucket is at
+ * most 1/64 of its value wide. src/tcp/lag.h undoes this. */
+static __always_inline __u32 lag_bucket(__u64 ns)
+{
+	__u64 v = ns >> 6; /* 64 ns are the finest that is told apart */
+	__u32 log = 0;
+
+	if (v < 64)
+		return v;
+	for (int step = 32; step; step >>= 1) {
+		if (v >> (log + step))
+			log += step;
+	}
+	return (log - 5) * 64 + ((v >> (log - 6)) & 63);
+}
+
+static __always_inline void name_process(struct task_struct *task, char comm[WATCH_COMM])
+{
+	bpf_probe_read_kernel_str(comm, WATCH_COMM, task->group_leader->comm);
+}
+
+/* Runs in the context of the call that sends the FIN: tcp_close_state() has no other callers than
+ * tcp_close() and tcp_shutdown(). */
+static __always_inline void count_lag(const struct sock *sk, const struct watch_conn *c, __u64 now)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct watch_lag_key key = {};
+	struct watch_lag fresh = { .count = 1 }, *lag;
+	__u64 ns = now - c->fin_at;
+
+	key.start = task->group_leader->start_boottime;
+	key.tgid = task->tgid;
+	key.outward = sk->sk_max_ack_backlog == 0;
+	key.port = key.outward ? c->peer_port : c->local_port;
+	key.bucket = lag_bucket(ns);
+	lag = bpf_map_lookup_elem(&lags, &key);
+	if (lag) {
+		count(&lag->count);
+		if (ns > lag->max)
+			lag->max = ns;
+		return;
+	}
+	fresh.max = ns;
+	name_process(task, fresh.comm);
+	if (!bpf_map_update_elem(&lags, &key, &fresh, BPF_NOEXIST))
+		return;
+	lag = bpf_map_lookup_elem(&lags, &key); /* another CPU was first, or the table is full */
+	if (lag)
+		count(&lag->count);
+	else
+		count(&counts.lag_lost);
+}
+
+static __always_inline void on_fin_sent(struct sock *sk, __u64 key, struct watch_conn *c, __u64 now)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+
+	c->close_at = now;
+	__sync_fetch_and_or(&c->flags,
+			    task->flags & PF_EXITING ? WATCH_CLOSED | WATCH_EXITING : WATCH_CLOSED);
+	if (!(c->flags & WATCH_TAKEN_IN))
+		count_lag(sk, c, now);
+	if (c->flags & WATCH_REPORTED)
+		emit(WATCH_NEWS, key, c, now, 0);
+}
+
+/* The state is CLOSE: finished where nobody holds the socket any more, else dead from now on. */
+static __always_inline void on_closed(struct sock *sk, int old, __u64 now)
+{
+	__u64 key = (__u64)sk;
+	struct watch_conn *c = bpf_map_lookup_elem(&conns, &key);
+
+	if (sk->__sk_common.skc_flags & SOCK_DEAD_BIT) {
+		if (c)
+			finish(key, c, now);
+		return;
+	}
+	if (!c) {
+		begin(sk, now, WATCH_DEAD);
+		return;
+	}
+	__sync_fetch_and_or(&c->flags, WATCH_DEAD);
+	c->since = now;
+	c->error = sk->sk_err;
+	enqueue(key, now);
+	if (c->flags & WATCH_REPORTED)
+		emit(WATCH_NEWS, key, c, now, 0);
+}
+
+SEC("tp_btf/inet_sock_set_state")
+int BPF_PROG(on_state, struct sock *sk, int old, int new)
+{
+	__u64 key = (__u64)sk;
+	struct watch_conn *c;
+
+	if (sk->sk_protocol != IPPROTO_TCP && sk->sk_protocol != IPPROTO_MPTCP)
+		return 0;
+	switch (new) {
+	case TCP_CLOSE_WAIT:
+		begin(sk, bpf_ktime_get_ns(), WATCH_HOLDER);
+		break;
+	case TCP_FIN_WAIT1:
+		begin(sk, bpf_ktime_get_ns(), WATCH_CLOSED);
+		break;
+	case TCP_LAST_ACK:
+		c = bpf_map_lookup_elem(&conns, &key);
+		if (c)
+			on_fin_sent(sk, key, c, bpf_ktime_get_ns());
+		break;
+	case TCP_CLOSE:
+		if (old != TCP_LISTEN && old != TCP_SYN_SENT && old != TCP_CLOSE)
+			on_closed(sk, old, bpf_ktime_get_ns());
+		break;
+	default:
+		break;
+	}
+	return 0;
+}
+
+SEC("tp_btf/tcp_destroy_sock")
+int BPF_PROG(on_destroy, struct sock *sk)
+{
+	__u64 key = (__u64)sk;
+	struct watch_conn *c = bpf_map_lookup_elem(&conns, &key);
+
+	if (c)
+		finish(key, c, bpf_ktime_get_ns());
+	return 0;
+}
+
+/* A read of a socket in CLOSE_WAIT returned 0, in the reader's context. */
+static __always_inline void on_told(__u64 key, struct watch_conn *c)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+
+	if (c->told_at)
+		return;
+	c->told_at = bpf_ktime_get_ns();
+	c->told_tgid = task->tgid;
+	c->told_tid = task->pid;
+	bpf_get_current_comm(c->told_comm, sizeof(c->told_comm));
+	__sync_fetch_and_or(&c->flags, WATCH_TOLD);
+	if (c->flags & WATCH_REPORTED)
+		emit(WATCH_NEWS, key, c, c->told_at, 0);
+}
+
+/* 0 is also the answer to a peek, and to a read of no bytes: those tell nothing unless everything
+ * has been read. */
+static __always_inline void on_read(struct sock *sk, int ret, int flags)
+{
+	__u64 key = (__u64)sk;
+	struct watch_conn *c;
+	struct tcp_sock *tp;
+
+	if (sk->__sk_common.skc_state != TCP_CLOSE_WAIT || ret < 0 || flags & MSG_ERRQUEUE)
+		return;
+	tp = bpf_skc_to_tcp_sock(sk);
+	if (!tp)
+		return;
+	c = bpf_map_lookup_elem(&conns, &key);
+	if (!c)
+		return;
+	if (ret == 0 && !(flags & MSG_PEEK) && tp->copied_seq == tp->rcv_nxt)
+		on_told(key, c);
+	c->read_seq = tp->copied_seq;
+}
+
+SEC("tp_btf/sock_recv_length")
+int BPF_PROG(on_recv_length, struct sock *sk, int ret, int flags)
+{
+	if (sk->sk_protocol == IPPROTO_TCP)
+		on_read(sk, ret, flags);
+	return 0;
+}
+
+/* splice() and sendfile() from a socket pass sock_recv_length by. tcp_read_sock() calls
+ * tcp_rcv_space_adjust() each time, also where it found nothing but the FIN; recvmsg() calls it
+ * only after it copied data, before it moves past the FIN. So everything read and nothing but the
+ * FIN gained since the last time means a splice that returned 0. */
+SEC("tp_btf/tcp_rcv_space_adjust")
+int BPF_PROG(on_space, struct sock *sk)
+{
+	__u64 key = (__u64)sk;
+	struct watch_conn *c;
+	struct tcp_sock *tp;
+
+	if (sk->__sk_common.skc_state != TCP_CLOSE_WAIT)
+		return 0;
+	tp = bpf_skc_to_tcp_sock(sk);
+	if (!tp)
+		return 0;
+	c = bpf_map_lookup_elem(&conns, &key);
+	if (!c)
+		return 0;
+	if (tp->copied_seq == tp->rcv_nxt && tp->copied_seq - c->read_seq <= 1)
+		on_told(key, c);
+	c->read_seq = tp->copied_seq;
+	return 0;
+}
+
+static __always_inline bool is_half_closed(int state)
+{
+	return state == TCP_FIN_WAIT1 || state == TCP_FIN_WAIT2 || state == TCP_CLOSE_WAIT ||
+	       state == TCP_LAST_ACK || state == TCP_CLOSING;
+}
+
+/* Follows an end that was half-closed already. Since when is not known: at least since the last
+ * packet came or went, which the socket's clock remembers. */
+static __always_inline void take_in(struct sock *sk)
+{
+	__u64 key = (__u64)sk;
+	struct tcp_sock *tp = bpf_skc_to_tcp_sock(sk);
+	__u8 state = sk->__sk_common.skc_state;
+	__u32 flags = WATCH_TAKEN_IN;
+
+	if (!tp || bpf_map_lookup_elem(&conns, &key))
+		return;
+	if (state == TCP_CLOSE) {
+		if (!tp->bytes_acked && !tp->bytes_received)
+			return; /* never was connected */
+		flags |= WATCH_DEAD;
+	} else if (!is_half_closed(state)) {
+		return;
+	} else {
+		flags |= state == TCP_CLOSE_WAIT ? WATCH_HOLDER : WATCH_CLOSED;
+	}
+	begin(sk, tp->tcp_mstamp * 1000, flags);
+	need_scan = true;
+}
+
+static __always_inline bool owner_fits(struct task_struct *task)
+{
+	__u32 tgid = task->tgid;
+
+	if (!rules.by_owner || bpf_map_lookup_elem(&pids, &tgid))
+		return true;
+	if (!rules.comm[0])
+		return false;
+	for (int i = 0; i < WATCH_COMM; i++) {
+		char c;
+
+		if (bpf_probe_read_kernel(&c, 1, &task->group_leader->comm[i]) ||
+		    c != rules.comm[i])
+			return false;
+		if (!c)
+			break;
+	}
+	return true;
+}
+
+/* Every descriptor of every process: gives those that refer to a reported end or to a listener,
+ * reports those that waited for their owner, and at the start takes in the half-closed. */
+SEC("iter/task_file")
+int holders(struct bpf_iter__task_file *ctx)
+{
+	struct task_struct *task = ctx->task;
+	struct file *file = ctx->file;
+	struct watch_owner o = { .fd = ctx->fd };
+	struct watch_conn *c;
+	struct socket *sock;
+	struct sock *sk;
+	__u64 key;
+
+	if (!task || !file)
+		return 0;
+	sock = bpf_sock_from_file(file);
+	if (!sock)
+		return 0;
+	sk = sock->sk;
+	if (!sk || sk->sk_protocol != IPPROTO_TCP)
+		return 0;
+	if (taking_in)
+		take_in(sk);
+	key = (__u64)sk;
+	o.state = sk->__sk_common.skc_state;
+	c = bpf_map_lookup_elem(&conns, &key);
+	if (c && c->flags & WATCH_WANTED && owner_fits(task)) {
+		__sync_fetch_and_and(&c->flags, ~WATCH_WANTED);
+		if (!(__sync_fetch_and_or(&c->flags, WATCH_REPORTED) & WATCH_FINISHED))
+			emit(WATCH_REPORT, key, c, bpf_ktime_get_ns(), BPF_RB_NO_WAKEUP);
+	}
+	if (c ? !(c->flags & WATCH_REPORTED) : o.state != TCP_LISTEN)
+		return 0;
+	o.sk = key;
+	o.cookie = sk->__sk_common.skc_cookie.counter;
+	o.inode = file->f_inode->i_ino;
+	o.start = task->group_leader->start_boottime;
+	o.tgid = task->tgid;
+	o.netns = sk->__sk_common.skc_net.net->ns.inum;
+	o.port = sk->__sk_common.skc_num;
+	name_process(task, o.comm);
+	bpf_seq_write(ctx->meta->seq, &o, sizeof(o));
+	return 0;
+}
+
+/* Reports one that is due. Returns whether the turn is over for lack of room. */
+static __always_inline bool report(__u64 key, struct watch_conn *c, __u64 now,
+				   struct watch_turn *turn)
+{
+	if (turn->reported >= turn->room) {
+		turn->more = 1;
+		return true;
+	}
+	turn->reported++;
+	if (rules.by_owner) {
+		__sync_fetch_and_or(&c->flags, WATCH_WANTED);
+		return false;
+	}
+	if (!(__sync_fetch_and_or(&c->flags, WATCH_REPORTED) & WATCH_FINISHED))
+		emit(WATCH_REPORT, key, c, now, BPF_RB_NO_WAKEUP);
+	return false;
+}
+
+struct walk {
+	struct watch_turn *turn;
+	__u64 now;
+};
+
+static long look_at_slot(__u32 i, struct walk *w)
+{
+	__u32 at = queue_tail & (WATCH_QUEUE - 1);
+	struct watch_conn *c;
+	struct slot *s;
+	__u64 key;
+
+	if (queue_tail >= queue_head)
+		return 1;
+	s = bpf_map_lookup_elem(&queue, &at);
+	if (!s || *(volatile __u64 *)&s->number != queue_tail + 1)
+		return 1; /* being written; or overrun, which the caller sees */
+	if (s->since + rules.after > w->now) {
+		w->turn->next = s->since + rules.after;
+		return 1;
+	}
+	key = s->sk;
+	c = bpf_map_lookup_elem(&conns, &key);
+	if (c && c->since == s->since && !(c->flags & (WATCH_REPORTED | WATCH_WANTED)) &&
+	    report(key, c, w->now, w->turn))
+		return 1;
+	queue_tail++;
+	return 0;
+}
+
+static long look_at_conn(void *map, __u64 *key, struct watch_conn *c, struct walk *w)
+{
+	if (c->flags & (WATCH_REPORTED | WATCH_WANTED) || c->since + rules.after > w->now)
+		return 0;
+	return report(*key, c, w->now, w->turn);
+}
+
+/* One turn of the queue; see above. User space runs it. */
+SEC("syscall")
+int mature(struct watch_turn *ctx)
+{
+	struct watch_turn turn = { .room = ctx->room };
+	struct walk w = { .turn = &turn, .now = bpf_ktime_get_ns() };
+
+	if (queue_head - queue_tail > WATCH_QUEUE) {
+		count(&counts.overruns);
+		queue_tail = queue_head - WATCH_QUEUE / 2;
+		need_scan = true;
+	}
+	if (need_scan) {
+		need_scan = false;
+		bpf_for_each_map_elem(&conns, look_at_conn, &w, 0);
+		need_scan = turn.more;
+	} else {
+		bpf_loop(WATCH_QUEUE, look_at_slot, &w, 0);
+	}
+	ctx->reported = turn.reported;
+	ctx->more = turn.more;
+	ctx->next = turn.next;
+	return 0;
+}

@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: MIT */
+/* What the watch programs and user space share. Times are CLOCK_MONOTONIC nanoseconds; addresses
+ * are in network byte order, ports in the host's. */
+#pragma once
+
+#ifndef __bpf__
+#include <linux/types.h>
+#endif
+
+#define WATCH_COMM 16
+
+/* Slots of the queue of ends that wait for their threshold; a power of two. Where more than these
+ * turn half-closed within one threshold, a pass over the whole table takes the queue's place. */
+#define WATCH_QUEUE 65536
+
+/* What is known of an end when it is reported; bits of watch_conn.flags. */
+enum watch_flag {
+	WATCH_HOLDER = 1,     /* the peer's FIN came first */
+	WATCH_DEAD = 2,       /* the connection is gone and the descriptor was not closed */
+	WATCH_REPORTED = 4,   /* user space has heard of it */
+	WATCH_TAKEN_IN = 8,   /* half-closed before the watch began: ages are lower bounds */
+	WATCH_CLOSED = 16,    /* this end has sent its FIN */
+	WATCH_TOLD = 32,      /* a read returned 0 */
+	WATCH_WANTED = 64,    /* waits for its owner to be matched against the filter */
+	WATCH_EXITING = 128,  /* the FIN was sent by a thread that was exiting */
+	WATCH_FINISHED = 256, /* on its way out of the table */
+};
+
+/* One end that is half-closed or dead, kept from then until it is destroyed. */
+struct watch_conn {
+	__u64 cookie;
+	__u64 since;    /* half-closed since; for a dead one, dead since */
+	__u64 fin_at;   /* the peer's FIN arrived; 0: none did, or it came after ours */
+	__u64 told_at;  /* the first read that returned 0 */
+	__u64 close_at; /* this end's FIN */
+	__u64 cgroup;   /* id of the socket's cgroup */
+	__u32 netns;    /* inode number */
+	__u32 told_tgid, told_tid;
+	__u32 told_site, made_site; /* 0: none taken */
+	__u32 read_seq;             /* the read position after the last read that was seen */
+	__u32 write_seq;            /* the write position when it became half-closed */
+	__u32 flags;                /* enum watch_flag; changed atomically */
+	__u16 local_port, peer_port;
+	__u8 family;
+	__u8 error; /* sk_err when it died */
+	__u8 local[16], peer[16];
+	char told_comm[WATCH_COMM];
+};
+
+enum watch_kind {
+	WATCH_REPORT, /* half-closed, or dead, for longer than allowed */
+	WATCH_NEWS,   /* a reported one: its program was told, or it sent its FIN, or it died */
+	WATCH_END,    /* a reported one is over */
+	WATCH_STACK,  /* a stack that was not seen before */
+	WATCH_KINDS
+};
+
+struct watch_event {
+	__u32 kind;         /* enum watch_kind */
+	__u32 unread;       /* bytes not read, the FIN counted as 1 */
+	__u32 unacked;      /* bytes sent or to send that the peer has not acknowledged */
+	__u32 sent;         /* bytes written since the peer's FIN arrived; modulo 2^32 */
+	__u32 sent_jiffies; /* since data were last sent */
+	__u32 peer_window;
+	__u8 state; /* TCPS_* */
+	__u8 retransmits;
+	__u8 has_socket; /* 0: in an accept queue, or orphaned */
+	__u8 accepted;   /* this end came out of a listener */
+	__u64 sk;        /* the kernel's address: the key in `conns` */
+	__u64 at;
+	struct watch_conn conn;
+};
+
+/* A descriptor that refers to a tracked socket or to a listener. */
+struct watch_owner {
+	__u64 sk, cookie, inode;
+	__u64 start; /* of the process: nanoseconds since boot */
+	__u32 tgid;
+	__s32 fd;
+	__u32 netns;
+	__u16 port;
+	__u8 state;
+	__u8 pad;
+	char comm[WATCH_COMM];
+};
+
+/* What a turn of the queue found; in and out of the `mature` program. */
+struct watch_turn {
+	__u32 room;     /* in: how many reports the buffer holds */
+	__u32 scan;     /* in: look at the whole table */
+	__u32 reported; /* out */
+	__u32 more;     /* out: stopped for lack of room */
+	__u64 next;     /* out: when the next one comes due; 0: none waits */
+};
+
+/* Close lag is counted per process, port and size. */
+struct watch_lag_key {
+	__u64 start; /* of the process */
+	__u32 tgid;
+	__u16 port;   /* the listening port, or the peer's where this end connected */
+	__u8 outward; /* this end connected */
+	__u8 pad;
+	__u32 bucket; /* lag_bucket() */
+	__u32 pad2;
+};
+
+struct watch_lag {
+	__u64 count;
+	__u64 max; /* ns */
+	char comm[WATCH_COMM];
+};
+
+/* Set before loading. */
+struct watch_rules {
+	__u64 after;   /* ns */
+	__u64 cgroup;  /* 0: any */
+	__u16 port;    /* 0: any */
+	__u8 by_owner; /* only what the processes in `pids`, or those named `comm`, hold */
+	__u8 follow;   /* children of those in `pids` join them */
+	char comm[WATCH_COMM];
+};
+
+/* Counted in the kernel, read by user space as they are. */
+struct watch_counts {
+	__u64 emitted[WATCH_KINDS]; /* tried to send */
+	__u64 lost[WATCH_KINDS];    /* of these, not sent: the buffer was full */
+	__u64 untracked;            /* ends not followed: the table was full */
+	__u64 lag_lost;             /* lags not counted: the table was full */
+	__u64 stacks_refused;       /* stacks not taken: too many new ones in one second */
+	__u64 overruns;             /* the queue was overrun; the table was walked instead */
+	__u64 started, finished;    /* ends followed, and no longer */
+};

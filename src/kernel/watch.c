@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: MIT */
+#include "kernel/watch.h"
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "watch.skel.h"
+
+struct watch {
+	struct watch_bpf *skel;
+	struct ring_buffer *ring;
+	struct bpf_link *holders;
+	enum watch_reads reads;
+	uint32_t room; /* reports that the buffer holds */
+	watch_event_fn *each;
+	void *arg;
+};
+
+#define DEFAULT_BUFFER (1u << 20)
+/* Bytes before each record in the ring: BPF_RINGBUF_HDR_SZ. */
+#define RECORD_HEADER 8
+
+static const char *const reads_names[WATCH_READS_COUNT] = {
+	[WATCH_READS_AUTO] = "auto",
+	[WATCH_READS_TRACEPOINT] = "sock_recv_length",
+	[WATCH_READS_FEXIT] = "fexit",
+	[WATCH_READS_SYSCALLS] = "syscalls",
+};
+
+const char *watch_reads_name(enum watch_reads how)
+{
+	return how < WATCH_READS_COUNT ? reads_names[how] : NULL;
+}
+
+/* libbpf's own words reach the person only where UNCLOSED_DEBUG asks for them. */
+static int say(enum libbpf_print_level level, const char *fmt, va_list args)
+{
+	if (!getenv("UNCLOSED_DEBUG") || level == LIBBPF_DEBUG)
+		return 0;
+	return vfprintf(stderr, fmt, args);
+}
+
+static int on_event(void *arg, void *data, size_t size)
+{
+	struct watch *w = arg;
+
+	if (size < sizeof(struct watch_event))
+		return 0;
+	return w->each(data, w->arg);
+}
+
+static int load_at(struct watch *w, const struct watch_setup *setup, enum watch_reads how)
+{
+	int r;
+
+	w->skel = watch_bpf__open();
+	if (!w->skel)
+		return errno ? -errno : -ENOMEM;
+	w->skel->rodata->rules = setup->rules;
+	bpf_map__set_max_entries(w->skel->maps.events,
+				 setup->buffer ? setup->buffer : DEFAULT_BUFFER);
+	bpf_program__set_autoload(w->skel->progs.on_recv_length, how == WATCH_READS_TRACEPOINT);
+	r = watch_bpf__load(w->skel);
+	if (!r)
+		r = watch_bpf__attach(w->skel);
+	if (r) {
+		watch_bpf__destroy(w->skel);
+		w->skel = NULL;
+		return r;
+	}
+	w->reads = how;
+	return 0;
+}
+
+static int load(struct watch *w, const struct watch_setup *setup, struct err *e)
+{
+	int r = -EOPNOTSUPP; /* where setup->reads names no tier */
+
+	for (int how = WATCH_READS_TRACEPOINT; how < WATCH_READS_COUNT; how++) {
+		if (setup->reads != WATCH_READS_AUTO && (int)setup->reads != how)
+			continue;
+		r = load_at(w, setup, how);
+		if (!r)
+			return 0;
+	}
+	if (r == -EPERM || r == -EACCES)
+		return err_set(e, -EPERM,
+			       "loading the watch programs: not permitted; run as root, or with "
+			       "CAP_BPF and CAP_PERFMON");
+	return err_errno(e, r, "loading the watch programs into the kernel");
+}
+
+int watch_open(struct watch **out, const struct watch_setup *setup, struct err *e)
+{
+	struct watch *w = calloc(1, sizeof(*w));
+	uint32_t buffer = setup->buffer ? setup->buffer : DEFAULT_BUFFER;
+	int r;
+
+	if (!w)
+		return err_set(e, -ENOMEM, "no memory for a watch");
+	libbpf_set_print(say);
+	r = load(w, setup, e);
+	if (r || !w->skel) {
+		free(w);
+		return r;
+	}
+	w->room = buffer / (sizeof(struct watch_event) + RECORD_HEADER) / 2;
+	w->ring = ring_buffer__new(bpf_map__fd(w->skel->maps.events), on_event, w, NULL);
+	if (!w->ring) {
+		r = err_errno(e, -errno, "mapping the watch's event buffer");
+		watch_close(w);
+		return r;
+	}
+	*out = w;
+	return 0;
+}
+
+void watch_close(struct watch *w)
+{
+	if (!w)
+		return;
+	ring_buffer__free(w->ring);
+	watch_bpf__destroy(w->skel);
+	free(w);
+}
+
+enum watch_reads watch_reads(const struct watch *w)
+{
+	return w->reads;
+}
+
+int watch_fd(const struct watch *w)
+{
+	return ring_buffer__epoll_fd(w->ring);
+}
+
+int watch_drain(struct watch *w, watch_event_fn *each, void *arg, struct err *e)
+{
+	int r;
+
+	w->each = each;
+	w->arg = arg;
+	r = ring_buffer__consume(w->ring);
+	return r < 0 ? err_errno(e, r, "reading the watch's events") : 0;
+}
+
+int watch_turn(struct watch *w, watch_event_fn *each, void *arg, uint64_t *next, struct err *e)
+{
+	struct watch_turn turn;
+	LIBBPF_OPTS(bpf_test_run_opts, opts, .ctx_in = &turn, .ctx_size_in = sizeof(turn));
+	int r;
+
+	do {
+		turn = (struct watch_turn){ .room = w->room };
+		r = bpf_prog_test_run_opts(bpf_program__fd(w->skel->progs.mature), &opts);
+		if (r)
+			return err_errno(e, r, "running the watch's queue");
+		r = watch_drain(w, each, arg, e);
+		if (r)
+			return r;
+	} while (turn.more);
+	*next = turn.next;
+	return 0;
+}
+
+int watch_owners(struct watch *w, bool take_in, watch_owner_fn *each, void *arg, struct err *e)
+{
+	static struct watch_owner space[512];
+	_fd_ int fd = -1;
+	ssize_t n = 0;
+
+	w->skel->bss->taking_in = take_in;
+	fd = bpf_iter_create(bpf_link__fd(w->skel->links.holders));
+	if (fd < 0)
+		return err_errno(e, -errno, "starting the walk over descriptors");
+	do {
+		n = fd_read_all(fd, space, sizeof(space));
+		for (ssize_t i = 0; i + (ssize_t)sizeof(*space) <= n; i += sizeof(*space))
+			each(&space[i / sizeof(*space)], arg);
+	} while (n == sizeof(space));
+	w->skel->bss->taking_in = false;
+	return n < 0 ? err_errno(e, (int)n, "walking over descriptors") : 0;
+}
+
+int watch_add_pid(struct watch *w, pid_t pid, struct err *e)
+{
+	uint32_t key = (uint32_t)pid;
+	uint8_t one = 1;
+
+	if (bpf_map_update_elem(bpf_map__fd(w->skel->maps.pids), &key, &one, BPF_ANY))
+		return err_errno(e, -errno, "adding process %d to the watched", (int)pid);
+	return 0;
+}
+
+#define LAG_BATCH 256
+
+int watch_lags(struct watch *w, watch_lag_fn *each, void *arg, struct err *e)
+{
+	static struct watch_lag_key keys[LAG_BATCH];
+	static struct watch_lag values[LAG_BATCH];
+	int fd = bpf_map__fd(w->skel->maps.lags), r;
+	uint64_t from, *in = NULL, to; /* the kernel's own cursor: 32 bits of bucket number */
+	uint32_t n;
+
+	do {
+		n = LAG_BATCH;
+		r = bpf_map_lookup_batch(fd, in, &to, keys, values, &n, NULL);
+		if (r && errno != ENOENT)
+			return err_errno(e, -errno, "reading the close lags");
+		for (uint32_t i = 0; i < n; i++)
+			each(&keys[i], &values[i], arg);
+		from = to;
+		in = &from;
+	} while (!r);
+	return 0;
+}
+
+struct watch_counts watch_counts(const struct watch *w)
+{
+	return w->skel->bss->counts;
+}

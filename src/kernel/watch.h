@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: MIT */
+/* Loads the watch programs, runs them, and hands on what they send. One thread uses a watch at a
+ * time. Nothing of it outlives the process: programs and maps hang on its descriptors. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/err.h"
+#include "kernel/bpf/watch.h"
+
+/* How reads that return 0 are seen. */
+enum watch_reads {
+	WATCH_READS_AUTO = 0,   /* the first of the others that this kernel allows */
+	WATCH_READS_TRACEPOINT, /* sock_recv_length: Linux 6.3 and later */
+	WATCH_READS_FEXIT,      /* the return of tcp_recvmsg() */
+	WATCH_READS_SYSCALLS,   /* the return of the read calls; io_uring's reads are not seen */
+	WATCH_READS_COUNT
+};
+
+/* "sock_recv_length", "fexit", "syscalls"; NULL past the end. */
+const char *watch_reads_name(enum watch_reads how);
+
+struct watch_setup {
+	struct watch_rules rules;
+	enum watch_reads reads;
+	uint32_t buffer; /* bytes for events on their way; 0: the default; a power of two pages */
+};
+
+struct watch;
+
+/* Loads and attaches. Returns 0 with an owned watch in `out`; -EPERM where privileges are missing
+ * (CAP_BPF and CAP_PERFMON); another -errno with text. Takes some 100 ms. */
+int watch_open(struct watch **out, const struct watch_setup *setup, struct err *e);
+
+/* Detaches and frees; NULL does nothing. */
+void watch_close(struct watch *w);
+
+/* The tier that was found: how reads are seen. */
+enum watch_reads watch_reads(const struct watch *w);
+
+/* Readable when events wait. Owned by the watch. */
+int watch_fd(const struct watch *w);
+
+/* Gets each event. Return non-zero to stop; watch_turn() then returns that. */
+typedef int watch_event_fn(const struct watch_event *event, void *arg);
+
+/* Looks for what has come due, then hands on all events that wait. `next` becomes the time at which
+ * the next end comes due, 0 where none waits. Does not block. Returns 0, the callback's non-zero,
+ * or -errno with text. */
+int watch_turn(struct watch *w, watch_event_fn *each, void *arg, uint64_t *next, struct err *e);
+
+/* Hands on the events that wait, and looks for nothing. */
+int watch_drain(struct watch *w, watch_event_fn *each, void *arg, struct err *e);
+
+typedef void watch_owner_fn(const struct watch_owner *owner, void *arg);
+
+/* Walks every descriptor of every process and gives those that refer to a reported end, or to a
+ * listener. With `take_in`, first follows every end that is half-closed or dead now. Blocks for
+ * about a microsecond per descriptor on the machine. */
+int watch_owners(struct watch *w, bool take_in, watch_owner_fn *each, void *arg, struct err *e);
+
+/* Adds a process to those that are watched, where rules.by_owner is set. */
+int watch_add_pid(struct watch *w, pid_t pid, struct err *e);
+
+typedef void watch_lag_fn(const struct watch_lag_key *key, const struct watch_lag *lag, void *arg);
+
+/* Gives every counter of the close lag, in no order. */
+int watch_lags(struct watch *w, watch_lag_fn *each, void *arg, struct err *e);
+
+/* A consistent enough copy of the kernel's counters: each is exact, but not all at one moment. */
+struct watch_counts watch_counts(const struct watch *w);
