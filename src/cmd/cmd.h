@@ -13,3 +13,4 @@ struct cmd {
 
 extern const struct cmd cmd_lab;
 extern const struct cmd cmd_watch;
+extern const struct cmd cmd_list;

@@ -10,6 +10,7 @@
 static const struct cmd *const cmds[] = {
 	&cmd_lab,
 	&cmd_watch,
+	&cmd_list,
 };
 #define CMD_COUNT (sizeof(cmds) / sizeof(cmds[0]))
 

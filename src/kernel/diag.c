@@ -60,12 +60,27 @@ static void decode_tcp_info(const void *data, size_t len, struct tcp_sample *s)
 	s->last_ack_recv_ms = info.tcpi_last_ack_recv;
 	s->bytes_acked = info.tcpi_bytes_acked;
 	s->bytes_received = info.tcpi_bytes_received;
+	s->bytes_sent = info.tcpi_bytes_sent;
 	s->segs_out = info.tcpi_segs_out;
 	s->segs_in = info.tcpi_segs_in;
 	s->unacked = info.tcpi_unacked;
 	s->notsent_bytes = info.tcpi_notsent_bytes;
 	s->snd_wnd = info.tcpi_snd_wnd;
 	s->rto_ms = info.tcpi_rto / 1000;
+	s->rtt_ms = info.tcpi_rtt / 1000;
+}
+
+/* The upper layer protocol's name: "mptcp" on a subflow, "tls" elsewhere. */
+static bool ulp_is_mptcp(const struct nlattr *nest)
+{
+	const struct nlattr *attr;
+
+	mnl_attr_for_each_nested (attr, nest) {
+		if (mnl_attr_get_type(attr) == INET_ULP_INFO_NAME)
+			return mnl_attr_get_payload_len(attr) >= 5 &&
+			       !memcmp(mnl_attr_get_payload(attr), "mptcp", 5);
+	}
+	return false;
 }
 
 static int decode_attr(const struct nlattr *attr, void *arg)
@@ -81,6 +96,9 @@ static int decode_attr(const struct nlattr *attr, void *arg)
 			s->shutdown = mnl_attr_get_u8(attr);
 			s->has_shutdown = true;
 		}
+		break;
+	case INET_DIAG_ULP_INFO:
+		s->mptcp = ulp_is_mptcp(attr);
 		break;
 	default:
 		break;
@@ -144,14 +162,22 @@ static int send_request(int fd, const struct inet_diag_req_v2 *req, uint16_t fla
 	return 0;
 }
 
+/* Receives one block that the kernel sent: any process with CAP_NET_ADMIN can send to a netlink
+ * socket too, and is passed over. A block that does not fit is an error, not a short one. */
 static ssize_t receive(int fd, void *space, size_t cap)
 {
+	struct sockaddr_nl from;
+	socklen_t len;
 	ssize_t n;
 
 	do {
-		n = recv(fd, space, cap, 0);
-	} while (n < 0 && errno == EINTR);
-	return n < 0 ? -errno : n;
+		len = sizeof(from);
+		n = recvfrom(fd, space, cap, MSG_TRUNC, (struct sockaddr *)&from, &len);
+	} while ((n < 0 && errno == EINTR) ||
+		 (n >= 0 && len == sizeof(from) && from.nl_family == AF_NETLINK && from.nl_pid));
+	if (n < 0)
+		return -errno;
+	return (size_t)n > cap ? -EMSGSIZE : n;
 }
 
 int diag_lookup(int fd, const struct tcp_addr *local, const struct tcp_addr *peer,
@@ -223,13 +249,14 @@ static int dump_block(const char *space, int len, uint32_t seq, diag_each_fn *ea
 	return 1;
 }
 
-int diag_dump(int fd, int family, unsigned states, diag_each_fn *each, void *arg, struct err *e)
+int diag_dump_as(int fd, int family, unsigned states, bool info, diag_each_fn *each, void *arg,
+		 struct err *e)
 {
 	static uint32_t seq = 1u << 31;
 	struct inet_diag_req_v2 req = {
 		.sdiag_family = (uint8_t)family,
 		.sdiag_protocol = IPPROTO_TCP,
-		.idiag_ext = 1 << (INET_DIAG_INFO - 1),
+		.idiag_ext = info ? 1 << (INET_DIAG_INFO - 1) : 0,
 		.idiag_states = states,
 	};
 	bool changed = false;
@@ -255,4 +282,9 @@ int diag_dump(int fd, int family, unsigned states, diag_each_fn *each, void *arg
 	if (r == 0 && changed)
 		return err_set(e, -EINTR, "sockets changed while sock_diag listed them");
 	return r;
+}
+
+int diag_dump(int fd, int family, unsigned states, diag_each_fn *each, void *arg, struct err *e)
+{
+	return diag_dump_as(fd, family, states, true, each, arg, e);
 }

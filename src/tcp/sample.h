@@ -22,6 +22,15 @@ enum tcp_timer {
 #define TCP_SHUT_RCV  1
 #define TCP_SHUT_SEND 2
 
+/* What came after the FIN, which only BPF can see (tcp_sock.snd_wl1). A snapshot needs it to tell
+ * how old CLOSE_WAIT is, and whether a half-close is in use. In CLOSE_WAIT: segments after the
+ * peer's FIN. In FIN_WAIT_2: data of the peer with or after its ACK of our FIN. */
+enum tcp_after_fin {
+	TCP_AFTER_FIN_UNKNOWN = 0,
+	TCP_AFTER_FIN_NOTHING,
+	TCP_AFTER_FIN_SEGMENTS,
+};
+
 struct tcp_sample {
 	struct tcp_addr local, peer;
 	uint8_t state;       /* TCP_*; TCPS_GONE where the kernel knows no such connection */
@@ -30,6 +39,9 @@ struct tcp_sample {
 	uint8_t shutdown;    /* TCP_SHUT_*; 0 where has_shutdown is false */
 	bool has_shutdown;
 	bool has_info;     /* the TCP_INFO fields below were given */
+	bool mptcp;        /* a subflow of a Multipath TCP connection (RFC 8684) */
+	uint8_t after_fin; /* enum tcp_after_fin */
+	uint16_t error;    /* errno that waits on the socket (sk_err); 0: none, taken, or unknown */
 	uint32_t timer_ms; /* until the timer fires; 0 where none runs */
 	uint32_t
 		recv_q; /* bytes not read, an unread FIN counted as 1; LISTEN: queued connections */
@@ -43,9 +55,11 @@ struct tcp_sample {
 	/* From TCP_INFO, milliseconds before the sample. */
 	uint32_t last_data_sent_ms, last_data_recv_ms, last_ack_recv_ms;
 	uint64_t bytes_acked, bytes_received; /* bytes_received counts the peer's FIN as one */
+	uint64_t bytes_sent;                  /* payload only, what was sent again included */
 	uint64_t segs_out, segs_in;
 	uint32_t unacked; /* segments sent, not acknowledged */
 	uint32_t notsent_bytes;
 	uint32_t snd_wnd; /* bytes the peer is ready to take */
 	uint32_t rto_ms;
+	uint32_t rtt_ms; /* smoothed; 0: less than 1 ms, or unknown */
 };

@@ -190,6 +190,7 @@ int main(int argc, char **argv)
 	make_all(&f, argc - optind, argv + optind);
 	for (size_t i = 0; i < f.n; i++)
 		print_one(&f, &f.made[i]);
+	pump(&f); /* busy ends are busy from the start */
 	printf("ready\n");
 	fflush(stdout);
 	hold(&f, &old);

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: MIT */
+#include "base/map.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+struct map_slot {
+	uint64_t key;
+	uint32_t value; /* MAP_NONE: free */
+};
+
+#define FIRST_SLOTS 64
+
+/* Fibonacci hashing: inodes and cookies are handed out in a row. */
+static uint32_t hash(uint64_t key, uint32_t mask)
+{
+	return (uint32_t)((key * 0x9e3779b97f4a7c15ull) >> 32) & mask;
+}
+
+static struct map_slot *find(const struct map *m, uint64_t key)
+{
+	uint32_t i = hash(key, m->mask);
+
+	while (m->slots[i].value != MAP_NONE && m->slots[i].key != key)
+		i = (i + 1) & m->mask;
+	return &m->slots[i];
+}
+
+uint32_t map_get(const struct map *m, uint64_t key)
+{
+	return m->slots ? find(m, key)->value : MAP_NONE;
+}
+
+static int grow(struct map *m)
+{
+	uint32_t size = m->slots ? (m->mask + 1) * 2 : FIRST_SLOTS;
+	struct map next = { .slots = malloc(size * sizeof(*next.slots)), .mask = size - 1 };
+
+	if (!next.slots)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < size; i++)
+		next.slots[i].value = MAP_NONE;
+	for (uint32_t i = 0; m->slots && i <= m->mask; i++)
+		if (m->slots[i].value != MAP_NONE)
+			*find(&next, m->slots[i].key) = m->slots[i];
+	next.n = m->n;
+	free(m->slots);
+	*m = next;
+	return 0;
+}
+
+int map_put(struct map *m, uint64_t key, uint32_t value)
+{
+	struct map_slot *slot;
+
+	if ((!m->slots || m->n >= (m->mask + 1) / 4 * 3) && grow(m) < 0)
+		return -ENOMEM;
+	slot = find(m, key);
+	if (slot->value == MAP_NONE)
+		m->n++;
+	*slot = (struct map_slot){ key, value };
+	return 0;
+}
+
+void map_free(struct map *m)
+{
+	free(m->slots);
+	*m = (struct map){ 0 };
+}

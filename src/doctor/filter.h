@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: MIT */
+/* Which sockets are meant: the filters that list and release share. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "tcp/census.h"
+
+enum filter_key {
+	FILTER_STATE,
+	FILTER_CAUSE,
+	FILTER_PID,
+	FILTER_COMM,
+	FILTER_PORT,
+	FILTER_PEER,
+	FILTER_OLDER,
+	FILTER_NETNS,
+	FILTER_CGROUP,
+};
+
+/* Zero-initialised: everything is meant. Each key narrows; values of a list widen. The strings are
+ * the caller's and must outlive it. */
+struct filter {
+	unsigned states; /* TCP_BIT set; 0: any */
+	unsigned causes; /* TCP_CAUSE_BIT set; 0: any */
+	uint32_t pid;    /* that holds it, or owns the listener; 0: any */
+	uint16_t port;   /* local or remote; 0: any */
+	bool has_peer, has_older;
+	struct tcp_addr peer; /* port 0: any */
+	uint8_t peer_bits;    /* leading bits of the address that count */
+	uint64_t older_ms;
+	const char *comm;   /* shell pattern, fnmatch(3) */
+	const char *netns;  /* inode or name */
+	const char *cgroup; /* part of the cgroup path or of the container id */
+};
+
+/* Narrows by what a person typed: states and causes as lists with commas, --peer as
+ * ADDRESS[/BITS], ADDRESS:PORT or [ADDRESS]:PORT, --older as a duration. Returns 0, or -EINVAL with
+ * one line. */
+int filter_set(struct filter *f, enum filter_key key, const char *value, struct err *e);
+
+/* Whether the socket is meant. A socket whose age is unknown is not older than anything but 0; one
+ * whose age is known "at least" is as old as that. */
+bool filter_match(const struct filter *f, const struct census *c, const struct census_socket *s);
+
+/* The states that a snapshot must take in so that the filter sees all that it can mean; 0: the
+ * usual. */
+unsigned filter_states(const struct filter *f);

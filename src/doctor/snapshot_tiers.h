@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: MIT */
+/* What the two tiers of a snapshot share. */
+#pragma once
+
+#include "doctor/builder.h"
+#include "doctor/snapshot.h"
+#include "kernel/diag.h"
+
+/* Marks the census partial, with the first reason given. */
+void snapshot_partial(struct census *c, const struct err *why);
+
+/* Runs `fn` in each namespace of `spaces`, which are the census's, in its order; those that may not
+ * be entered or that are gone are counted or passed over. Returns 0 or the first failure of `fn`.
+ */
+struct snapshot_visit {
+	struct builder *b;
+	uint32_t netns; /* index of the one visited */
+	int (*fn)(struct snapshot_visit *v, struct err *e);
+	const struct snapshot_opts *opts;
+};
+int snapshot_visit_all(struct snapshot_visit *v, const struct netns_list *spaces, struct err *e);
+
+/* Asks sock_diag of the namespace entered, for both families, and gives the answers to `each` (as
+ * diag_dump_as() does). A dump that changed under way is asked for again; one that stays broken
+ * makes the census partial. Returns 0 or the callback's non-zero. */
+int snapshot_dump(struct snapshot_visit *v, int fd, unsigned states, bool info, diag_each_fn *each);
+
+/* The callback that takes in every socket; its argument is the visit. */
+int snapshot_take_socket(const struct tcp_sample *s, void *visit);
+
+/* Whether every process on the host can be looked at from here: the initial pid namespace, with
+ * CAP_SYS_PTRACE. */
+bool snapshot_sees_all_processes(void);
+
+/* The tiers: fill the builder. Return 0 with `*all_seen` set, or -errno with text. */
+int snapshot_proc(struct builder *b, const struct snapshot_opts *opts,
+		  const struct netns_list *spaces, bool *all_seen, struct err *e);

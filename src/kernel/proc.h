@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: MIT */
+/* What /proc says of a process. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+
+struct proc_info {
+	uint32_t uid;
+	uint64_t start; /* starttime of /proc/PID/stat, in ticks since boot */
+	uint64_t netns; /* inode; 0: may not be read */
+	char comm[16];
+	char *cgroup; /* path in the unified hierarchy, else the longest of the old ones; NULL:
+			 none. The caller frees it */
+};
+
+/* Reads one process. Fields that may not be read are left zero. Returns 0, or -ESRCH where there is
+ * no such process. Bytes are as the process chose them. */
+int proc_read(uint32_t pid, struct proc_info *out);
+
+/* Called for each process id of /proc; return non-zero to stop. */
+typedef int proc_each_fn(uint32_t pid, void *arg);
+
+/* Returns 0, the callback's non-zero, or -errno with text. */
+int proc_walk(proc_each_fn *each, void *arg, struct err *e);
+
+/* The pure decoders. Of /proc/PID/stat: comm (which may hold anything, parentheses included) and
+ * starttime. Returns 0 or -EBADMSG. */
+int proc_decode_stat(const char *text, size_t len, char comm[16], uint64_t *start);
+
+/* Of /proc/PID/cgroup: points `path` into `text`. Returns the path's length, 0 where there is none.
+ */
+size_t proc_decode_cgroup(const char *text, size_t len, const char **path);
+
+/* The container that a cgroup path names: the last component that carries 64 hexadecimal digits
+ * (docker, containerd, CRI-O, podman), or what follows "lxc.payload." or "lxc/" or
+ * "machine.slice/". Writes it, NUL-terminated, "" where there is none; returns whether there is
+ * one. */
+bool proc_container_id(const char *cgroup, char *out, size_t cap);

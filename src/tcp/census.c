@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: MIT */
+#include "tcp/census.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/vec.h"
+
+void census_free(struct census *c)
+{
+	for (uint32_t i = 0; i < c->procs_n; i++)
+		free(c->procs[i].cgroup);
+	free(c->sockets);
+	free(c->holders);
+	free(c->procs);
+	free(c->netns);
+	free(c->listeners);
+	free(c->time_wait);
+	*c = (struct census){ 0 };
+}
+
+uint32_t census_add_socket(struct census *c)
+{
+	if (vec_reserve(&c->sockets, &c->sockets_cap, c->sockets_n + 1, sizeof(*c->sockets)) < 0)
+		return CENSUS_NONE;
+	c->sockets[c->sockets_n] = (struct census_socket){ .netns = CENSUS_NONE,
+							   .listener = CENSUS_NONE };
+	return c->sockets_n++;
+}
+
+uint32_t census_add_proc(struct census *c)
+{
+	if (vec_reserve(&c->procs, &c->procs_cap, c->procs_n + 1, sizeof(*c->procs)) < 0)
+		return CENSUS_NONE;
+	c->procs[c->procs_n] = (struct census_proc){ 0 };
+	return c->procs_n++;
+}
+
+uint32_t census_add_netns(struct census *c, uint64_t ino)
+{
+	if (vec_reserve(&c->netns, &c->netns_cap, c->netns_n + 1, sizeof(*c->netns)) < 0)
+		return CENSUS_NONE;
+	c->netns[c->netns_n] = (struct census_netns){ .ino = ino };
+	return c->netns_n++;
+}
+
+uint32_t census_add_listener(struct census *c)
+{
+	if (vec_reserve(&c->listeners, &c->listeners_cap, c->listeners_n + 1,
+			sizeof(*c->listeners)) < 0)
+		return CENSUS_NONE;
+	c->listeners[c->listeners_n] = (struct census_listener){ .netns = CENSUS_NONE };
+	return c->listeners_n++;
+}
+
+uint32_t census_add_time_wait(struct census *c)
+{
+	if (vec_reserve(&c->time_wait, &c->time_wait_cap, c->time_wait_n + 1,
+			sizeof(*c->time_wait)) < 0)
+		return CENSUS_NONE;
+	c->time_wait[c->time_wait_n] = (struct census_time_wait){ .netns = CENSUS_NONE };
+	return c->time_wait_n++;
+}
+
+int census_add_holder(struct census *c, uint32_t proc, int32_t fd)
+{
+	if (vec_reserve(&c->holders, &c->holders_cap, c->holders_n + 1, sizeof(*c->holders)) < 0)
+		return -ENOMEM;
+	c->holders[c->holders_n++] = (struct census_holder){ proc, fd };
+	return 0;
+}
+
+uint32_t census_find_netns(const struct census *c, uint64_t ino)
+{
+	for (uint32_t i = 0; i < c->netns_n; i++)
+		if (c->netns[i].ino == ino)
+			return i;
+	return CENSUS_NONE;
+}
+
+struct tcp_context census_context(const struct census *c, const struct census_socket *s)
+{
+	return (struct tcp_context){
+		.processes = s->processes,
+		.all_seen = s->all_seen,
+		.flowing = s->flowing,
+		.fin_timeout_ms = s->netns == CENSUS_NONE ? 0 : c->netns[s->netns].fin_timeout_ms,
+	};
+}
+
+/* An IPv6 listener on :: takes IPv4 connections too; their addresses are then v4-mapped, or IPv4.
+ */
+static bool is_wildcard(const struct tcp_addr *a)
+{
+	static const uint8_t zero[16];
+
+	return !memcmp(a->bytes, zero, sizeof(zero));
+}
+
+static bool same_host(const struct tcp_addr *a, const struct tcp_addr *b)
+{
+	return a->family == b->family && !memcmp(a->bytes, b->bytes, sizeof(a->bytes));
+}
+
+uint32_t census_listener_of(const struct census *c, const struct census_socket *s)
+{
+	uint32_t exact = CENSUS_NONE, wild = CENSUS_NONE, exacts = 0, wilds = 0;
+
+	for (uint32_t i = 0; i < c->listeners_n; i++) {
+		const struct census_listener *l = &c->listeners[i];
+
+		if (l->netns != s->netns || l->s.local.port != s->s.local.port)
+			continue;
+		if (same_host(&l->s.local, &s->s.local)) {
+			exact = i;
+			exacts++;
+		} else if (is_wildcard(&l->s.local) && (l->s.local.family == s->s.local.family ||
+							l->s.local.family > s->s.local.family)) {
+			/* The own family's wildcard is asked before ::, as in the kernel's look-up.
+			 */
+			if (wilds && c->listeners[wild].s.local.family != l->s.local.family) {
+				if (l->s.local.family == s->s.local.family) {
+					wild = i;
+					wilds = 1;
+				}
+				continue;
+			}
+			wild = i;
+			wilds++;
+		}
+	}
+	if (exacts)
+		return exacts == 1 ? exact : CENSUS_NONE;
+	return wilds == 1 ? wild : CENSUS_NONE;
+}
+
+bool census_needs_person(const struct census_socket *s, uint64_t older_ms)
+{
+	if (TCP_CAUSES_NORMAL & TCP_CAUSE_BIT(s->v.cause) || s->v.age_is == TCP_AGE_UNKNOWN)
+		return false;
+	return s->v.cause == TCP_CAUSE_DEAD || s->v.age_ms >= older_ms;
+}

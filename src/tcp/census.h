@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: MIT */
+/* A census: the sockets of a host at one moment, with who holds them and what they mean. Pure data,
+ * filled by the doctor's snapshot, read by reports. Items refer to one another by index. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "tcp/sample.h"
+#include "tcp/verdict.h"
+
+#define CENSUS_NONE UINT32_MAX
+
+enum census_tier {
+	CENSUS_TIER_PROC, /* sock_diag, and the /proc that the caller may read */
+	CENSUS_TIER_BPF,  /* descriptors from a BPF iterator, the rest from sock_diag */
+};
+
+/* Bytes that other programs chose (comm, cgroup) are as they came: escape them when printing. */
+struct census_proc {
+	uint32_t pid;
+	uint32_t uid;
+	uint64_t start;     /* /proc/PID/stat's starttime, in ticks; 0: unknown */
+	uint64_t netns;     /* inode of its network namespace; 0: unknown */
+	char comm[16];      /* NUL-terminated; "" where the process is gone */
+	char container[72]; /* container id, or "" outside of any */
+	char *cgroup;       /* path in the unified hierarchy; NULL: unknown. Owned by the census */
+};
+
+struct census_holder {
+	uint32_t proc; /* index */
+	int32_t fd;
+};
+
+/* Adjacent holders of one socket: holders[first] to holders[first + n - 1]. */
+struct census_held {
+	uint32_t first, n;
+};
+
+struct census_netns {
+	uint64_t ino;
+	char name[64];             /* what lives in it; "" where nothing is known */
+	uint16_t port_lo, port_hi; /* ip_local_port_range; 0, 0: unknown */
+	uint32_t fin_timeout_ms;   /* tcp_fin_timeout; 0: unknown */
+	bool seen;                 /* sock_diag was asked in it */
+};
+
+struct census_listener {
+	struct tcp_sample s; /* recv_q: connections queued; send_q: the backlog */
+	struct census_held held;
+	uint32_t netns; /* index */
+};
+
+struct census_socket {
+	struct tcp_sample s;
+	struct tcp_verdict v;
+	struct census_held held;
+	uint32_t netns;     /* index */
+	uint32_t listener;  /* index, for not-accepted; CENSUS_NONE: not found */
+	uint32_t processes; /* that hold it, as far as seen */
+	bool all_seen;
+	bool flowing; /* a second look saw more bytes */
+};
+
+/* TIME_WAIT towards one destination from one local address. */
+struct census_time_wait {
+	struct tcp_addr local; /* port 0 where `outgoing`: each has its own; else the service's */
+	struct tcp_addr peer;  /* port 0 where not `outgoing` */
+	uint32_t netns;        /* index */
+	uint32_t n;
+	uint32_t last_ms; /* until the last of them ends */
+	bool outgoing;    /* connected from here: each takes one port of ip_local_port_range */
+};
+
+/* What could not be seen. */
+struct census_limits {
+	uint32_t procs_unseen; /* processes whose descriptors may not be read */
+	uint32_t netns_unseen; /* namespaces that may not be entered */
+	uint32_t dead_unseen;  /* descriptors without a connection that could not be looked into */
+	bool partial;          /* an answer of the kernel was cut short, changed or refused */
+	char why[256];         /* of `partial`: one line */
+	char tier_why[256]; /* why the BPF tier was not used; "" where it was, or was not wanted */
+};
+
+struct census {
+	enum census_tier tier;
+	struct census_socket *sockets;
+	struct census_holder *holders;
+	struct census_proc *procs;
+	struct census_netns *netns;
+	struct census_listener *listeners;
+	struct census_time_wait *time_wait;
+	uint32_t sockets_n, holders_n, procs_n, netns_n, listeners_n, time_wait_n;
+	uint32_t sockets_cap, holders_cap, procs_cap, netns_cap, listeners_cap, time_wait_cap;
+	uint32_t time_wait_all; /* TIME_WAIT entries counted */
+	struct census_limits limits;
+};
+
+/* Frees what the census holds and makes it empty and usable again. */
+void census_free(struct census *c);
+
+/* Appends a zeroed item and returns its index, or CENSUS_NONE without memory. Earlier pointers into
+ * the array are invalid afterwards. */
+uint32_t census_add_socket(struct census *c);
+uint32_t census_add_proc(struct census *c);
+uint32_t census_add_netns(struct census *c, uint64_t ino);
+uint32_t census_add_listener(struct census *c);
+uint32_t census_add_time_wait(struct census *c);
+
+/* Appends one holder. Returns 0 or -ENOMEM. */
+int census_add_holder(struct census *c, uint32_t proc, int32_t fd);
+
+/* The namespace's index, or CENSUS_NONE. */
+uint32_t census_find_netns(const struct census *c, uint64_t ino);
+
+/* What the rules want to know beside the socket's sample. */
+struct tcp_context census_context(const struct census *c, const struct census_socket *s);
+
+/* The listener in whose accept queue a connection not yet accepted waits: the one bound to its
+ * exact local address, else to the unspecified one, in the same namespace. CENSUS_NONE where there
+ * is none, or where several share the port (SO_REUSEPORT), of which nobody can say which it is. */
+uint32_t census_listener_of(const struct census *c, const struct census_socket *s);
+
+/* Whether a person must look at it: its cause does not end by itself, and it is proven to be at
+ * least `older_ms` old. A dead one has no stamp: two looks that found it are enough. */
+bool census_needs_person(const struct census_socket *s, uint64_t older_ms);
