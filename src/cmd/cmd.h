@@ -14,3 +14,4 @@ struct cmd {
 extern const struct cmd cmd_lab;
 extern const struct cmd cmd_watch;
 extern const struct cmd cmd_list;
+extern const struct cmd cmd_explain;

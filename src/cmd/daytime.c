@@ -45,6 +45,7 @@ static const struct opt options[] = {
 
 static const struct usage usage = {
 	.name = "daytime",
+	.complete = "host",
 	.operands = "[host [port]]",
 	.summary = "Asks a daytime server (RFC 867) for the time and prints its reply",
 	.opts = options,

@@ -14,6 +14,7 @@ static const struct usage lab_usage = {
 	.summary =
 		"run scenarios between two network namespaces and show both ends, packet by packet",
 	.opts = lab_opts,
+	.complete = "scenario",
 };
 
 static int run(int argc, char **argv)

@@ -156,4 +156,5 @@ void opts_describe(const struct usage *u)
 		printf("%s|%s|--%s|%s|%s\n", u->name, is_short(o) ? letter : "", o->name,
 		       o->arg ? o->arg : "", o->complete ? o->complete : "");
 	}
+	printf("%s||||%s\n", u->name, u->complete ? u->complete : "");
 }

@@ -43,6 +43,8 @@ struct usage {
 	const char *summary;  /* one line, no full stop */
 	const struct opt *opts;
 	const char *more; /* text after the options; NULL */
+	const char
+		*complete; /* the operands, as struct opt has it; also "command", "state", "host" */
 };
 
 struct opts {
@@ -72,6 +74,7 @@ void opts_version(const char *name);
 /* Prints "NAME: text" and where to look for help, on stderr; returns EXIT_MISUSE. */
 int opts_misuse(const struct usage *u, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
-/* Prints the options as lines "NAME|SHORT|--LONG|ARG|COMPLETE", from which the completion is
- * generated. */
+/* Prints the options as lines "NAME|SHORT|--LONG|ARG|COMPLETE", and the operands as
+ * "NAME||||COMPLETE"; the completion is generated from them, and the manual is tested
+ * against them. */
 void opts_describe(const struct usage *u);

@@ -11,6 +11,7 @@ static const struct cmd *const cmds[] = {
 	&cmd_lab,
 	&cmd_watch,
 	&cmd_list,
+	&cmd_explain,
 };
 #define CMD_COUNT (sizeof(cmds) / sizeof(cmds[0]))
 
@@ -24,6 +25,7 @@ static const struct usage main_usage = {
 	.operands = "command ...",
 	.summary = "What happens to a TCP connection when one side does not close its socket",
 	.opts = main_opts,
+	.complete = "command",
 };
 
 static void help(void)
