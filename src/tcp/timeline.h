@@ -17,7 +17,7 @@
 enum tl_side {
 	TL_CLIENT = 0,
 	TL_SERVER = 1,
-	TL_NOBODY = 2, /* a packet that the scenario made up; a step of the script */
+	TL_NOBODY = 2, /* neither: a step of the script */
 };
 
 #define TL_MAX_EVENTS       8192
@@ -55,7 +55,7 @@ enum tl_fate {
 	TL_HELD,       /* taken off the wire; a later event with the same frame delivers it */
 	TL_RELEASED,   /* delivered after it was held or delayed */
 	TL_DUPLICATED, /* delivered a second time */
-	TL_INJECTED,   /* from nobody: the scenario made it */
+	TL_INJECTED,   /* from nobody: the scenario made it, in the name of `from` */
 };
 
 struct tl_packet {

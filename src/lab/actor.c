@@ -1,0 +1,262 @@
+/* SPDX-License-Identifier: MIT */
+#include "lab/actor.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "lab/puppet.h"
+#include "lab/trace.h"
+
+/* Exit status of a child whose command could not be executed. */
+#define START_FAILED 127
+
+static void actor_init(struct actor *a, enum actor_kind kind, enum tl_side side, const char *name)
+{
+	*a = (struct actor){ .kind = kind, .side = side, .output = { -1, -1 }, .command = -1 };
+	snprintf(a->name, sizeof(a->name), "%s", name);
+}
+
+/* What every actor begins with: its host, default signals, its standard descriptors. All other
+ * descriptors close when it executes. Returns 0 or -errno. */
+static int child_setup(const struct lab_net *net, enum tl_side side, const int output[2])
+{
+	struct rlimit none = { 0, 0 };
+	_fd_ int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	sigset_t empty;
+
+	if (null < 0 || dup2(null, 0) < 0 || dup2(output[0], 1) < 0 || dup2(output[1], 2) < 0)
+		return -errno;
+	sigemptyset(&empty);
+	sigprocmask(SIG_SETMASK, &empty, NULL);
+	for (int sig = 1; sig < NSIG; sig++)
+		signal(sig, SIG_DFL);
+	setrlimit(RLIMIT_CORE, &none);
+	setsid();
+	return net_enter(net, side);
+}
+
+static int make_read_only(void)
+{
+	struct mount_attr attr = { .attr_set = MOUNT_ATTR_RDONLY };
+
+	if (unshare(CLONE_NEWNS) < 0)
+		return -errno;
+	if (syscall(SYS_mount_setattr, -1, "/", AT_RECURSIVE, &attr, sizeof(attr)) < 0)
+		return -errno;
+	return 0;
+}
+
+#ifdef __SANITIZE_ADDRESS__
+/* LeakSanitizer needs ptrace for itself and gives up under another's. */
+static void quiet_sanitizer(void)
+{
+	setenv("ASAN_OPTIONS", "detect_leaks=0", 1);
+}
+#else
+static void quiet_sanitizer(void)
+{
+}
+#endif
+
+static _Noreturn void program_child(const struct lab_net *net, enum tl_side side,
+				    const struct actor_program *p, int sync, const int output[2])
+{
+	int r = p->read_only ? make_read_only() : 0;
+
+	quiet_sanitizer();
+	if (r == 0)
+		r = child_setup(net, side, output);
+	if (r == 0)
+		r = trace_prepare_child(sync);
+	if (r == 0) {
+		execv(p->path, p->argv);
+		r = -errno;
+	}
+	*p->failure = r;
+	_exit(START_FAILED);
+}
+
+static _Noreturn void puppet_child(const struct lab_net *net, enum tl_side side, const char *name,
+				   int command, int sync, const int output[2])
+{
+	int r = child_setup(net, side, output);
+
+	prctl(PR_SET_NAME, name);
+	if (r == 0)
+		r = trace_prepare_child(sync);
+	if (r < 0 || (command != 3 && dup3(command, 3, O_CLOEXEC) < 0) || close_range(4, ~0u, 0) < 0)
+		_exit(START_FAILED);
+	puppet_main(3);
+}
+
+/* Descriptors of a start: [0] stays with the run, [1] goes to the child. */
+struct start {
+	int sync[2]; /* the other way round: the child reads */
+	int out[2], errors[2];
+};
+
+static void start_close(struct start *s)
+{
+	for (int i = 0; i < 2; i++) {
+		s->sync[i] = fd_close(s->sync[i]);
+		s->out[i] = fd_close(s->out[i]);
+		s->errors[i] = fd_close(s->errors[i]);
+	}
+}
+
+static int start_open(struct start *s, const char *name, struct err *e)
+{
+	*s = (struct start){ { -1, -1 }, { -1, -1 }, { -1, -1 } };
+	if (pipe2(s->sync, O_CLOEXEC) == 0 && pipe2(s->out, O_CLOEXEC) == 0 &&
+	    pipe2(s->errors, O_CLOEXEC) == 0)
+		return 0;
+	err_errno(e, -errno, "making pipes for %s", name);
+	start_close(s);
+	return -errno;
+}
+
+/* The parent's part after fork: keeps its ends, and attaches the trace, which lets the child go. */
+static int start_finish(struct actor *a, struct start *s, struct trace *trace, int index, struct err *e)
+{
+	int r;
+
+	a->output[0] = fd_take(&s->out[0]);
+	a->output[1] = fd_take(&s->errors[0]);
+	fcntl(a->output[0], F_SETFL, O_NONBLOCK);
+	fcntl(a->output[1], F_SETFL, O_NONBLOCK);
+	r = trace_attach(trace, a->pid, fd_take(&s->sync[1]), index, a->side, a->name, e);
+	start_close(s);
+	return r;
+}
+
+int actor_start_program(struct actor *a, const struct lab_net *net, struct trace *trace, int index,
+			enum tl_side side, const struct actor_program *program, struct err *e)
+{
+	const char *slash = strrchr(program->argv[0], '/');
+	const char *name = slash ? slash + 1 : program->argv[0];
+	struct start s;
+	int r;
+
+	actor_init(a, ACTOR_PROGRAM, side, name);
+	r = start_open(&s, name, e);
+	if (r < 0)
+		return r;
+	*program->failure = 0;
+	a->failure = program->failure;
+	a->pid = fork();
+	if (a->pid < 0) {
+		r = err_errno(e, -errno, "starting %s", name);
+		start_close(&s);
+		return r;
+	}
+	if (a->pid == 0)
+		program_child(net, side, program, s.sync[0], (int[]){ s.out[1], s.errors[1] });
+	return start_finish(a, &s, trace, index, e);
+}
+
+int actor_start_puppet(struct actor *a, const struct lab_net *net, struct trace *trace, int index,
+		       enum tl_side side, const char *name, struct err *e)
+{
+	int pair[2], r;
+	struct start s;
+
+	actor_init(a, ACTOR_PUPPET, side, name);
+	r = start_open(&s, name, e);
+	if (r < 0)
+		return r;
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0) {
+		start_close(&s);
+		return err_errno(e, -errno, "making a command socket for %s", name);
+	}
+	a->pid = fork();
+	if (a->pid == 0)
+		puppet_child(net, side, a->name, pair[1], s.sync[0],
+			     (int[]){ s.out[1], s.errors[1] });
+	r = a->pid < 0 ? err_errno(e, -errno, "starting %s", name) : 0;
+	close(pair[1]);
+	a->command = pair[0];
+	if (r < 0) {
+		start_close(&s);
+		return r;
+	}
+	a->executed = true;
+	return start_finish(a, &s, trace, index, e);
+}
+
+void actor_adopt(struct actor *a, const struct actor *parent, pid_t pid, int command, const char *name)
+{
+	actor_init(a, ACTOR_PUPPET, parent->side, name);
+	a->pid = pid;
+	a->command = command;
+	a->executed = true;
+}
+
+static bool read_stream(struct actor *a, int i)
+{
+	size_t room;
+	ssize_t n;
+
+	if (!a->text[i])
+		a->text[i] = calloc(1, ACTOR_OUTPUT_BYTES + 1);
+	if (!a->text[i])
+		return false;
+	room = ACTOR_OUTPUT_BYTES - a->len[i];
+	if (room == 0) { /* further output is counted, and read so that the program is not blocked */
+		char drain[4096];
+
+		n = read(a->output[i], drain, sizeof(drain));
+		a->lost[i] += n > 0 ? (size_t)n : 0;
+	} else {
+		n = read(a->output[i], a->text[i] + a->len[i], room);
+		a->len[i] += n > 0 ? (size_t)n : 0;
+	}
+	if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR))
+		a->output[i] = fd_close(a->output[i]);
+	return n > 0;
+}
+
+bool actor_read_output(struct actor *a)
+{
+	bool any = false;
+
+	for (int i = 0; i < 2; i++)
+		while (a->output[i] >= 0 && read_stream(a, i))
+			any = true;
+	return any;
+}
+
+const char *actor_last_words(const struct actor *a, char *buf, size_t cap)
+{
+	const char *text = a->text[1] ? a->text[1] : "", *start;
+	size_t len = strlen(text);
+
+	while (len > 0 && text[len - 1] == '\n')
+		len--;
+	start = text + len;
+	while (start > text && start[-1] != '\n')
+		start--;
+	snprintf(buf, cap, "%.*s", (int)(text + len - start), start);
+	return buf;
+}
+
+void actor_free(struct actor *a)
+{
+	a->command = fd_close(a->command);
+	for (int i = 0; i < 2; i++) {
+		a->output[i] = fd_close(a->output[i]);
+		free(a->text[i]);
+		a->text[i] = NULL;
+	}
+}

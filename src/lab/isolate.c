@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Theory of operation
+ *
+ * A run is the first process of its own pid namespace: when it ends, for whatever reason, the kernel kills
+ * every process in it, and with the last process its network namespaces, interfaces and mounts are
+ * gone. The run itself ends with its maker (PR_SET_PDEATHSIG). So nothing is left behind even by SIGKILL,
+ * and there is no clean-up code that could fail.
+ *
+ * The maker writes the child's user map: as an ordinary user its own number onto itself, so that programs
+ * run as who they are, without privileges (an exec as non-root drops those of the namespace); as root the
+ * range below 65536, so that a program can give up root for another user as it would outside.
+ */
+#include "lab/isolate.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+
+#define RUN_NAMESPACES (CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWNET)
+
+static int write_file(pid_t pid, const char *name, const char *text)
+{
+	char path[64];
+	_fd_ int fd = -1;
+
+	snprintf(path, sizeof(path), "/proc/%d/%s", pid, name);
+	fd = open(path, O_WRONLY | O_CLOEXEC);
+	return fd < 0 ? -errno : fd_write_all(fd, text, strlen(text));
+}
+
+/* Maps one id onto itself, or as root the usual range; a root with less than that maps itself. */
+static int write_map(pid_t pid, const char *name, unsigned id, bool root)
+{
+	char text[64];
+	int r = -EPERM;
+
+	if (root)
+		r = write_file(pid, name, "0 0 65536");
+	if (r < 0) {
+		snprintf(text, sizeof(text), "%u %u 1", id, id);
+		r = write_file(pid, name, text);
+	}
+	return r;
+}
+
+static int write_maps(pid_t pid, struct err *e)
+{
+	bool root = geteuid() == 0;
+	int r = 0;
+
+	if (!root)
+		r = write_file(pid, "setgroups", "deny");
+	if (r == 0)
+		r = write_map(pid, "gid_map", getegid(), root);
+	if (r == 0)
+		r = write_map(pid, "uid_map", geteuid(), root);
+	if (r < 0)
+		return err_errno(e, r, "mapping the user into a user namespace (is there a limit set by "
+				       "AppArmor, SELinux or a container?)");
+	return 0;
+}
+
+/* Why the kernel refuses, in the words of whoever has to allow it. */
+static int refused(int code, struct err *e)
+{
+	static const struct {
+		const char *path, *bad, *hint;
+	} switches[] = {
+		{ "/proc/sys/user/max_user_namespaces", "0",
+		  "user namespaces are switched off; allow them with "
+		  "'sysctl user.max_user_namespaces=1000'" },
+		{ "/proc/sys/kernel/unprivileged_userns_clone", "0",
+		  "unprivileged user namespaces are switched off; allow them with "
+		  "'sysctl kernel.unprivileged_userns_clone=1'" },
+		{ "/proc/sys/kernel/apparmor_restrict_unprivileged_userns", "1",
+		  "AppArmor restricts unprivileged user namespaces; allow them with "
+		  "'sysctl kernel.apparmor_restrict_unprivileged_userns=0'" },
+	};
+
+	for (size_t i = 0; i < sizeof(switches) / sizeof(switches[0]); i++) {
+		_fd_ int fd = open(switches[i].path, O_RDONLY | O_CLOEXEC);
+		char text[16] = "";
+		ssize_t n = fd < 0 ? 0 : fd_read_all(fd, text, sizeof(text) - 1);
+
+		if (n > 0 && text[strcspn(text, "\n")] == '\n' &&
+		    !strncmp(text, switches[i].bad, strcspn(text, "\n")))
+			return err_set(e, code, "%s", switches[i].hint);
+	}
+	return err_errno(e, code, "the kernel refuses a user namespace (in a container: its seccomp "
+				  "profile must allow unshare and clone, as with docker's "
+				  "--security-opt seccomp=unconfined)");
+}
+
+/* The child's first steps: it waits to be mapped, and is bound to its maker. */
+static void child_begin(int go)
+{
+	char byte;
+
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (fd_read_all(go, &byte, 1) != 1) /* the maker has died meanwhile, or gave up */
+		_exit(1);
+	close(go);
+	signal(SIGINT, SIG_IGN); /* the maker decides; it ends us */
+	signal(SIGTERM, SIG_DFL);
+}
+
+static pid_t clone_child(unsigned long flags)
+{
+	/* Like fork(): the child goes on with a copy of everything. */
+	return (pid_t)syscall(SYS_clone, flags | SIGCHLD, NULL, NULL, NULL, NULL);
+}
+
+static pid_t start(unsigned long flags, struct err *e)
+{
+	int pipe_fds[2], r = 0;
+	pid_t pid;
+
+	if (pipe2(pipe_fds, O_CLOEXEC) < 0)
+		return err_errno(e, -errno, "making a pipe");
+	fflush(NULL);
+	pid = clone_child(flags);
+	if (pid == 0) {
+		close(pipe_fds[1]);
+		child_begin(pipe_fds[0]);
+		return 0;
+	}
+	r = pid < 0 ? -errno : 0;
+	close(pipe_fds[0]);
+	if (r == 0 && flags & CLONE_NEWUSER)
+		r = write_maps(pid, e);
+	else if (r < 0)
+		refused(r, e);
+	if (r == 0)
+		r = fd_write_all(pipe_fds[1], "g", 1);
+	close(pipe_fds[1]);
+	if (r < 0 && pid > 0) {
+		kill(pid, SIGKILL);
+		waitpid(pid, NULL, 0);
+	}
+	return r < 0 ? r : pid;
+}
+
+pid_t isolate_fork(struct err *e)
+{
+	pid_t pid = start(RUN_NAMESPACES | CLONE_NEWUSER, e);
+
+	if (pid < 0 && geteuid() == 0) {
+		struct err unused;
+		pid_t plain = start(RUN_NAMESPACES, &unused);
+
+		if (plain >= 0)
+			return plain;
+	}
+	return pid;
+}
+
+pid_t isolate_fork_plain(struct err *e)
+{
+	return start(0, e);
+}
+
+bool isolate_own_proc(void)
+{
+	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+		return false;
+	return mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) == 0;
+}

@@ -1,0 +1,285 @@
+/* SPDX-License-Identifier: MIT */
+/* What the script says of itself, and what it expects of the ends. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lab/json_bytes.h"
+#include "lab/lab.h"
+
+static enum op_result begin_scenario(struct lab *lab, struct pending *p, struct answer *a)
+{
+	struct tl_run *run = lab->run;
+	const json_t *proves = json_object_get(p->args, "proves");
+
+	if (run->title[0])
+		return op_error(a, "scenario is given twice");
+	arg_text(p, "title", run->title, sizeof(run->title));
+	arg_text(p, "source", run->source, sizeof(run->source));
+	arg_text(p, "rfc", run->rfc, sizeof(run->rfc));
+	arg_text(p, "shows", run->shows, sizeof(run->shows));
+	for (size_t i = 0; i < json_array_size(proves) && i < 2; i++) {
+		char *name = json_to_bytes(json_array_get(proves, i), NULL);
+
+		snprintf(run->conclusion[i], sizeof(run->conclusion[i]), "%s", name ? name : "");
+		free(name);
+	}
+	if (!run->title[0])
+		return op_error(a, "a scenario needs a title");
+	if (lab->options->describe) {
+		record_finish(&lab->rec, TL_PASSED, "");
+		return OP_STOP;
+	}
+	return OP_OK;
+}
+
+static void add_text(char *buf, size_t cap, const char *separator, const char *text)
+{
+	size_t n = strlen(buf);
+
+	snprintf(buf + n, cap - n, "%s%s", n ? separator : "", text);
+}
+
+/* Reads the set of states that an expectation names. */
+static bool read_states(struct pending *p, const char *key, uint32_t *set, struct answer *a)
+{
+	const json_t *list = json_object_get(p->args, key);
+
+	*set = 0;
+	for (size_t i = 0; i < json_array_size(list); i++) {
+		const char *name = json_string_value(json_array_get(list, i));
+		int state = name ? tcp_state_parse(name) : -1;
+
+		if (state < 0) {
+			op_error(a, "'%s' is no TCP state; they are ESTABLISHED, SYN_SENT, SYN_RECV, "
+				    "FIN_WAIT_1, FIN_WAIT_2, TIME_WAIT, CLOSED, CLOSE_WAIT, LAST_ACK, "
+				    "LISTEN, CLOSING, and gone",
+				 name ? name : "?");
+			return false;
+		}
+		*set |= TCP_BIT(state);
+	}
+	if (!*set)
+		op_error(a, "expect needs a state, as in expect(server, \"CLOSE_WAIT\")");
+	return *set != 0;
+}
+
+static void states_text(uint32_t set, char *buf, size_t cap)
+{
+	buf[0] = '\0';
+	for (unsigned s = 0; s < TCPS_NEW_SYN_RECV; s++)
+		if (set & TCP_BIT(s))
+			add_text(buf, cap, " or ", tcp_state_name(s));
+}
+
+/* Further properties that an expectation may name, each with its value in the sample. */
+struct property {
+	const char *name;
+	bool is_flag;
+	int64_t (*value)(const struct lab *lab, uint16_t conn, enum tl_side side, const struct tcp_sample *s);
+};
+
+static int64_t get_orphan(const struct lab *lab, uint16_t conn, enum tl_side side,
+			  const struct tcp_sample *s)
+{
+	return tl_state_of(s).orphan;
+}
+
+static int64_t get_told(const struct lab *lab, uint16_t conn, enum tl_side side,
+			const struct tcp_sample *s)
+{
+	return lab->rec.told[conn][side];
+}
+
+static int64_t get_recv_q(const struct lab *lab, uint16_t conn, enum tl_side side,
+			  const struct tcp_sample *s)
+{
+	return s->recv_q;
+}
+
+static int64_t get_send_q(const struct lab *lab, uint16_t conn, enum tl_side side,
+			  const struct tcp_sample *s)
+{
+	return s->send_q;
+}
+
+static int64_t get_timer(const struct lab *lab, uint16_t conn, enum tl_side side,
+			 const struct tcp_sample *s)
+{
+	return s->timer != TCP_TIMER_NONE;
+}
+
+static int64_t get_retransmits(const struct lab *lab, uint16_t conn, enum tl_side side,
+			       const struct tcp_sample *s)
+{
+	return s->retransmits;
+}
+
+static const struct property properties[] = {
+	{ "orphan", true, get_orphan },	  { "told", true, get_told },
+	{ "timer", true, get_timer },	  { "recv_q", false, get_recv_q },
+	{ "send_q", false, get_send_q },  { "retransmits", false, get_retransmits },
+	{ NULL, false, NULL },
+};
+
+/* Adds "orphan", "not orphan", "recv_q 1". */
+static void property_text(char *buf, size_t cap, const struct property *row, int64_t value)
+{
+	char text[40];
+
+	if (row->is_flag)
+		snprintf(text, sizeof(text), "%s%s", value ? "" : "not ", row->name);
+	else
+		snprintf(text, sizeof(text), "%s %lld", row->name, (long long)value);
+	add_text(buf, cap, ", ", text);
+}
+
+static int64_t wanted_value(const struct pending *p, const struct property *row)
+{
+	return row->is_flag ? arg_true(p, row->name) : arg_int(p, row->name, -1);
+}
+
+static void wanted_text(const struct pending *p, char *buf, size_t cap)
+{
+	states_text(p->states, buf, cap);
+	for (const struct property *row = properties; row->name; row++)
+		if (arg_given(p, row->name))
+			property_text(buf, cap, row, wanted_value(p, row));
+}
+
+/* Looks at the end in question: whether it is as expected, and in words. */
+static enum op_result look(struct lab *lab, struct pending *p, char *seen, size_t cap)
+{
+	enum tl_side side = arg_side(p);
+	uint16_t conn = arg_conn(lab, p);
+	struct tcp_sample s = { 0 };
+	struct err e = { 0 };
+	bool as_wanted;
+
+	if (conn == TL_NO_CONN) {
+		snprintf(seen, cap, "no connection so far");
+		return OP_WAIT;
+	}
+	if (record_sample(&lab->rec, conn, side, &s, &e) < 0)
+		return op_broken(lab, p, "%s", e.text);
+	snprintf(seen, cap, "%s", tcp_state_name(s.state));
+	as_wanted = p->states & TCP_BIT(s.state);
+	for (const struct property *row = properties; row->name; row++) {
+		int64_t value;
+
+		if (!arg_given(p, row->name))
+			continue;
+		value = row->value(lab, conn, side, &s);
+		property_text(seen, cap, row, value);
+		as_wanted &= value == wanted_value(p, row);
+	}
+	if (!as_wanted)
+		return OP_WAIT;
+	if (record_changes(&lab->rec, conn, &e) < 0)
+		return op_broken(lab, p, "%s", e.text);
+	return OP_OK;
+}
+
+static enum op_result poll_expect(struct lab *lab, struct pending *p, struct answer *a)
+{
+	char seen[96], wanted[96];
+	enum op_result r = look(lab, p, seen, sizeof(seen));
+
+	if (r != OP_OK)
+		return r;
+	wanted_text(p, wanted, sizeof(wanted));
+	return lab_expect(lab, p, arg_side(p), true, wanted, seen);
+}
+
+static enum op_result late_expect(struct lab *lab, struct pending *p, struct answer *a)
+{
+	char seen[96], wanted[96];
+	enum op_result r = look(lab, p, seen, sizeof(seen));
+
+	if (r == OP_STOP)
+		return r;
+	wanted_text(p, wanted, sizeof(wanted));
+	return lab_expect(lab, p, arg_side(p), r == OP_OK, wanted, seen);
+}
+
+static enum op_result begin_expect(struct lab *lab, struct pending *p, struct answer *a)
+{
+	if (!read_states(p, "states", &p->states, a))
+		return OP_ERROR;
+	return poll_expect(lab, p, a);
+}
+
+/* The states that an end went through, each once in a row, are found in order, with others between. */
+static enum op_result begin_expect_path(struct lab *lab, struct pending *p, struct answer *a)
+{
+	const json_t *list = json_object_get(p->args, "states");
+	enum tl_side side = arg_side(p);
+	uint16_t conn = arg_conn(lab, p);
+	const struct tl_run *run = lab->run;
+	char wanted[96] = "", seen[96] = "";
+	size_t found = 0;
+	int last = -1;
+
+	if (!read_states(p, "states", &p->states, a))
+		return OP_ERROR;
+	for (size_t i = 0; i < json_array_size(list); i++)
+		add_text(wanted, sizeof(wanted), ", ", json_string_value(json_array_get(list, i)));
+	for (uint32_t i = 0; i < run->nevents; i++) {
+		const struct tl_event *v = &run->events[i];
+
+		for (int half = 0; half < 2; half++) {
+			int state = half ? v->after[side].state : v->before[side].state;
+
+			if (v->conn != conn || v->kind == TL_STEP || state == last)
+				continue;
+			last = state;
+			add_text(seen, sizeof(seen), ", ", tcp_state_name((unsigned)state));
+			if (found < json_array_size(list) &&
+			    tcp_state_parse(json_string_value(json_array_get(list, found))) == state)
+				found++;
+		}
+	}
+	return lab_expect(lab, p, side, found == json_array_size(list), wanted, seen);
+}
+
+static enum op_result begin_check(struct lab *lab, struct pending *p, struct answer *a)
+{
+	char text[96];
+	bool passed = arg_true(p, "passed");
+
+	arg_text(p, "text", text, sizeof(text));
+	if (!text[0])
+		return op_error(a, "check needs a text that says what is checked");
+	return lab_expect(lab, p, TL_NOBODY, passed, text, passed ? text : "not so");
+}
+
+static enum op_result begin_observe(struct lab *lab, struct pending *p, struct answer *a)
+{
+	uint16_t conn = arg_conn(lab, p);
+	char title[96];
+
+	if (conn == TL_NO_CONN)
+		return op_error(a, "there is no connection to observe so far");
+	lab_observe(lab, conn, arg_text(p, "title", title, sizeof(title)), true);
+	return OP_OK;
+}
+
+static enum op_result begin_step(struct lab *lab, struct pending *p, struct answer *a)
+{
+	struct tl_event *v = record_event(&lab->rec, TL_STEP, TL_NOBODY, TL_NO_CONN);
+
+	if (v)
+		arg_text(p, "text", v->text, sizeof(v->text));
+	return OP_OK;
+}
+
+const struct op ops_expect[] = {
+	{ "scenario", begin_scenario, NULL, NULL },
+	{ "expect", begin_expect, poll_expect, late_expect },
+	{ "expect_path", begin_expect_path, NULL, NULL },
+	{ "check", begin_check, NULL, NULL },
+	{ "observe", begin_observe, NULL, NULL },
+	{ "step", begin_step, NULL, NULL },
+	{ NULL, NULL, NULL, NULL },
+};

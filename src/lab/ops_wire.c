@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: MIT */
+/* What the wire does to packets, on the script's order. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/num.h"
+#include "lab/lab.h"
+
+/* Reads flags as in "FIN ACK" or "SYN,ACK". Returns false with the answer's error set. */
+static bool read_flags(struct pending *p, const char *key, uint8_t *flags, struct answer *a)
+{
+	static const struct {
+		const char *name;
+		uint8_t bit;
+	} rows[] = {
+		{ "FIN", TL_FIN }, { "SYN", TL_SYN }, { "RST", TL_RST }, { "PSH", TL_PSH },
+		{ "ACK", TL_ACK }, { "URG", TL_URG }, { "ECE", TL_ECE }, { "CWR", TL_CWR },
+	};
+	char text[64], *save = NULL;
+
+	*flags = 0;
+	arg_text(p, key, text, sizeof(text));
+	for (char *word = strtok_r(text, " ,|", &save); word; word = strtok_r(NULL, " ,|", &save)) {
+		size_t i = 0;
+
+		while (i < 8 && strcmp(rows[i].name, word) != 0)
+			i++;
+		if (i == 8) {
+			op_error(a, "'%s' is no TCP flag", word);
+			return false;
+		}
+		*flags |= rows[i].bit;
+	}
+	return true;
+}
+
+static int read_action(struct pending *p)
+{
+	static const char *const names[] = { "drop", "hold", "delay", "duplicate" };
+	char text[16];
+
+	arg_text(p, "action", text, sizeof(text));
+	for (int i = 0; i < 4; i++)
+		if (!strcmp(names[i], text))
+			return i;
+	return -1;
+}
+
+static enum op_result begin_rule(struct lab *lab, struct pending *p, struct answer *a)
+{
+	struct wire_rule rule = { .from = (uint8_t)arg_int(p, "from", TL_NOBODY) };
+	int action = read_action(p), number;
+	char text[32];
+	int64_t ns = 0;
+
+	if (lab->net.loopback)
+		return op_broken(lab, p, "loopback has no wire that could fail");
+	if (action < 0)
+		return op_error(a, "no such action on the wire");
+	if (!read_flags(p, "flags", &rule.flags_set, a) || !read_flags(p, "without", &rule.flags_clear, a))
+		return OP_ERROR;
+	if (arg_given(p, "by") && num_duration(arg_text(p, "by", text, sizeof(text)), &ns) < 0)
+		return op_error(a, "by = \"%s\" is no duration, such as \"20ms\"", text);
+	rule.action = (uint8_t)action;
+	rule.delay_us = ns / 1000;
+	rule.only_data = arg_given(p, "data") && arg_true(p, "data");
+	rule.only_empty = arg_given(p, "data") && !arg_true(p, "data");
+	rule.skip = (uint32_t)(arg_int(p, "nth", 1) - 1);
+	rule.times = (uint32_t)arg_int(p, "times", arg_given(p, "nth") ? 1 : 0);
+	rule.percent = (uint32_t)arg_int(p, "percent", 0);
+	number = wire_add_rule(&lab->wire, &rule);
+	if (number < 0)
+		return op_error(a, "the wire has room for %d rules", WIRE_MAX_RULES);
+	return op_ok(a, json_integer(number));
+}
+
+static enum op_result begin_stop(struct lab *lab, struct pending *p, struct answer *a)
+{
+	wire_end_rule(&lab->wire, (int)arg_int(p, "rule", -1));
+	return OP_OK;
+}
+
+static enum op_result begin_release(struct lab *lab, struct pending *p, struct answer *a)
+{
+	struct err e = { 0 };
+	int n = wire_release(&lab->wire, arg_true(p, "reverse"), &e);
+
+	if (n < 0)
+		return op_broken(lab, p, "%s", e.text);
+	lab->carried += (uint64_t)n;
+	return op_ok(a, json_integer(n));
+}
+
+static enum op_result begin_cut(struct lab *lab, struct pending *p, struct answer *a)
+{
+	lab->wire.cut = arg_true(p, "cut");
+	return OP_OK;
+}
+
+/* wire.quiet: no packet has passed and no call has returned for `for` (20 ms). */
+static enum op_result poll_quiet(struct lab *lab, struct pending *p, struct answer *a)
+{
+	int64_t ns = 20 * CLOCK_NS_PER_MS, now = clock_mono_ns();
+	uint64_t activity = lab->carried + lab->run->nevents;
+	char text[32];
+
+	if (arg_given(p, "for") && num_duration(arg_text(p, "for", text, sizeof(text)), &ns) < 0)
+		return op_error(a, "for = \"%s\" is no duration, such as \"20ms\"", text);
+	if (p->since_ns == 0 || p->packets != activity) {
+		p->packets = activity;
+		p->since_ns = now;
+	}
+	return now - p->since_ns >= ns ? OP_OK : OP_WAIT;
+}
+
+static enum op_result begin_inject(struct lab *lab, struct pending *p, struct answer *a)
+{
+	uint16_t conn = arg_conn(lab, p);
+	enum tl_side to = arg_side(p);
+	struct err e = { 0 };
+	uint8_t flags;
+
+	if (lab->net.loopback)
+		return op_broken(lab, p, "loopback has no wire to put a packet on");
+	if (conn == TL_NO_CONN)
+		return op_error(a, "there is no connection to make a packet for so far");
+	if (!read_flags(p, "flags", &flags, a))
+		return OP_ERROR;
+	/* In place by default: what the other end would send next, acknowledging all it has seen. */
+	if (wire_inject(&lab->wire, conn, to, flags,
+			(uint32_t)arg_int(p, "seq", lab->rec.seq_end[conn][!to]),
+			(uint32_t)arg_int(p, "ack", lab->rec.seq_end[conn][to]), &e) < 0)
+		return op_broken(lab, p, "%s", e.text);
+	return OP_OK;
+}
+
+/* expect_packet(from, { flags = ..., data = ..., fate = ..., count = ... }): how many such packets the
+ * record has. */
+static enum op_result begin_expect_packet(struct lab *lab, struct pending *p, struct answer *a)
+{
+	enum tl_side from = arg_side(p);
+	uint8_t set, clear, shown;
+	int64_t count = 0, least = arg_int(p, "count", -1), length = arg_int(p, "length", -1);
+	char wanted[96], seen[96], flags_text[TL_FLAGS_TEXT];
+
+	if (!read_flags(p, "flags", &set, a) || !read_flags(p, "without", &clear, a))
+		return OP_ERROR;
+	for (uint32_t i = 0; i < lab->run->nevents; i++) {
+		const struct tl_event *v = &lab->run->events[i];
+
+		if (v->kind == TL_PACKET && v->from == from && (v->packet.flags & set) == set &&
+		    !(v->packet.flags & clear) && (length < 0 || v->packet.len == length) &&
+		    (!arg_given(p, "retransmission") ||
+		     v->packet.retransmission == arg_true(p, "retransmission")))
+			count++;
+	}
+	shown = set;
+	snprintf(wanted, sizeof(wanted), "%s sent %s%s", from ? "server" : "client",
+		 tl_flags_text(shown, flags_text), length < 0 ? "" : " of that length");
+	if (least >= 0)
+		snprintf(wanted + strlen(wanted), sizeof(wanted) - strlen(wanted), ", %lld times",
+			 (long long)least);
+	snprintf(seen, sizeof(seen), "%lld such packets", (long long)count);
+	return lab_expect(lab, p, TL_NOBODY, least < 0 ? count > 0 : count == least, wanted, seen);
+}
+
+const struct op ops_wire[] = {
+	{ "wire_rule", begin_rule, NULL, NULL },
+	{ "wire_stop", begin_stop, NULL, NULL },
+	{ "wire_release", begin_release, NULL, NULL },
+	{ "wire_cut", begin_cut, NULL, NULL },
+	{ "wire_quiet", poll_quiet, poll_quiet, NULL },
+	{ "wire_inject", begin_inject, NULL, NULL },
+	{ "expect_packet", begin_expect_packet, NULL, NULL },
+	{ NULL, NULL, NULL, NULL },
+};

@@ -1,0 +1,269 @@
+-- SPDX-License-Identifier: MIT
+-- What a scenario sees: unclosed-scenario(5). Runs before the script, in the same room; `request` asks
+-- the run to do something and waits for its answer. Everything here is checked again by the run: this
+-- file is for the reader's comfort, not for safety.
+local request, facts = ...
+local error, ipairs, pairs, setmetatable, select, tostring, type =
+	error, ipairs, pairs, setmetatable, select, tostring, type
+
+-- Copies `into` and what the caller gave as options into one table of arguments.
+local function arguments(into, options)
+	for k, v in pairs(options or {}) do
+		if type(k) ~= "string" then
+			error("options are names and values, as in { within = \"2s\" }", 3)
+		end
+		into[k] = v
+	end
+	return into
+end
+
+local function class(methods)
+	methods.__index = methods
+	methods.__metatable = false
+	return methods
+end
+
+-- Sockets ------------------------------------------------------------------------------------------
+
+local Socket = class {}
+
+local function socket(process, fd)
+	return setmetatable({ process = process, fd = fd }, Socket)
+end
+
+-- Makes one call in a process and waits for its answer.
+local function call(process, name, fd, args, options)
+	return request("call", arguments({ actor = process.id, name = name, fd = fd, args = args }, options))
+end
+
+function Socket:accept(options)
+	return socket(self.process, call(self.process, "accept", self.fd, {}, options))
+end
+
+function Socket:connect(host, port, options)
+	call(self.process, "connect", self.fd, { host = host.side, port = port }, options)
+	return self
+end
+
+function Socket:write(what, options)
+	if type(what) == "number" then
+		return call(self.process, "write", self.fd, { count = what }, options)
+	end
+	return call(self.process, "write", self.fd, { data = what }, options)
+end
+
+function Socket:read(count, options)
+	return call(self.process, "read", self.fd, { count = count or 65536 }, options)
+end
+
+function Socket:reads_end(options)
+	return call(self.process, "read", self.fd, { count = 65536 }, arguments({ ends = true }, options))
+end
+
+function Socket:shutdown(how, options)
+	return call(self.process, "shutdown", self.fd, { how = how }, options)
+end
+
+function Socket:close(options)
+	return call(self.process, "close", self.fd, {}, options)
+end
+
+function Socket:set(option, value, options)
+	return call(self.process, "set", self.fd, { option = option, value = value }, options)
+end
+
+function Socket:dup(options)
+	return socket(self.process, call(self.process, "dup", self.fd, {}, options))
+end
+
+function Socket:begin(name, what)
+	return call(self.process, name, self.fd, type(what) == "table" and what or { count = what },
+		{ begin = true })
+end
+
+function Socket:finish(options)
+	return request("finish", arguments({ actor = self.process.id }, options))
+end
+
+function Socket:pass(process, options)
+	return socket(process, request("pass", arguments({ actor = self.process.id, fd = self.fd,
+		to = process.id }, options)))
+end
+
+-- The same socket in a process that inherited it.
+function Socket:in_process(process)
+	return socket(process, self.fd)
+end
+
+-- Processes ----------------------------------------------------------------------------------------
+
+local Process = class {}
+
+local function process(host, id)
+	return setmetatable({ host = host, id = id }, Process)
+end
+
+function Process:listen(port, options)
+	return socket(self, call(self, "listen", -1,
+		arguments({ port = port or self.host.port, backlog = 5, reuse = true }, options)))
+end
+
+function Process:socket(options)
+	return socket(self, call(self, "socket", -1, arguments({}, options)))
+end
+
+function Process:connect(host, port, options)
+	return self:socket():connect(host, port or host.port, options)
+end
+
+function Process:fork(name)
+	return process(self.host, request("fork", { actor = self.id, name = name or "child" }))
+end
+
+function Process:exec(path, options)
+	return request("exec", arguments({ actor = self.id, path = path }, options))
+end
+
+function Process:exit(status)
+	return request("exit", { actor = self.id, status = status or 0 })
+end
+
+function Process:kill(signal)
+	return request("kill", { actor = self.id, signal = signal or "KILL" })
+end
+
+function Process:exits(status, options)
+	return request("exits", arguments({ actor = self.id, status = status }, options))
+end
+
+-- Programs -----------------------------------------------------------------------------------------
+
+local Program = class {}
+
+function Program:says(text, options)
+	return request("says", arguments({ actor = self.id, text = text }, options))
+end
+
+function Program:listens(options)
+	return request("listens", arguments({ actor = self.id }, options))
+end
+
+function Program:output()
+	return request("output", { actor = self.id })
+end
+
+Program.exits = Process.exits
+Program.kill = Process.kill
+
+-- Hosts --------------------------------------------------------------------------------------------
+
+local Host = class {}
+
+function Host:run(...)
+	local argv = {}
+	for i = 1, select("#", ...) do
+		argv[i] = tostring((select(i, ...)))
+	end
+	return setmetatable({ host = self, id = request("run", { side = self.side, argv = argv }) }, Program)
+end
+
+function Host:process(name)
+	return process(self, request("process", { side = self.side, name = name or self.name }))
+end
+
+function Host:listen(port, options)
+	return self:process():listen(port, options)
+end
+
+function Host:connect(host, port, options)
+	return self:process():connect(host, port, options)
+end
+
+function Host:sysctl(name, value)
+	return request("sysctl", { side = self.side, name = name, value = tostring(value) })
+end
+
+client = setmetatable({ side = 0, name = "client", address = facts.client, port = facts.port }, Host)
+server = setmetatable({ side = 1, name = "server", address = facts.server, port = facts.port }, Host)
+loopback = facts.loopback
+ipv6 = facts.ipv6
+
+-- What is expected ---------------------------------------------------------------------------------
+
+local function list(value)
+	return type(value) == "table" and value or { value }
+end
+
+function scenario(about)
+	return request("scenario", about)
+end
+
+function expect(host, state, options)
+	return request("expect", arguments({ side = host.side, states = list(state) }, options))
+end
+
+function expect_path(host, ...)
+	return request("expect_path", { side = host.side, states = { ... } })
+end
+
+function expect_packet(from, what)
+	return request("expect_packet", arguments({ side = from.side }, what))
+end
+
+function check(condition, text)
+	return request("check", { passed = not not condition, text = text })
+end
+
+function observe(title, options)
+	return request("observe", arguments({ title = title or "" }, options))
+end
+
+function step(text)
+	return request("step", { text = text })
+end
+
+-- The wire -----------------------------------------------------------------------------------------
+
+local Rule = class {}
+
+function Rule:stop()
+	return request("wire_stop", { rule = self.number })
+end
+
+local function rule(action)
+	return function(what)
+		what = arguments({ action = action }, what)
+		if what.from then
+			what.from = what.from.side
+		end
+		return setmetatable({ number = request("wire_rule", what) }, Rule)
+	end
+end
+
+wire = {
+	drop = rule("drop"),
+	hold = rule("hold"),
+	delay = rule("delay"),
+	duplicate = rule("duplicate"),
+}
+
+function wire.release(options)
+	return request("wire_release", arguments({}, options))
+end
+
+function wire.cut()
+	return request("wire_cut", { cut = true })
+end
+
+function wire.mend()
+	return request("wire_cut", { cut = false })
+end
+
+-- Waits until nothing is under way: no packet for so long.
+function wire.quiet(options)
+	return request("wire_quiet", arguments({}, options))
+end
+
+function wire.inject(to, what)
+	return request("wire_inject", arguments({ side = to.side }, what))
+end

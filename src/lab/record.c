@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: MIT */
+#include "lab/record.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "kernel/diag.h"
+
+void record_start(struct record *rec, struct tl_run *run, const struct lab_net *net)
+{
+	struct timespec wall;
+
+	memset(rec, 0, sizeof(*rec));
+	rec->run = run;
+	rec->net = net;
+	rec->start_ns = clock_mono_ns();
+	clock_gettime(CLOCK_REALTIME, &wall);
+	run->started_ns = wall.tv_sec * CLOCK_NS_PER_S + wall.tv_nsec;
+}
+
+int64_t record_now_us(const struct record *rec)
+{
+	return (clock_mono_ns() - rec->start_ns) / 1000;
+}
+
+/* A dual-stack listener's sockets speak of ::ffff:10.0.0.1; the packets do not. */
+static struct tcp_addr plain(const struct tcp_addr *a)
+{
+	struct tcp_addr p = { .family = AF_INET, .port = a->port };
+
+	if (!tcp_addr_is_v4mapped(a))
+		return *a;
+	memcpy(p.bytes, a->bytes + 12, 4);
+	return p;
+}
+
+uint16_t record_find_conn(const struct record *rec, enum tl_side side, const struct tcp_addr *local,
+			  const struct tcp_addr *peer)
+{
+	struct tcp_addr l = plain(local), p = plain(peer);
+
+	for (uint32_t i = rec->run->nconns; i-- > 0;) {
+		const struct tl_conn *c = &rec->run->conns[i];
+
+		if (tcp_addr_equal(&c->addr[side], &l) && tcp_addr_equal(&c->addr[!side], &p))
+			return (uint16_t)i;
+	}
+	return TL_NO_CONN;
+}
+
+uint16_t record_find_cookie(const struct record *rec, enum tl_side side, uint64_t cookie)
+{
+	for (uint32_t i = rec->run->nconns; i-- > 0;)
+		if (cookie && rec->cookie[i][side] == cookie)
+			return (uint16_t)i;
+	return TL_NO_CONN;
+}
+
+uint16_t record_add_conn(struct record *rec, const struct tcp_addr *client,
+			 const struct tcp_addr *server)
+{
+	struct tl_run *run = rec->run;
+	struct tl_conn *c;
+
+	if (run->nconns == TL_MAX_CONNS) {
+		run->conns_lost++;
+		return TL_NO_CONN;
+	}
+	c = &run->conns[run->nconns];
+	c->addr[TL_CLIENT] = plain(client);
+	c->addr[TL_SERVER] = plain(server);
+	return (uint16_t)run->nconns++;
+}
+
+int record_sample(struct record *rec, uint16_t conn, enum tl_side side, struct tcp_sample *s,
+		  struct err *e)
+{
+	const struct tl_conn *c = &rec->run->conns[conn];
+
+	rec->run->state_queries++;
+	return diag_lookup(rec->net->diag[side], &c->addr[side], &c->addr[!side], s, e);
+}
+
+int record_ask(struct record *rec, uint16_t conn, struct tl_state states[2], struct err *e)
+{
+	struct tcp_sample s;
+	int r;
+
+	for (int side = 0; side < 2; side++) {
+		states[side] = rec->last[conn][side];
+		r = record_sample(rec, conn, side, &s, e);
+		if (r < 0)
+			return r;
+		states[side] = tl_state_of(&s);
+	}
+	return 0;
+}
+
+struct tl_event *record_event(struct record *rec, enum tl_kind kind, enum tl_side from, uint16_t conn)
+{
+	struct tl_run *run = rec->run;
+	struct tl_event *v;
+
+	if (run->nevents == TL_MAX_EVENTS) {
+		run->events_lost++;
+		return NULL;
+	}
+	v = &run->events[run->nevents++];
+	*v = (struct tl_event){
+		.t_us = record_now_us(rec), .kind = (uint8_t)kind, .from = (uint8_t)from, .conn = conn
+	};
+	if (conn != TL_NO_CONN) {
+		memcpy(v->before, rec->last[conn], sizeof(v->before));
+		memcpy(v->after, rec->last[conn], sizeof(v->after));
+	}
+	return v;
+}
+
+void record_after(struct record *rec, struct tl_event *v, uint16_t conn, const struct tl_state states[2])
+{
+	if (conn == TL_NO_CONN)
+		return;
+	if (v)
+		memcpy(v->after, states, sizeof(v->after));
+	memcpy(rec->last[conn], states, sizeof(rec->last[conn]));
+}
+
+int record_changes(struct record *rec, uint16_t conn, struct err *e)
+{
+	struct tl_state now[2];
+	int r = record_ask(rec, conn, now, e);
+
+	if (r < 0)
+		return r;
+	for (int side = 0; side < 2; side++) {
+		if (now[side].state == rec->last[conn][side].state)
+			continue;
+		record_after(rec, record_event(rec, TL_STATE, side, conn), conn, now);
+		return 0;
+	}
+	return 0;
+}
+
+/* Keeps the frame for the capture file. */
+static void keep_frame(struct tl_run *run, struct tl_packet *p, const void *frame, size_t len)
+{
+	if (len > TL_FRAME_BYTES - run->frames_len) {
+		run->frames_lost++;
+		return;
+	}
+	p->frame_off = run->frames_len;
+	p->frame_len = (uint32_t)len;
+	memcpy(run->frames + run->frames_len, frame, len);
+	run->frames_len += (uint32_t)len;
+}
+
+/* Learns the sender's first sequence number and window scale from its SYN. */
+static void learn(struct tl_conn *c, enum tl_side from, const struct tcp_segment *seg)
+{
+	if (c->isn_known[from])
+		return;
+	/* Without the SYN, the first number seen is called 1, as if a SYN had come before it. */
+	c->isn[from] = seg->flags & TL_SYN ? seg->seq : seg->seq - 1;
+	c->isn_known[from] = true;
+	if (seg->flags & TL_SYN && seg->wscale >= 0)
+		c->wscale[from] = (uint8_t)seg->wscale;
+}
+
+struct tl_event *record_packet(struct record *rec, enum tl_side from, uint16_t conn,
+			       const struct tcp_segment *seg, const void *frame, size_t len,
+			       enum tl_fate fate, const struct tl_state before[2])
+{
+	struct tl_event *v = record_event(rec, TL_PACKET, from, conn);
+	struct tl_conn *c = &rec->run->conns[conn];
+	uint32_t seq, end;
+
+	learn(c, from, seg);
+	seq = seg->seq - c->isn[from];
+	end = seq + segment_seq_len(seg);
+	if (v) {
+		memcpy(v->before, before, sizeof(v->before));
+		v->packet = (struct tl_packet){
+			.flags = seg->flags,
+			.fate = (uint8_t)fate,
+			.len = seg->len,
+			.seq = seq,
+			.ack = seg->flags & TL_ACK ? seg->ack - c->isn[!from] : 0,
+			.window = (uint32_t)seg->window << (seg->flags & TL_SYN ? 0 : c->wscale[from]),
+			.retransmission = fate <= TL_HELD && end != seq &&
+					  (int32_t)(end - rec->seq_end[conn][from]) <= 0,
+		};
+		keep_frame(rec->run, &v->packet, frame, len);
+	}
+	if (fate != TL_INJECTED && (int32_t)(end - rec->seq_end[conn][from]) > 0)
+		rec->seq_end[conn][from] = end;
+	memcpy(rec->last[conn], before, sizeof(rec->last[conn]));
+	return v;
+}
+
+void record_finish(struct record *rec, enum tl_status status, const char *error)
+{
+	if (rec->run->status != TL_RUNNING)
+		return;
+	rec->run->run_us = record_now_us(rec);
+	snprintf(rec->run->error, sizeof(rec->run->error), "%s", error);
+	rec->run->status = (uint8_t)status;
+}

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: MIT */
+/* The wire: carries one frame at a time between the two hosts, asks both kernels for the states
+ * before and after, and fails on purpose where the scenario says so. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "lab/record.h"
+
+#define WIRE_MAX_RULES 32
+#define WIRE_MAX_QUEUED 256
+
+enum wire_action {
+	WIRE_DROP,
+	WIRE_HOLD,	/* until wire_release() */
+	WIRE_DELAY,	/* by rule.delay_us */
+	WIRE_DUPLICATE, /* deliver twice */
+};
+
+/* Chooses packets. Zero means any. */
+struct wire_rule {
+	uint8_t action;	      /* enum wire_action */
+	uint8_t from;	      /* enum tl_side; TL_NOBODY: either */
+	uint8_t flags_set;    /* all of these are set */
+	uint8_t flags_clear;  /* none of these is set */
+	bool only_data;	      /* has data */
+	bool only_empty;      /* has none */
+	uint32_t skip;	      /* the first so many matches pass */
+	uint32_t times;	      /* then so many are chosen; 0: all */
+	uint32_t percent;     /* 1 to 99: each match is chosen with this chance, by the wire's seed */
+	int64_t delay_us;
+	/* state */
+	bool active;
+	uint32_t seen, chosen;
+};
+
+struct wire_frame {
+	bool used;
+	uint8_t from;
+	uint16_t len;
+	int64_t due_us; /* INT64_MAX: held */
+	uint64_t order;
+	uint8_t bytes[SEGMENT_FRAME_MAX];
+};
+
+struct wire {
+	const struct lab_net *net;
+	struct record *rec;
+	bool cut;
+	uint64_t random; /* state of the generator; set from the seed */
+	uint64_t orders;
+	struct wire_rule rules[WIRE_MAX_RULES];
+	struct wire_frame slot[2]; /* the next frame of each host, taken but not yet carried */
+	int64_t slot_ns[2];
+	struct wire_frame queued[WIRE_MAX_QUEUED]; /* held and delayed */
+};
+
+void wire_start(struct wire *w, const struct lab_net *net, struct record *rec, uint64_t seed);
+
+/* Carries one frame: the one that was sent first of those that wait. Returns 1 when it did, 0 where
+ * none waits, -errno with text. Never blocks. */
+int wire_carry(struct wire *w, struct err *e);
+
+/* Microseconds until a delayed frame is due, -1 where none is. */
+int64_t wire_next_due_us(const struct wire *w);
+
+/* Adds a rule. Returns its number or -ENOSPC. */
+int wire_add_rule(struct wire *w, const struct wire_rule *rule);
+
+/* Ends a rule, or all with -1. */
+void wire_end_rule(struct wire *w, int number);
+
+/* Delivers what is held, in order or in reverse. Returns how many, or -errno with text. */
+int wire_release(struct wire *w, bool reverse, struct err *e);
+
+/* Delivers a made-up segment to `to`, as if the other end of `conn` had sent it; sequence numbers are
+ * relative, as in the record. Returns 0 or -errno with text. */
+int wire_inject(struct wire *w, uint16_t conn, enum tl_side to, uint8_t flags, uint32_t seq,
+		uint32_t ack, struct err *e);
