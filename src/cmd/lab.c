@@ -1,9 +1,56 @@
 /* SPDX-License-Identifier: MIT */
-#include <stddef.h>
+/* unclosed lab: chooses scenarios, runs them side by side, shows them in order. */
+#include <errno.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
 
+#include "base/clock.h"
+#include "base/num.h"
+#include "base/text.h"
 #include "cmd/cmd.h"
+#include "cmd/lab_jobs.h"
+#include "report/lab_json.h"
+#include "report/lab_text.h"
+#include "report/pcap.h"
+#include "version.h"
+
+enum {
+	OPT_LIST = 256,
+	OPT_JSON,
+	OPT_PCAP,
+	OPT_TIMEOUT,
+	OPT_ALLOW,
+	OPT_LOOPBACK,
+	OPT_ASCII,
+	OPT_SEED,
+};
+
+#define ALLOW_MAX 16
+/* A scenario of the catalogue needs a tenth of a second; one's own may wait for a kernel timer. */
+#define TIMEOUT_NS (60 * CLOCK_NS_PER_S)
 
 static const struct opt lab_opts[] = {
+	{ OPT_LIST, "list", NULL, "list the scenarios, with what each is about", NULL },
+	{ OPT_JSON, "json", NULL, "one JSON object a line for each scenario", NULL },
+	{ OPT_PCAP, "pcap", "FILE", "write the packets of all scenarios to a capture file",
+	  "file" },
+	{ 'q', "quiet", NULL, "one line for each scenario", NULL },
+	{ '6', "ipv6", NULL, "over IPv6 (default: IPv4)", NULL },
+	{ 'j', "jobs", "N", "run so many scenarios at once (default: two for each processor)",
+	  NULL },
+	{ OPT_TIMEOUT, "timeout", "DURATION", "end a scenario that takes longer (60s)", NULL },
+	{ OPT_ALLOW, "allow", "COMMAND",
+	  "let scenarios run this command, as you, with the file system read-only; may be given again",
+	  NULL },
+	{ OPT_LOOPBACK, "loopback", NULL,
+	  "no namespaces: on this host's loopback, states without packets", NULL },
+	{ OPT_ASCII, "ascii", NULL, "plain ASCII in diagrams", NULL },
+	{ OPT_SEED, "seed", "N", "for the wire's chances (default 1)", NULL },
 	OPTS_COMMON,
 	OPTS_END,
 };
@@ -12,31 +59,251 @@ static const struct usage lab_usage = {
 	.name = "unclosed lab",
 	.operands = "[scenario...]",
 	.summary =
-		"run scenarios between two network namespaces and show both ends, packet by packet",
+		"Runs scenarios between two network namespaces and shows both ends, packet by packet",
 	.opts = lab_opts,
 	.complete = "scenario",
+	.more = "A scenario is a name, a theme, a glob of either, or the path of a Lua file. Without any,\n"
+		"the five experiments run. Needs no privileges where user namespaces are allowed.\n",
 };
+
+struct lab_settings {
+	struct jobs_options jobs;
+	const char *allow[ALLOW_MAX];
+	const char *pcap;
+	bool list, json, quiet, ascii;
+};
+
+static int set_option(struct lab_settings *s, int id, const char *arg, struct err *e)
+{
+	struct lab_options *lab = &s->jobs.lab;
+	uint64_t n;
+
+	switch (id) {
+	case OPT_LIST:
+		s->list = true;
+		break;
+	case OPT_JSON:
+		s->json = true;
+		break;
+	case OPT_PCAP:
+		s->pcap = arg;
+		break;
+	case 'q':
+		s->quiet = true;
+		break;
+	case '6':
+		lab->ipv6 = true;
+		break;
+	case 'j':
+		if (num_u64(arg, 1, JOBS_MAX, &n) < 0)
+			return err_set(e, -EINVAL, "--jobs takes 1 to %d, not '%s'", JOBS_MAX, arg);
+		s->jobs.at_once = (unsigned)n;
+		break;
+	case OPT_TIMEOUT:
+		if (num_duration(arg, &lab->timeout_ns) < 0 || lab->timeout_ns == 0)
+			return err_set(e, -EINVAL,
+				       "--timeout takes a duration such as 60s, not '%s'", arg);
+		break;
+	case OPT_ALLOW:
+		if (lab->nallow == ALLOW_MAX)
+			return err_set(e, -EINVAL, "--allow may be given %d times", ALLOW_MAX);
+		s->allow[lab->nallow++] = arg;
+		break;
+	case OPT_LOOPBACK:
+		lab->loopback = true;
+		break;
+	case OPT_ASCII:
+		s->ascii = true;
+		break;
+	case OPT_SEED:
+		if (num_u64(arg, 0, UINT64_MAX, &lab->seed) < 0)
+			return err_set(e, -EINVAL, "--seed takes a number, not '%s'", arg);
+		break;
+	default:
+		return -EINVAL;
+	}
+	return 0;
+}
+
+static struct report_style stdout_style(bool ascii)
+{
+	struct report_style style = { .utf8 = !ascii && text_locale_is_utf8(), .columns = 80 };
+	const char *no_color = getenv("NO_COLOR"), *columns = getenv("COLUMNS");
+	struct winsize size;
+	uint64_t n;
+
+	if (isatty(STDOUT_FILENO)) {
+		style.colour = !(no_color && *no_color);
+		if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col)
+			style.columns = size.ws_col;
+	}
+	if (columns && num_u64(columns, 80, 400, &n) == 0)
+		style.columns = (unsigned)n;
+	return style;
+}
+
+struct shown {
+	const struct lab_settings *settings;
+	struct report_style style;
+	struct buf text;
+};
+
+/* Shows one run when its turn has come. */
+static int show(const struct tl_run *run, void *arg)
+{
+	struct shown *s = arg;
+	int r = 0;
+
+	if (s->settings->quiet) /* the summary has a line for each */
+		return 0;
+	if (s->settings->json)
+		r = lab_json(&s->text, run);
+	else
+		r = lab_text(&s->text, run, &s->style);
+	if (!s->settings->json)
+		buf_str(&s->text, "\n");
+	if (r == 0 && !s->text.failed && s->text.len > 0)
+		fwrite(s->text.data, 1, s->text.len, stdout);
+	r = s->text.failed ? -ENOMEM : r;
+	buf_free(&s->text);
+	return r;
+}
+
+/* --list: each scenario is asked for its title, which runs it up to there. */
+static int list(const struct jobs *jobs)
+{
+	const char *theme = "";
+
+	for (size_t i = 0; i < jobs->n; i++) {
+		const struct job *j = &jobs->jobs[i];
+
+		if (strcmp(theme, j->entry->theme) != 0) {
+			theme = j->entry->theme;
+			printf("%s%s\n", i ? "\n" : "", theme);
+		}
+		printf("  %-36s %s\n", j->entry->name,
+		       j->run->title[0] ? j->run->title : j->run->error);
+	}
+	return EXIT_FINE;
+}
+
+static int exit_code(const struct jobs *jobs)
+{
+	int code = EXIT_FINE;
+
+	for (size_t i = 0; i < jobs->n; i++) {
+		switch (jobs->jobs[i].run->status) {
+		case TL_PASSED:
+			break;
+		case TL_SCRIPT:
+			code = EXIT_MISUSE;
+			break;
+		case TL_CANNOT:
+			code = code == EXIT_FINE ? EXIT_CANNOT : code;
+			break;
+		default:
+			code = code == EXIT_MISUSE ? code : EXIT_FINDINGS;
+			break;
+		}
+	}
+	return code;
+}
+
+/* What all runs together show, and the capture. */
+static int conclude(const struct lab_settings *s, const struct jobs *jobs,
+		    const struct report_style *style, struct err *e)
+{
+	const struct tl_run **runs = calloc(jobs->n, sizeof(*runs));
+	struct buf text = { 0 };
+	int r = 0;
+
+	if (!runs)
+		return err_set(e, -ENOMEM, "no memory for the summary");
+	for (size_t i = 0; i < jobs->n; i++)
+		runs[i] = jobs->jobs[i].run;
+	if (!s->json)
+		lab_text_summary(&text, runs, jobs->n, jobs->elapsed_us, style);
+	if (text.len > 0)
+		fwrite(text.data, 1, text.len, stdout);
+	buf_free(&text);
+	if (s->pcap)
+		r = lab_pcap(s->pcap, runs, jobs->n, e);
+	free(runs);
+	return r;
+}
+
+static int run_all(struct lab_settings *s, struct jobs *jobs)
+{
+	struct shown shown = { .settings = s, .style = stdout_style(s->ascii) };
+	struct err e = { 0 };
+	int r;
+
+	s->jobs.lab.describe = s->list;
+	r = jobs_run(jobs, &s->jobs, s->list ? NULL : show, &shown, &e);
+	if (r < 0) {
+		fprintf(stderr, "unclosed lab: %s\n", e.text);
+		return EXIT_CANNOT;
+	}
+	if (jobs->interrupted) {
+		fflush(stdout);
+		signal(jobs->interrupted, SIG_DFL);
+		raise(jobs->interrupted);
+	}
+	if (s->list)
+		return list(jobs);
+	if (conclude(s, jobs, &shown.style, &e) < 0 || fflush(stdout) != 0) {
+		fprintf(stderr, "unclosed lab: %s\n",
+			e.text[0] ? e.text : "writing the report failed");
+		return EXIT_CANNOT;
+	}
+	return exit_code(jobs);
+}
+
+static int choose_and_run(struct lab_settings *s, int argc, char **argv, int first)
+{
+	struct jobs jobs = { 0 };
+	struct err e = { 0 };
+	const char *const everything[] = { "*" };
+	int r, code;
+
+	if (s->list && first == argc)
+		r = jobs_choose(&jobs, everything, 1, &e);
+	else
+		r = jobs_choose(&jobs, (const char *const *)argv + first, (size_t)(argc - first),
+				&e);
+	if (r == -ENOENT)
+		code = opts_misuse(&lab_usage, "%s", e.text);
+	else if (r < 0) {
+		fprintf(stderr, "unclosed lab: %s\n", e.text);
+		code = r == -EINVAL || r == -EFBIG ? EXIT_MISUSE : EXIT_CANNOT;
+	} else
+		code = run_all(s, &jobs);
+	jobs_free(&jobs);
+	return code;
+}
 
 static int run(int argc, char **argv)
 {
-	struct opts o;
+	struct lab_settings s = { .jobs = { .lab = { .timeout_ns = TIMEOUT_NS, .seed = 1 } } };
 	struct err e = { 0 };
+	struct opts o;
 	int c;
 
 	opts_start(&o, &lab_usage, argc, argv);
 	while ((c = opts_next(&o, &e)) != OPTS_DONE) {
-		switch (c) {
-		case OPT_HELP:
+		if (c == OPT_HELP) {
 			opts_help(&lab_usage);
 			return EXIT_FINE;
-		case OPT_VERSION:
+		}
+		if (c == OPT_VERSION) {
 			opts_version(lab_usage.name);
 			return EXIT_FINE;
-		default:
-			return opts_misuse(&lab_usage, "%s", e.text);
 		}
+		if (c == OPTS_BAD || set_option(&s, c, o.arg, &e) < 0)
+			return opts_misuse(&lab_usage, "%s", e.text);
 	}
-	return EXIT_CANNOT;
+	s.jobs.lab.allow = s.allow;
+	return choose_and_run(&s, argc, argv, o.rest);
 }
 
 const struct cmd cmd_lab = { "lab", &lab_usage, run };

@@ -18,7 +18,7 @@
 #include <sys/time.h>
 #include <unistd.h>
 
-#define REQUEST_BYTES 1024
+#define REQUEST_BYTES    1024
 #define ANSWER_TIMEOUT_S 5
 
 int link_open(struct err *e)

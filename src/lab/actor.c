@@ -96,7 +96,8 @@ static _Noreturn void puppet_child(const struct lab_net *net, enum tl_side side,
 	prctl(PR_SET_NAME, name);
 	if (r == 0)
 		r = trace_prepare_child(sync);
-	if (r < 0 || (command != 3 && dup3(command, 3, O_CLOEXEC) < 0) || close_range(4, ~0u, 0) < 0)
+	if (r < 0 || (command != 3 && dup3(command, 3, O_CLOEXEC) < 0) ||
+	    close_range(4, ~0u, 0) < 0)
 		_exit(START_FAILED);
 	puppet_main(3);
 }
@@ -128,7 +129,8 @@ static int start_open(struct start *s, const char *name, struct err *e)
 }
 
 /* The parent's part after fork: keeps its ends, and attaches the trace, which lets the child go. */
-static int start_finish(struct actor *a, struct start *s, struct trace *trace, int index, struct err *e)
+static int start_finish(struct actor *a, struct start *s, struct trace *trace, int index,
+			struct err *e)
 {
 	int r;
 
@@ -195,7 +197,8 @@ int actor_start_puppet(struct actor *a, const struct lab_net *net, struct trace 
 	return start_finish(a, &s, trace, index, e);
 }
 
-void actor_adopt(struct actor *a, const struct actor *parent, pid_t pid, int command, const char *name)
+void actor_adopt(struct actor *a, const struct actor *parent, pid_t pid, int command,
+		 const char *name)
 {
 	actor_init(a, ACTOR_PUPPET, parent->side, name);
 	a->pid = pid;
@@ -213,7 +216,8 @@ static bool read_stream(struct actor *a, int i)
 	if (!a->text[i])
 		return false;
 	room = ACTOR_OUTPUT_BYTES - a->len[i];
-	if (room == 0) { /* further output is counted, and read so that the program is not blocked */
+	if (room ==
+	    0) { /* further output is counted, and read so that the program is not blocked */
 		char drain[4096];
 
 		n = read(a->output[i], drain, sizeof(drain));

@@ -10,7 +10,7 @@
 #include "base/err.h"
 #include "lab/net.h"
 
-#define ACTOR_MAX 64
+#define ACTOR_MAX          64
 #define ACTOR_OUTPUT_BYTES 65536
 
 enum actor_kind {
@@ -26,12 +26,12 @@ struct actor {
 	int output[2]; /* read ends of its stdout and stderr; -1 when at end */
 	char *text[2]; /* what it wrote there, NUL-terminated */
 	size_t len[2], lost[2];
-	int command; /* puppet: our end of its command socket; -1 */
-	bool busy;   /* puppet: a call has not been answered so far */
+	int command;   /* puppet: our end of its command socket; -1 */
+	bool busy;     /* puppet: a call has not been answered so far */
 	bool executed; /* program: it runs its own code */
 	int *failure;  /* program: as of struct actor_program */
 	bool exited;
-	int status; /* as of waitpid(2) */
+	int status;       /* as of waitpid(2) */
 	uint16_t listens; /* the port it listens on; 0: it does not */
 };
 
@@ -57,7 +57,8 @@ int actor_start_puppet(struct actor *a, const struct lab_net *net, struct trace 
 		       enum tl_side side, const char *name, struct err *e);
 
 /* Takes a child that a puppet made with fork as an actor of its own. */
-void actor_adopt(struct actor *a, const struct actor *parent, pid_t pid, int command, const char *name);
+void actor_adopt(struct actor *a, const struct actor *parent, pid_t pid, int command,
+		 const char *name);
 
 /* Reads what the actor has written. Never blocks. Returns true where anything was new. */
 bool actor_read_output(struct actor *a);

@@ -5,10 +5,10 @@
 #include <netinet/in.h>
 #include <string.h>
 
-#define TCP_LEN 20
-#define IPV4_LEN 20
-#define IPV6_LEN 40
-#define HOP_LIMIT 64
+#define TCP_LEN       20
+#define IPV4_LEN      20
+#define IPV6_LEN      40
+#define HOP_LIMIT     64
 #define FORGED_WINDOW 65535
 
 static void put16(uint8_t *p, uint16_t v)

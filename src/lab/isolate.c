@@ -2,14 +2,15 @@
 /*
  * Theory of operation
  *
- * A run is the first process of its own pid namespace: when it ends, for whatever reason, the kernel kills
- * every process in it, and with the last process its network namespaces, interfaces and mounts are
- * gone. The run itself ends with its maker (PR_SET_PDEATHSIG). So nothing is left behind even by SIGKILL,
- * and there is no clean-up code that could fail.
+ * A run is the first process of its own pid namespace: when it ends, for whatever reason, the
+ * kernel kills every process in it, and with the last process its network namespaces, interfaces
+ * and mounts are gone. The run itself ends with its maker (PR_SET_PDEATHSIG). So nothing is left
+ * behind even by SIGKILL, and there is no clean-up code that could fail.
  *
- * The maker writes the child's user map: as an ordinary user its own number onto itself, so that programs
- * run as who they are, without privileges (an exec as non-root drops those of the namespace); as root the
- * range below 65536, so that a program can give up root for another user as it would outside.
+ * The maker writes the child's user map: as an ordinary user its own number onto itself, so that
+ * programs run as who they are, without privileges (an exec as non-root drops those of the
+ * namespace); as root the range below 65536, so that a program can give up root for another user as
+ * it would outside.
  */
 #include "lab/isolate.h"
 
@@ -66,8 +67,9 @@ static int write_maps(pid_t pid, struct err *e)
 	if (r == 0)
 		r = write_map(pid, "uid_map", geteuid(), root);
 	if (r < 0)
-		return err_errno(e, r, "mapping the user into a user namespace (is there a limit set by "
-				       "AppArmor, SELinux or a container?)");
+		return err_errno(e, r,
+				 "mapping the user into a user namespace (is there a limit set by "
+				 "AppArmor, SELinux or a container?)");
 	return 0;
 }
 
@@ -97,9 +99,10 @@ static int refused(int code, struct err *e)
 		    !strncmp(text, switches[i].bad, strcspn(text, "\n")))
 			return err_set(e, code, "%s", switches[i].hint);
 	}
-	return err_errno(e, code, "the kernel refuses a user namespace (in a container: its seccomp "
-				  "profile must allow unshare and clone, as with docker's "
-				  "--security-opt seccomp=unconfined)");
+	return err_errno(e, code,
+			 "the kernel refuses a user namespace (in a container: its seccomp "
+			 "profile must allow unshare and clone, as with docker's "
+			 "--security-opt seccomp=unconfined)");
 }
 
 /* The child's first steps: it waits to be mapped, and is bound to its maker. */

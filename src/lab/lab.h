@@ -47,13 +47,13 @@ struct lab {
 	pid_t room_pid;
 	struct pending pending;
 	uint64_t carried; /* packets so far */
-	bool done;	  /* the script has ended, or the run was decided */
+	bool done;        /* the script has ended, or the run was decided */
 };
 
 /* What an op answers. */
 enum op_result {
 	OP_WAIT,  /* not yet: its poll is called again when anything has happened */
-	OP_OK,	  /* `answer` (may be NULL) goes to the script */
+	OP_OK,    /* `answer` (may be NULL) goes to the script */
 	OP_ERROR, /* the script made a mistake: `error` is raised where it stands */
 	OP_STOP,  /* the run is decided: the script ends */
 };
@@ -76,8 +76,8 @@ struct op {
 
 extern const struct op ops_actor[], ops_puppet[], ops_expect[], ops_wire[]; /* end in a NULL name */
 
-/* Arguments of a request. Each returns what it names, or what stands for "absent". Strings are copied
- * and cut to fit. */
+/* Arguments of a request. Each returns what it names, or what stands for "absent". Strings are
+ * copied and cut to fit. */
 int64_t arg_int(const struct pending *p, const char *name, int64_t absent);
 bool arg_true(const struct pending *p, const char *name);
 bool arg_given(const struct pending *p, const char *name);
@@ -85,11 +85,13 @@ const char *arg_text(const struct pending *p, const char *name, char *buf, size_
 enum tl_side arg_side(const struct pending *p);
 /* The actor named by args.actor, NULL with the answer's error set where there is none. */
 struct actor *arg_actor(struct lab *lab, struct pending *p, struct answer *a);
-/* The connection named by args.connection (1 is the first), 0-based; TL_NO_CONN where there is none yet. */
+/* The connection named by args.connection (1 is the first), 0-based; TL_NO_CONN where there is none
+ * yet. */
 uint16_t arg_conn(const struct lab *lab, const struct pending *p);
 
 /* Ends an op with the script's mistake. */
-enum op_result op_error(struct answer *a, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+enum op_result op_error(struct answer *a, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
 enum op_result op_ok(struct answer *a, json_t *value);
 
 /* Decides the run as broken (an actor or the lab failed), with the script's position. */

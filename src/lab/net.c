@@ -24,7 +24,8 @@
 #define WIRE_RCVBUF (8 << 20)
 
 static const char *const wire_names[2] = { "client", "server" };
-static const char *const addr_texts[2][2] = { { "10.0.0.1", "fd00::1" }, { "10.0.0.2", "fd00::2" } };
+static const char *const addr_texts[2][2] = { { "10.0.0.1", "fd00::1" },
+					      { "10.0.0.2", "fd00::2" } };
 static const char *const loop_texts[2] = { "127.0.0.1", "::1" };
 
 static void net_init(struct lab_net *net)
@@ -78,7 +79,8 @@ static int make_host(struct lab_net *net, enum tl_side side, int *rtnl, int *ine
 	int r;
 
 	if (unshare(CLONE_NEWNET) < 0)
-		return err_errno(e, -errno, "making the network namespace of the %s", wire_names[side]);
+		return err_errno(e, -errno, "making the network namespace of the %s",
+				 wire_names[side]);
 	r = prepare_host(e);
 	if (r < 0)
 		return r;
@@ -106,7 +108,8 @@ static int configure_host(struct lab_net *net, enum tl_side side, int rtnl, stru
 	for (int v6 = 0; v6 < 2; v6++) {
 		r = link_add_addr(rtnl, "eth0", &net->addr[side][v6], prefix[v6], e);
 		if (r < 0 && v6 && (r == -EACCES || r == -EOPNOTSUPP || r == -EAFNOSUPPORT))
-			continue; /* a kernel without IPv6; a scenario that asks for it will say so */
+			continue; /* a kernel without IPv6; a scenario that asks for it will say so
+				   */
 		if (r < 0)
 			return r;
 		r = link_add_neighbour(rtnl, "eth0", &net->addr[!side][v6], net->mac[!side], e);
@@ -133,6 +136,11 @@ static int open_packet(struct lab_net *net, enum tl_side side, int inet, struct 
 	net->packet[side] = fd;
 	if (setsockopt(fd, SOL_PACKET, PACKET_IGNORE_OUTGOING, &one, sizeof(one)) < 0)
 		return err_errno(e, -errno, "setting PACKET_IGNORE_OUTGOING (Linux 4.20)");
+	/* The wire's end came up before its peer, so its queue is only activated when the kernel's
+	 * link watch gets round to it, up to a second later; until then it would drop what we send.
+	 */
+	if (setsockopt(fd, SOL_PACKET, PACKET_QDISC_BYPASS, &one, sizeof(one)) < 0)
+		return err_errno(e, -errno, "setting PACKET_QDISC_BYPASS");
 	if (setsockopt(fd, SOL_SOCKET, SO_TIMESTAMPNS, &one, sizeof(one)) < 0)
 		return err_errno(e, -errno, "setting SO_TIMESTAMPNS");
 	if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size)) < 0)
@@ -228,7 +236,8 @@ int net_sysctl(const struct lab_net *net, enum tl_side side, const char *name, c
 	int r;
 
 	if (net->loopback)
-		return err_set(e, -EPERM, "no sysctl is changed on loopback: it is this host's own");
+		return err_set(e, -EPERM,
+			       "no sysctl is changed on loopback: it is this host's own");
 	home = open_netns(e);
 	if (home < 0)
 		return home;

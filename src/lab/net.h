@@ -11,10 +11,10 @@
 #define NET_MTU 1500
 
 struct lab_net {
-	bool loopback;	 /* no namespaces: both hosts are this one, over 127.0.0.1 and ::1 */
-	int host_ns[2];	 /* namespaces, by enum tl_side; -1 on loopback */
-	int diag[2];	 /* sock_diag sockets in them */
-	int packet[2];	 /* AF_PACKET sockets on the wire's ends that face them; -1 on loopback */
+	bool loopback;  /* no namespaces: both hosts are this one, over 127.0.0.1 and ::1 */
+	int host_ns[2]; /* namespaces, by enum tl_side; -1 on loopback */
+	int diag[2];    /* sock_diag sockets in them */
+	int packet[2];  /* AF_PACKET sockets on the wire's ends that face them; -1 on loopback */
 	struct tcp_addr addr[2][2]; /* [side][0]: IPv4, [1]: IPv6 */
 	uint8_t mac[2][6];
 };

@@ -118,7 +118,8 @@ enum op_result lab_expect(struct lab *lab, struct pending *p, enum tl_side side,
 		run->expects_lost++;
 	} else {
 		x = &run->expects[run->nexpects++];
-		*x = (struct tl_expect){ .passed = passed, .side = (uint8_t)side,
+		*x = (struct tl_expect){ .passed = passed,
+					 .side = (uint8_t)side,
 					 .event = (uint16_t)run->nevents,
 					 .t_us = record_now_us(&lab->rec) };
 		snprintf(x->wanted, sizeof(x->wanted), "%s", wanted);
@@ -147,7 +148,8 @@ static void reply(struct lab *lab, enum op_result result, struct answer *a)
 	char *text;
 
 	if (result == OP_ERROR)
-		json_object_set_new(message, "error", json_from_bytes(a->error.text, strlen(a->error.text)));
+		json_object_set_new(message, "error",
+				    json_from_bytes(a->error.text, strlen(a->error.text)));
 	else if (result == OP_STOP)
 		json_object_set_new(message, "stop", json_true());
 	else if (a->value)
@@ -174,7 +176,8 @@ static bool set_deadline(struct pending *p, struct answer *a)
 	int64_t ns = LAB_WITHIN_NS;
 	char text[32];
 
-	if (arg_given(p, "within") && num_duration(arg_text(p, "within", text, sizeof(text)), &ns) < 0) {
+	if (arg_given(p, "within") &&
+	    num_duration(arg_text(p, "within", text, sizeof(text)), &ns) < 0) {
 		op_error(a, "within = \"%s\" is no duration, such as \"2s\" or \"250ms\"", text);
 		return false;
 	}
@@ -226,7 +229,7 @@ static void script_failed(struct lab *lab, const char *error)
 	} else {
 		snprintf(whole, sizeof(whole), "%s", error);
 	}
-	record_finish(&lab->rec, TL_BROKEN, whole);
+	record_finish(&lab->rec, TL_SCRIPT, whole);
 }
 
 /* The room has ended without a last message: the kernel ended it. */
@@ -234,11 +237,12 @@ static void room_lost(struct lab *lab)
 {
 	char text[256];
 
-	snprintf(text, sizeof(text),
-		 "%s: the script was ended: it used more than %d s of processor time, or tried what a "
-		 "scenario may not",
-		 lab->script->file, ROOM_CPU_SECONDS);
-	record_finish(&lab->rec, TL_BROKEN, text);
+	snprintf(
+		text, sizeof(text),
+		"%s: the script was ended: it used more than %d s of processor time, or tried what a "
+		"scenario may not",
+		lab->script->file, ROOM_CPU_SECONDS);
+	record_finish(&lab->rec, TL_SCRIPT, text);
 	lab->room = fd_close(lab->room);
 	lab->done = true;
 }
@@ -293,8 +297,8 @@ void ops_poll(struct lab *lab)
 		return;
 	result = p->op->poll ? p->op->poll(lab, p, &a) : OP_OK;
 	if (result == OP_WAIT && clock_mono_ns() >= p->deadline_ns)
-		result = p->op->late ? p->op->late(lab, p, &a) :
-				       op_broken(lab, p, "%s: not done in time", p->op->name);
+		result = p->op->late ? p->op->late(lab, p, &a)
+				     : op_broken(lab, p, "%s: not done in time", p->op->name);
 	settle(lab, result, &a);
 }
 

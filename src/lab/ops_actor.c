@@ -82,7 +82,15 @@ static bool read_argv(struct pending *p, char *argv[ARGV_MAX + 1], struct answer
 	return true;
 }
 
-static enum op_result start_program(struct lab *lab, struct pending *p, char **argv, struct answer *a)
+static void own_path(const struct lab_options *o, const char *name, char *path, size_t cap)
+{
+	snprintf(path, cap, "%s/../sbin/%s", o->bindir, name);
+	if (access(path, X_OK) < 0)
+		snprintf(path, cap, "%s/%s", o->bindir, name);
+}
+
+static enum op_result start_program(struct lab *lab, struct pending *p, char **argv,
+				    struct answer *a)
 {
 	char path[4096];
 	struct actor_program program = { .path = path,
@@ -95,14 +103,15 @@ static enum op_result start_program(struct lab *lab, struct pending *p, char **a
 	if (!actor)
 		return OP_ERROR;
 	if (is_own(argv[0]))
-		snprintf(path, sizeof(path), "%s/%s", lab->options->bindir, argv[0]);
+		own_path(lab->options, argv[0], path, sizeof(path));
 	else if (!is_allowed(lab->options, argv[0]))
-		return op_error(a, "this scenario wants to run '%s'; allow it with --allow=%s", argv[0],
-				argv[0]);
+		return op_error(a, "this scenario wants to run '%s'; allow it with --allow=%s",
+				argv[0], argv[0]);
 	else if (!find_on_path(argv[0], path, sizeof(path)))
 		return op_broken(lab, p, "there is no command '%s' on PATH", argv[0]);
 	p->actor = lab->nactors++;
-	if (actor_start_program(actor, &lab->net, &lab->trace, p->actor, arg_side(p), &program, &e) < 0)
+	if (actor_start_program(actor, &lab->net, &lab->trace, p->actor, arg_side(p), &program,
+				&e) < 0)
 		return op_broken(lab, p, "%s", e.text);
 	return OP_WAIT;
 }
@@ -226,7 +235,8 @@ static enum op_result poll_exits(struct lab *lab, struct pending *p, struct answ
 
 	if (!actor->exited)
 		return OP_WAIT;
-	status = WIFSIGNALED(actor->status) ? 128 + WTERMSIG(actor->status) : WEXITSTATUS(actor->status);
+	status = WIFSIGNALED(actor->status) ? 128 + WTERMSIG(actor->status)
+					    : WEXITSTATUS(actor->status);
 	if (!arg_given(p, "status"))
 		return op_ok(a, json_integer(status));
 	snprintf(wanted, sizeof(wanted), "%s exits with status %lld", actor->name,
@@ -270,8 +280,8 @@ static enum op_result begin_kill(struct lab *lab, struct pending *p, struct answ
 	if (actor->exited)
 		return died_early(lab, p, actor, "it was sent a signal");
 	if (kill(actor->pid, sig) < 0)
-		return op_broken(lab, p, "sending SIG%s to %s[%d]: %s", name, actor->name, actor->pid,
-				 strerror(errno));
+		return op_broken(lab, p, "sending SIG%s to %s[%d]: %s", name, actor->name,
+				 actor->pid, strerror(errno));
 	return OP_OK;
 }
 
@@ -288,13 +298,16 @@ static enum op_result poll_output(struct lab *lab, struct pending *p, struct ans
 static enum op_result begin_sysctl(struct lab *lab, struct pending *p, struct answer *a)
 {
 	static const char *const allowed[] = {
-		"ipv4/tcp_fin_timeout",	     "ipv4/tcp_orphan_retries",	  "ipv4/tcp_retries1",
-		"ipv4/tcp_retries2",	     "ipv4/tcp_keepalive_time",	  "ipv4/tcp_keepalive_intvl",
-		"ipv4/tcp_keepalive_probes", "ipv4/tcp_abort_on_overflow", "ipv4/tcp_tw_reuse",
-		"ipv4/tcp_rfc1337",	     "ipv4/ip_local_port_range",  "ipv4/tcp_syn_retries",
-		"ipv4/tcp_synack_retries",   "ipv4/tcp_max_tw_buckets",	  "ipv4/tcp_timestamps",
-		"ipv4/tcp_syncookies",	     "ipv4/tcp_rto_min_us",	  "ipv4/tcp_max_orphans",
-		"ipv4/tcp_rto_max_ms",	     "core/somaxconn",
+		"ipv4/tcp_fin_timeout",      "ipv4/tcp_orphan_retries",
+		"ipv4/tcp_retries1",         "ipv4/tcp_retries2",
+		"ipv4/tcp_keepalive_time",   "ipv4/tcp_keepalive_intvl",
+		"ipv4/tcp_keepalive_probes", "ipv4/tcp_abort_on_overflow",
+		"ipv4/tcp_tw_reuse",         "ipv4/tcp_rfc1337",
+		"ipv4/ip_local_port_range",  "ipv4/tcp_syn_retries",
+		"ipv4/tcp_synack_retries",   "ipv4/tcp_max_tw_buckets",
+		"ipv4/tcp_timestamps",       "ipv4/tcp_syncookies",
+		"ipv4/tcp_rto_min_us",       "ipv4/tcp_max_orphans",
+		"ipv4/tcp_rto_max_ms",       "core/somaxconn",
 	};
 	char name[64], value[64];
 	struct err e = { 0 };

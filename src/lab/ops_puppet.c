@@ -53,7 +53,8 @@ static struct actor *idle_puppet(struct lab *lab, struct pending *p, struct answ
 		return NULL;
 	}
 	if (actor->busy) {
-		op_error(a, "%s[%d] is still in the call that was begun before", actor->name, actor->pid);
+		op_error(a, "%s[%d] is still in the call that was begun before", actor->name,
+			 actor->pid);
 		return NULL;
 	}
 	return actor;
@@ -88,7 +89,8 @@ static enum op_result judge(struct lab *lab, struct pending *p, const struct act
 		arg_text(p, "fails", fails, sizeof(fails));
 		snprintf(wanted, sizeof(wanted), "%s's %s fails with %s", actor->name, call, fails);
 		if (got->result < 0)
-			snprintf(seen, sizeof(seen), "it failed with %s", errno_text(got->result, name));
+			snprintf(seen, sizeof(seen), "it failed with %s",
+				 errno_text(got->result, name));
 		else
 			snprintf(seen, sizeof(seen), "it returned %lld", (long long)got->result);
 		return lab_expect(lab, p, TL_NOBODY,
@@ -96,7 +98,8 @@ static enum op_result judge(struct lab *lab, struct pending *p, const struct act
 				  wanted, seen);
 	}
 	if (got->result < 0)
-		return op_broken(lab, p, "%s's %s failed with %s; say fails = \"%s\" where that is meant",
+		return op_broken(lab, p,
+				 "%s's %s failed with %s; say fails = \"%s\" where that is meant",
 				 actor->name, call, errno_text(got->result, name), name);
 	if (arg_given(p, "ends")) {
 		snprintf(wanted, sizeof(wanted), "%s reads the end of the stream", actor->name);
@@ -120,8 +123,8 @@ static enum op_result poll_call(struct lab *lab, struct pending *p, struct answe
 	if (n < 0 && (errno == EAGAIN || errno == EINTR) && !actor->exited)
 		return OP_WAIT;
 	if (n < (ssize_t)offsetof(struct puppet_answer, data))
-		return op_broken(lab, p, "%s[%d] has ended in the midst of %s", actor->name, actor->pid,
-				 call[0] ? call : "a call");
+		return op_broken(lab, p, "%s[%d] has ended in the midst of %s", actor->name,
+				 actor->pid, call[0] ? call : "a call");
 	actor->busy = false;
 	return judge(lab, p, actor, &got, call[0] ? call : "call", a);
 }
@@ -138,7 +141,11 @@ static enum op_result late_call(struct lab *lab, struct pending *p, struct answe
 static const struct {
 	const char *name;
 	int level, option;
-	enum { VALUE_INT, VALUE_MS, VALUE_LINGER } kind;
+	enum {
+		VALUE_INT,
+		VALUE_MS,
+		VALUE_LINGER
+	} kind;
 } options[] = {
 	{ "SO_LINGER", SOL_SOCKET, SO_LINGER, VALUE_LINGER },
 	{ "SO_KEEPALIVE", SOL_SOCKET, SO_KEEPALIVE, VALUE_INT },
@@ -226,7 +233,8 @@ static bool fill_connect(struct lab *lab, struct puppet_command *c, const json_t
 	return true;
 }
 
-static bool fill_listen(struct lab *lab, struct pending *p, struct puppet_command *c, const json_t *args)
+static bool fill_listen(struct lab *lab, struct pending *p, struct puppet_command *c,
+			const json_t *args)
 {
 	c->op = PUPPET_LISTEN;
 	c->addr = lab->net.addr[lab->actors[p->actor].side][lab->options->ipv6];
@@ -294,11 +302,13 @@ static enum op_result begin_finish(struct lab *lab, struct pending *p, struct an
 	return poll_call(lab, p, a);
 }
 
-/* fork: the child gets a command socket of its own; it is an actor when its parent has said its pid. */
+/* fork: the child gets a command socket of its own; it is an actor when its parent has said its
+ * pid. */
 static enum op_result begin_fork(struct lab *lab, struct pending *p, struct answer *a)
 {
 	struct puppet_command c = { .op = PUPPET_FORK };
-	struct actor *parent = idle_puppet(lab, p, a), *child = parent ? lab_new_actor(lab, a) : NULL;
+	struct actor *parent = idle_puppet(lab, p, a),
+		     *child = parent ? lab_new_actor(lab, a) : NULL;
 	char name[16];
 	int pair[2];
 	enum op_result r;
@@ -374,9 +384,11 @@ static enum op_result begin_exec(struct lab *lab, struct pending *p, struct answ
 
 	if (!actor)
 		return OP_ERROR;
-	/* Only what holds descriptors and does nothing else; the path is looked up here, not there. */
+	/* Only what holds descriptors and does nothing else; the path is looked up here, not there.
+	 */
 	if (strcmp(arg_text(p, "path", path, sizeof(path)), "cat") != 0)
-		return op_error(a, "exec takes \"cat\", which holds what it inherits until it is killed");
+		return op_error(
+			a, "exec takes \"cat\", which holds what it inherits until it is killed");
 	snprintf(c.data, sizeof(c.data), "/bin/cat");
 	c.len = (uint32_t)strlen(c.data);
 	actor->executed = false;

@@ -59,7 +59,8 @@ static enum op_result begin_rule(struct lab *lab, struct pending *p, struct answ
 		return op_broken(lab, p, "loopback has no wire that could fail");
 	if (action < 0)
 		return op_error(a, "no such action on the wire");
-	if (!read_flags(p, "flags", &rule.flags_set, a) || !read_flags(p, "without", &rule.flags_clear, a))
+	if (!read_flags(p, "flags", &rule.flags_set, a) ||
+	    !read_flags(p, "without", &rule.flags_clear, a))
 		return OP_ERROR;
 	if (arg_given(p, "by") && num_duration(arg_text(p, "by", text, sizeof(text)), &ns) < 0)
 		return op_error(a, "by = \"%s\" is no duration, such as \"20ms\"", text);
@@ -128,7 +129,8 @@ static enum op_result begin_inject(struct lab *lab, struct pending *p, struct an
 		return op_error(a, "there is no connection to make a packet for so far");
 	if (!read_flags(p, "flags", &flags, a))
 		return OP_ERROR;
-	/* In place by default: what the other end would send next, acknowledging all it has seen. */
+	/* In place by default: what the other end would send next, acknowledging all it has seen.
+	 */
 	if (wire_inject(&lab->wire, conn, to, flags,
 			(uint32_t)arg_int(p, "seq", lab->rec.seq_end[conn][!to]),
 			(uint32_t)arg_int(p, "ack", lab->rec.seq_end[conn][to]), &e) < 0)
@@ -136,8 +138,8 @@ static enum op_result begin_inject(struct lab *lab, struct pending *p, struct an
 	return OP_OK;
 }
 
-/* expect_packet(from, { flags = ..., data = ..., fate = ..., count = ... }): how many such packets the
- * record has. */
+/* expect_packet(from, { flags = ..., data = ..., fate = ..., count = ... }): how many such packets
+ * the record has. */
 static enum op_result begin_expect_packet(struct lab *lab, struct pending *p, struct answer *a)
 {
 	enum tl_side from = arg_side(p);

@@ -54,7 +54,8 @@ static int64_t do_address(const struct puppet_command *c)
 
 static int64_t do_write(const struct puppet_command *c)
 {
-	size_t len = c->arg[0] > 0 && c->arg[0] < PUPPET_IO_BYTES ? (size_t)c->arg[0] : PUPPET_IO_BYTES;
+	size_t len = c->arg[0] > 0 && c->arg[0] < PUPPET_IO_BYTES ? (size_t)c->arg[0]
+								  : PUPPET_IO_BYTES;
 
 	if (c->len)
 		return or_errno(send(c->fd, c->data, c->len, MSG_NOSIGNAL));
@@ -63,7 +64,8 @@ static int64_t do_write(const struct puppet_command *c)
 
 static int64_t do_read(const struct puppet_command *c, struct puppet_answer *a)
 {
-	size_t len = c->arg[0] > 0 && c->arg[0] < PUPPET_IO_BYTES ? (size_t)c->arg[0] : PUPPET_IO_BYTES;
+	size_t len = c->arg[0] > 0 && c->arg[0] < PUPPET_IO_BYTES ? (size_t)c->arg[0]
+								  : PUPPET_IO_BYTES;
 	ssize_t n = read(c->fd, filling, len);
 
 	if (n < 0)
@@ -134,7 +136,8 @@ static int64_t take_fd(int from)
 	return fd >= 0 ? fd : -ENODATA;
 }
 
-/* Everything above the standard descriptors goes on into the new program, but our command socket. */
+/* Everything above the standard descriptors goes on into the new program, but our command socket.
+ */
 static int64_t do_exec(const struct puppet_command *c, int command)
 {
 	char path[PUPPET_DATA_BYTES + 1] = { 0 };
@@ -151,7 +154,8 @@ static int64_t do_exec(const struct puppet_command *c, int command)
 	return -errno;
 }
 
-static int64_t obey(const struct puppet_command *c, struct puppet_answer *a, int *command, int along)
+static int64_t obey(const struct puppet_command *c, struct puppet_answer *a, int *command,
+		    int along)
 {
 	int child;
 
@@ -218,6 +222,7 @@ void puppet_main(int command)
 		fd_close(along);
 		forked_child = command != before;
 		if (!forked_child)
-			send(command, &a, offsetof(struct puppet_answer, data) + a.len, MSG_NOSIGNAL);
+			send(command, &a, offsetof(struct puppet_answer, data) + a.len,
+			     MSG_NOSIGNAL);
 	}
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* A scripted process: makes the socket calls it is told, one at a time, and says what each returned.
- * Commands and answers are whole messages on a SOCK_SEQPACKET pair; both sides are this program. */
+/* A scripted process: makes the socket calls it is told, one at a time, and says what each
+ * returned. Commands and answers are whole messages on a SOCK_SEQPACKET pair; both sides are this
+ * program. */
 #pragma once
 
 #include <stdint.h>
@@ -10,24 +11,26 @@
 #define PUPPET_DATA_BYTES 4096
 
 enum puppet_op {
-	PUPPET_LISTEN,	 /* addr, arg[0] backlog, arg[1] SO_REUSEADDR -> descriptor */
-	PUPPET_SOCKET,	 /* arg[0] family -> descriptor */
-	PUPPET_BIND,	 /* fd, addr */
-	PUPPET_CONNECT,	 /* fd, addr */
-	PUPPET_ACCEPT,	 /* fd -> descriptor */
-	PUPPET_WRITE,	 /* fd, data; or arg[0] bytes of filling where there is no data */
-	PUPPET_READ,	 /* fd, arg[0] at most -> bytes, data (the first PUPPET_DATA_BYTES) */
+	PUPPET_LISTEN,   /* addr, arg[0] backlog, arg[1] SO_REUSEADDR -> descriptor */
+	PUPPET_SOCKET,   /* arg[0] family -> descriptor */
+	PUPPET_BIND,     /* fd, addr */
+	PUPPET_CONNECT,  /* fd, addr */
+	PUPPET_ACCEPT,   /* fd -> descriptor */
+	PUPPET_WRITE,    /* fd, data; or arg[0] bytes of filling where there is no data */
+	PUPPET_READ,     /* fd, arg[0] at most -> bytes, data (the first PUPPET_DATA_BYTES) */
 	PUPPET_SHUTDOWN, /* fd, arg[0] as of shutdown(2) */
-	PUPPET_CLOSE,	 /* fd */
-	PUPPET_SETOPT,	 /* fd, arg[0] level, arg[1] name, data */
+	PUPPET_CLOSE,    /* fd */
+	PUPPET_SETOPT,   /* fd, arg[0] level, arg[1] name, data */
 	PUPPET_NONBLOCK, /* fd, arg[0] on or off */
-	PUPPET_DUP,	 /* fd -> descriptor */
-	PUPPET_FORK,	 /* a descriptor rides along: the child's command socket -> pid */
-	PUPPET_SEND_FD,	 /* fd, arg[0]; a descriptor rides along: the Unix socket to pass fd through */
-	PUPPET_TAKE_FD,	 /* a descriptor rides along: the Unix socket to take one from -> descriptor */
-	PUPPET_EXEC,	 /* executes `data`, which holds what it inherits until it is killed; arg[0]: keep
-			    descriptors (clear FD_CLOEXEC) */
-	PUPPET_EXIT,	 /* arg[0] status; no answer */
+	PUPPET_DUP,      /* fd -> descriptor */
+	PUPPET_FORK,     /* a descriptor rides along: the child's command socket -> pid */
+	PUPPET_SEND_FD,  /* fd, arg[0]; a descriptor rides along: the Unix socket to pass fd through
+			  */
+	PUPPET_TAKE_FD,  /* a descriptor rides along: the Unix socket to take one from -> descriptor
+			  */
+	PUPPET_EXEC, /* executes `data`, which holds what it inherits until it is killed; arg[0]:
+			keep descriptors (clear FD_CLOEXEC) */
+	PUPPET_EXIT, /* arg[0] status; no answer */
 	PUPPET_OP_COUNT
 };
 

@@ -99,7 +99,8 @@ int record_ask(struct record *rec, uint16_t conn, struct tl_state states[2], str
 	return 0;
 }
 
-struct tl_event *record_event(struct record *rec, enum tl_kind kind, enum tl_side from, uint16_t conn)
+struct tl_event *record_event(struct record *rec, enum tl_kind kind, enum tl_side from,
+			      uint16_t conn)
 {
 	struct tl_run *run = rec->run;
 	struct tl_event *v;
@@ -109,9 +110,10 @@ struct tl_event *record_event(struct record *rec, enum tl_kind kind, enum tl_sid
 		return NULL;
 	}
 	v = &run->events[run->nevents++];
-	*v = (struct tl_event){
-		.t_us = record_now_us(rec), .kind = (uint8_t)kind, .from = (uint8_t)from, .conn = conn
-	};
+	*v = (struct tl_event){ .t_us = record_now_us(rec),
+				.kind = (uint8_t)kind,
+				.from = (uint8_t)from,
+				.conn = conn };
 	if (conn != TL_NO_CONN) {
 		memcpy(v->before, rec->last[conn], sizeof(v->before));
 		memcpy(v->after, rec->last[conn], sizeof(v->after));
@@ -119,7 +121,8 @@ struct tl_event *record_event(struct record *rec, enum tl_kind kind, enum tl_sid
 	return v;
 }
 
-void record_after(struct record *rec, struct tl_event *v, uint16_t conn, const struct tl_state states[2])
+void record_after(struct record *rec, struct tl_event *v, uint16_t conn,
+		  const struct tl_state states[2])
 {
 	if (conn == TL_NO_CONN)
 		return;
@@ -188,7 +191,8 @@ struct tl_event *record_packet(struct record *rec, enum tl_side from, uint16_t c
 			.len = seg->len,
 			.seq = seq,
 			.ack = seg->flags & TL_ACK ? seg->ack - c->isn[!from] : 0,
-			.window = (uint32_t)seg->window << (seg->flags & TL_SYN ? 0 : c->wscale[from]),
+			.window = (uint32_t)seg->window
+				  << (seg->flags & TL_SYN ? 0 : c->wscale[from]),
 			.retransmission = fate <= TL_HELD && end != seq &&
 					  (int32_t)(end - rec->seq_end[conn][from]) <= 0,
 		};

@@ -10,11 +10,11 @@
 struct record {
 	struct tl_run *run;
 	const struct lab_net *net;
-	int64_t start_ns;			/* CLOCK_MONOTONIC of t_us == 0 */
-	struct tl_state last[TL_MAX_CONNS][2];	/* as last recorded */
-	uint32_t seq_end[TL_MAX_CONNS][2];	/* highest relative sequence number sent, and one */
-	uint64_t cookie[TL_MAX_CONNS][2];	/* of the sockets, once an actor has used them; else 0 */
-	bool told[TL_MAX_CONNS][2];		/* that end's program has read the end of the stream */
+	int64_t start_ns;                      /* CLOCK_MONOTONIC of t_us == 0 */
+	struct tl_state last[TL_MAX_CONNS][2]; /* as last recorded */
+	uint32_t seq_end[TL_MAX_CONNS][2];     /* highest relative sequence number sent, and one */
+	uint64_t cookie[TL_MAX_CONNS][2]; /* of the sockets, once an actor has used them; else 0 */
+	bool told[TL_MAX_CONNS][2];       /* that end's program has read the end of the stream */
 };
 
 /* Begins; `run` must be zeroed but for what the caller knows of the scenario. */
@@ -43,9 +43,10 @@ int record_ask(struct record *rec, uint16_t conn, struct tl_state states[2], str
 int record_sample(struct record *rec, uint16_t conn, enum tl_side side, struct tcp_sample *s,
 		  struct err *e);
 
-/* Adds an event with the connection's last known states beside it. Returns it, to be filled further,
- * or NULL, counted, where the record is full. Valid until the next run. */
-struct tl_event *record_event(struct record *rec, enum tl_kind kind, enum tl_side from, uint16_t conn);
+/* Adds an event with the connection's last known states beside it. Returns it, to be filled
+ * further, or NULL, counted, where the record is full. Valid until the next run. */
+struct tl_event *record_event(struct record *rec, enum tl_kind kind, enum tl_side from,
+			      uint16_t conn);
 
 /* Adds a TL_STATE event where a connection's states differ from those last recorded. */
 int record_changes(struct record *rec, uint16_t conn, struct err *e);
@@ -57,7 +58,8 @@ struct tl_event *record_packet(struct record *rec, enum tl_side from, uint16_t c
 			       enum tl_fate fate, const struct tl_state before[2]);
 
 /* Ends an event: `states` are the last known from now on. */
-void record_after(struct record *rec, struct tl_event *v, uint16_t conn, const struct tl_state states[2]);
+void record_after(struct record *rec, struct tl_event *v, uint16_t conn,
+		  const struct tl_state states[2]);
 
 /* Notes that the run is over, with its status and, unless it is empty, the error text. The first
  * word stays: a later one does not replace it. */

@@ -7,14 +7,15 @@
  *	all descriptors closed but one SOCK_SEQPACKET socket to the run
  *	limits: CPU seconds, no file larger than 0, no core, no further process
  *	a seccomp filter: read, write, memory, exit; any other call kills it
- *	a Lua state with base (less dofile, load, loadfile, collectgarbage, print), string (less dump), table,
- *	math, utf8; an allocator that refuses beyond ROOM_MEMORY_BYTES; a hook that ends it after
- *	ROOM_INSTRUCTIONS, and from then on at every instruction, so that pcall() does not help
- *	only text is loaded, never bytecode
+ *	a Lua state with base (less dofile, load, loadfile, collectgarbage, print), string (less
+ *dump), table, math, utf8; an allocator that refuses beyond ROOM_MEMORY_BYTES; a hook that ends it
+ *after ROOM_INSTRUCTIONS, and from then on at every instruction, so that pcall() does not help only
+ *text is loaded, never bytecode
  *
  * A request is one JSON message {"op": ..., "where": "file:line", ...}; the answer {"ok": value},
  * {"error": text}, or {"stop": true} where the run has decided. Strings are bytes: each byte is
- * carried as the code point of the same number. The last message is {"op": "done"} or {"op": "error"}.
+ * carried as the code point of the same number. The last message is {"op": "done"} or {"op":
+ *"error"}.
  */
 #include "lab/room.h"
 
@@ -34,9 +35,9 @@
 
 #include "base/fd.h"
 #include "lab/json_bytes.h"
-#include "lab/prelude.inc"
+#include "prelude.inc"
 
-#define ROOM_FD 3
+#define ROOM_FD          3
 #define ROOM_TABLE_DEPTH 8
 
 static struct {
@@ -72,7 +73,8 @@ static void out_of_instructions(lua_State *L, lua_Debug *ar)
 		room.spent = true;
 		lua_sethook(L, out_of_instructions, LUA_MASKCOUNT, 1);
 	}
-	luaL_error(L, "the script ran for more than %d instructions: an endless loop?", ROOM_INSTRUCTIONS);
+	luaL_error(L, "the script ran for more than %d instructions: an endless loop?",
+		   ROOM_INSTRUCTIONS);
 }
 
 /* Where in the script the caller stands: "file:line". The prelude's own frames are passed over. */
@@ -105,7 +107,9 @@ static json_t *table_to_json(lua_State *L, int index, int depth)
 		json_array_append_new(out, to_json(L, lua_gettop(L), depth + 1));
 		lua_pop(L, 1);
 	}
-	for (lua_pushnil(L); n == 0 && lua_next(L, index); lua_pop(L, 1)) {
+	if (n > 0)
+		return out;
+	for (lua_pushnil(L); lua_next(L, index); lua_pop(L, 1)) {
 		if (lua_type(L, -2) != LUA_TSTRING)
 			luaL_error(L, "a table holds a key that is no name");
 		json_object_set_new(out, lua_tostring(L, -2), to_json(L, lua_gettop(L), depth + 1));
@@ -227,9 +231,10 @@ static int l_request(lua_State *L)
 /* Names that a script may try, and why it gets nothing. */
 static int l_refuse(lua_State *L)
 {
-	static const char *const refused[] = { "io", "os", "debug", "package", "require", "load",
-					       "loadfile", "dofile", "loadstring", "collectgarbage",
-					       "print", "coroutine" };
+	static const char *const refused[] = {
+		"io",       "os",     "debug",      "package",        "require", "load",
+		"loadfile", "dofile", "loadstring", "collectgarbage", "print",   "coroutine"
+	};
 	const char *name = luaL_tolstring(L, 2, NULL);
 
 	for (size_t i = 0; i < sizeof(refused) / sizeof(refused[0]); i++)
@@ -244,14 +249,12 @@ static int l_refuse(lua_State *L)
 static void open_libraries(lua_State *L)
 {
 	static const luaL_Reg libs[] = {
-		{ LUA_GNAME, luaopen_base },
-		{ LUA_STRLIBNAME, luaopen_string },
-		{ LUA_TABLIBNAME, luaopen_table },
-		{ LUA_MATHLIBNAME, luaopen_math },
+		{ LUA_GNAME, luaopen_base },       { LUA_STRLIBNAME, luaopen_string },
+		{ LUA_TABLIBNAME, luaopen_table }, { LUA_MATHLIBNAME, luaopen_math },
 		{ LUA_UTF8LIBNAME, luaopen_utf8 },
 	};
-	static const char *const removed[] = { "dofile", "load", "loadfile", "collectgarbage",
-					       "print", "warn" };
+	static const char *const removed[] = { "dofile",         "load",  "loadfile",
+					       "collectgarbage", "print", "warn" };
 
 	for (size_t i = 0; i < sizeof(libs) / sizeof(libs[0]); i++) {
 		luaL_requiref(L, libs[i].name, libs[i].func, 1);
@@ -345,9 +348,9 @@ static void play(const char *text, size_t len, const struct room_facts *facts)
 static int confine(void)
 {
 	static const int allowed[] = {
-		SYS_read, SYS_write, SYS_recvfrom, SYS_sendto, SYS_brk, SYS_mmap, SYS_munmap,
-		SYS_mremap, SYS_mprotect, SYS_madvise, SYS_futex, SYS_exit_group, SYS_rt_sigreturn,
-		SYS_getrandom, SYS_clock_gettime,
+		SYS_read,  SYS_write,      SYS_recvfrom,     SYS_sendto,    SYS_brk,
+		SYS_mmap,  SYS_munmap,     SYS_mremap,       SYS_mprotect,  SYS_madvise,
+		SYS_futex, SYS_exit_group, SYS_rt_sigreturn, SYS_getrandom, SYS_clock_gettime,
 	};
 	struct rlimit cpu = { ROOM_CPU_SECONDS, ROOM_CPU_SECONDS + 1 }, none = { 0, 0 };
 	scmp_filter_ctx filter;
@@ -373,11 +376,13 @@ static int confine(void)
 	return r;
 }
 
-static _Noreturn void room_child(int fd, const char *text, size_t len, const struct room_facts *facts)
+static _Noreturn void room_child(int fd, const char *text, size_t len,
+				 const struct room_facts *facts)
 {
 	if ((fd != ROOM_FD && dup2(fd, ROOM_FD) < 0) || close_range(ROOM_FD + 1, ~0u, 0) < 0)
 		_exit(1);
 	close(0);
+	json_object_seed(0); /* opens /dev/urandom, which is not to be had any more after this */
 	if (confine() < 0)
 		_exit(1);
 	play(text, len, facts);

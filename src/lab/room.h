@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The room in which a scenario's Lua runs: a process of its own that has nothing but a socket to the
- * run. It asks for what it wants done, one request at a time, and waits for each answer. */
+/* The room in which a scenario's Lua runs: a process of its own that has nothing but a socket to
+ * the run. It asks for what it wants done, one request at a time, and waits for each answer. */
 #pragma once
 
 #include <stdbool.h>
@@ -21,11 +21,11 @@
 /* What the script is told. */
 struct room_facts {
 	const char *client, *server; /* addresses */
-	int port;		     /* to listen on: 13; 0 on loopback, where the kernel chooses */
+	int port;                    /* to listen on: 13; 0 on loopback, where the kernel chooses */
 	bool loopback, ipv6;
 };
 
-/* Starts the room with a script. `name` stands in messages. Returns the pid with `*fd` the run's end of
- * the socket (owned, CLOEXEC), or -errno with text. */
+/* Starts the room with a script. `name` stands in messages. Returns the pid with `*fd` the run's
+ * end of the socket (owned, CLOEXEC), or -errno with text. */
 pid_t room_start(const char *name, const char *text, size_t len, const struct room_facts *facts,
 		 int *fd, struct err *e);

@@ -4,17 +4,17 @@
  *
  * One process, one loop. In each turn it does the first of these that there is to do:
  *
- *	carry one packet	(wire.h)	packets before everything else, so that what a program does
- *						next is seen after what made it do so
+ *	carry one packet	(wire.h)	packets before everything else, so that what a program
+ *does next is seen after what made it do so
  *	handle one stop		(trace.h)	an actor stands still until then
  *	read actors' output
  *	look at the script's pending request, or take its next one	(ops.h)
  *
- * and sleeps in ppoll() when there is nothing. The kernels of both hosts are only asked between such
- * steps, so every event has the states that it led to.
+ * and sleeps in ppoll() when there is nothing. The kernels of both hosts are only asked between
+ *such steps, so every event has the states that it led to.
  *
- * The run ends when the script has ended, or has been decided, or its time is over; then both ends are
- * looked at once more, and the process exits, which ends every actor with it.
+ * The run ends when the script has ended, or has been decided, or its time is over; then both ends
+ *are looked at once more, and the process exits, which ends every actor with it.
  */
 #include "lab/run.h"
 
@@ -43,8 +43,8 @@
 
 struct tl_run *lab_run_new(void)
 {
-	void *p = mmap(NULL, sizeof(struct tl_run), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
-		       -1, 0);
+	void *p = mmap(NULL, sizeof(struct tl_run), PROT_READ | PROT_WRITE,
+		       MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 
 	return p == MAP_FAILED ? NULL : p;
 }
@@ -202,7 +202,8 @@ static int start_room(struct lab *lab, struct err *e)
 		.loopback = lab->net.loopback,
 		.ipv6 = lab->options->ipv6,
 	};
-	pid_t pid = room_start(lab->script->file, lab->script->text, lab->script->len, &facts, &lab->room, e);
+	pid_t pid = room_start(lab->script->file, lab->script->text, lab->script->len, &facts,
+			       &lab->room, e);
 
 	lab->room_pid = pid;
 	return pid < 0 ? pid : 0;
@@ -250,9 +251,12 @@ static void play(struct lab *lab)
 	if (lab->run->nconns > 0)
 		lab_observe(lab, 0, "", false);
 	if (lab->run->status == TL_RUNNING && !lab->run->title[0])
-		record_finish(&lab->rec, TL_BROKEN, "the script says no scenario { title = ... }");
+		record_finish(&lab->rec, TL_SCRIPT, "the script says no scenario { title = ... }");
 	if (lab->run->status == TL_RUNNING && lab->run->nexpects == 0)
-		record_finish(&lab->rec, TL_BROKEN, "the script expects nothing: it can show nothing");
+		record_finish(&lab->rec, TL_SCRIPT,
+			      "the script expects nothing: it can show nothing");
+	if (!lab->net.loopback && !tl_run_is_legal(lab->run, &e))
+		record_finish(&lab->rec, TL_FAILED, e.text);
 	record_finish(&lab->rec, TL_PASSED, "");
 	end_actors(lab);
 	trace_free(&lab->trace);

@@ -2,19 +2,19 @@
 /*
  * Theory of operation
  *
- * Every actor runs under ptrace(2) with a seccomp filter that stops it (SECCOMP_RET_TRACE) only at the
- * calls listed below; all others run at full speed. At such a stop the process is halted inside the
- * kernel before the call, so what is recorded then stands before any packet that the call causes.
- * One PTRACE_SYSCALL later it stops again, with the result.
+ * Every actor runs under ptrace(2) with a seccomp filter that stops it (SECCOMP_RET_TRACE) only at
+ * the calls listed below; all others run at full speed. At such a stop the process is halted inside
+ * the kernel before the call, so what is recorded then stands before any packet that the call
+ * causes. One PTRACE_SYSCALL later it stops again, with the result.
  *
  * Calls that act (connect, write, shutdown, close) are recorded at the first stop and get their
  * result at the second; calls that wait (accept, read) are recorded at the second. The end of a
  * process is seen at PTRACE_EVENT_EXIT, before the kernel closes its descriptors.
  *
- * Which socket a descriptor is, is asked of a copy (pidfd_getfd), which is closed before the process
- * goes on, so that it never keeps a connection open. Calls that are not on a TCP socket, or that
- * found nothing to do (EAGAIN), leave no trace. Not seen: io_uring, splice, close_range, and descriptors
- * that dup2() replaces; the packets and states that they cause are.
+ * Which socket a descriptor is, is asked of a copy (pidfd_getfd), which is closed before the
+ * process goes on, so that it never keeps a connection open. Calls that are not on a TCP socket, or
+ * that found nothing to do (EAGAIN), leave no trace. Not seen: io_uring, splice, close_range, and
+ * descriptors that dup2() replaces; the packets and states that they cause are.
  */
 #include "lab/trace.h"
 
@@ -46,25 +46,18 @@ static const struct call_row {
 	int nr;
 	enum call_kind kind;
 	const char *name; /* as recorded: the family's plain name */
-	bool counts;	  /* its result is a number of bytes */
+	bool counts;      /* its result is a number of bytes */
 } rows[] = {
-	{ SYS_connect, CALL_ACT, "connect", false },
-	{ SYS_listen, CALL_LISTEN, "listen", false },
+	{ SYS_connect, CALL_ACT, "connect", false },   { SYS_listen, CALL_LISTEN, "listen", false },
 #ifdef SYS_accept
 	{ SYS_accept, CALL_WAIT, "accept", false },
 #endif
-	{ SYS_accept4, CALL_WAIT, "accept", false },
-	{ SYS_read, CALL_WAIT, "read", true },
-	{ SYS_readv, CALL_WAIT, "read", true },
-	{ SYS_recvfrom, CALL_WAIT, "read", true },
-	{ SYS_recvmsg, CALL_WAIT, "read", true },
-	{ SYS_write, CALL_ACT, "write", true },
-	{ SYS_writev, CALL_ACT, "write", true },
-	{ SYS_sendto, CALL_ACT, "write", true },
-	{ SYS_sendmsg, CALL_ACT, "write", true },
-	{ SYS_sendfile, CALL_ACT, "write", true },
-	{ SYS_shutdown, CALL_ACT, "shutdown", false },
-	{ SYS_close, CALL_ACT, "close", false },
+	{ SYS_accept4, CALL_WAIT, "accept", false },   { SYS_read, CALL_WAIT, "read", true },
+	{ SYS_readv, CALL_WAIT, "read", true },        { SYS_recvfrom, CALL_WAIT, "read", true },
+	{ SYS_recvmsg, CALL_WAIT, "read", true },      { SYS_write, CALL_ACT, "write", true },
+	{ SYS_writev, CALL_ACT, "write", true },       { SYS_sendto, CALL_ACT, "write", true },
+	{ SYS_sendmsg, CALL_ACT, "write", true },      { SYS_sendfile, CALL_ACT, "write", true },
+	{ SYS_shutdown, CALL_ACT, "shutdown", false }, { SYS_close, CALL_ACT, "close", false },
 };
 #define ROW_COUNT (sizeof(rows) / sizeof(rows[0]))
 
@@ -131,8 +124,8 @@ static void forget(struct trace *t, struct trace_task *task)
 	*task = t->tasks[--t->ntasks];
 }
 
-int trace_attach(struct trace *t, pid_t pid, int sync, int actor, enum tl_side side, const char *comm,
-		 struct err *e)
+int trace_attach(struct trace *t, pid_t pid, int sync, int actor, enum tl_side side,
+		 const char *comm, struct err *e)
 {
 	long options = PTRACE_O_EXITKILL | PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACESECCOMP |
 		       PTRACE_O_TRACEEXEC | PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK |
@@ -162,7 +155,7 @@ struct socket_facts {
 	bool tcp;
 	bool listening;
 	struct tcp_addr local, peer; /* family 0 where there is none */
-	uint64_t cookie;	     /* SO_COOKIE */
+	uint64_t cookie;             /* SO_COOKIE */
 };
 
 /* Looks at a copy of the task's descriptor, and closes the copy. */
@@ -184,7 +177,8 @@ static struct socket_facts look(const struct trace_task *task, int fd)
 		return facts;
 	facts.tcp = true;
 	len = sizeof(int);
-	facts.listening = getsockopt(copy, SOL_SOCKET, SO_ACCEPTCONN, &accepts, &len) == 0 && accepts;
+	facts.listening = getsockopt(copy, SOL_SOCKET, SO_ACCEPTCONN, &accepts, &len) == 0 &&
+			  accepts;
 	len = sizeof(facts.cookie);
 	getsockopt(copy, SOL_SOCKET, SO_COOKIE, &facts.cookie, &len);
 	len = sizeof(ss);
@@ -196,9 +190,10 @@ static struct socket_facts look(const struct trace_task *task, int fd)
 	return facts;
 }
 
-/* Which connection a socket is, and which end of it the task holds. On loopback both ends are on one
- * host: the task's side is the host it was put on. */
-static uint16_t conn_of(struct trace *t, const struct trace_task *task, const struct socket_facts *f)
+/* Which connection a socket is, and which end of it the task holds. On loopback both ends are on
+ * one host: the task's side is the host it was put on. */
+static uint16_t conn_of(struct trace *t, const struct trace_task *task,
+			const struct socket_facts *f)
 {
 	uint16_t conn;
 
@@ -217,7 +212,8 @@ static uint16_t conn_of_connect(struct trace *t, const struct trace_task *task,
 {
 	uint16_t conn = conn_of(t, task, f);
 
-	if (conn == TL_NO_CONN && t->rec->net->loopback && task->side == TL_CLIENT && f->peer.family)
+	if (conn == TL_NO_CONN && t->rec->net->loopback && task->side == TL_CLIENT &&
+	    f->peer.family)
 		conn = record_add_conn(t->rec, &f->local, &f->peer);
 	return conn;
 }
@@ -241,6 +237,11 @@ static void describe(struct tl_call *c, const struct call_row *row, const struct
 	static const char *const how[] = { "SHUT_RD", "SHUT_WR", "SHUT_RDWR" };
 
 	c->returned = true;
+	if (row->nr == SYS_connect &&
+	    result == -EINPROGRESS) { /* a non-blocking socket's way to begin */
+		snprintf(c->detail, sizeof(c->detail), "in progress");
+		result = 0;
+	}
 	c->result = result;
 	if (result < 0)
 		return;
@@ -274,7 +275,8 @@ static void enter_call(struct trace *t, struct trace_task *task,
 	struct socket_facts facts;
 	struct tl_event *v;
 
-	*call = (struct trace_call){ .nr = (int)info->seccomp.nr, .event = UINT32_MAX,
+	*call = (struct trace_call){ .nr = (int)info->seccomp.nr,
+				     .event = UINT32_MAX,
 				     .conn = TL_NO_CONN };
 	if (!row)
 		return;
@@ -286,7 +288,8 @@ static void enter_call(struct trace *t, struct trace_task *task,
 	call->active = true;
 	call->conn = conn_of(t, task, &facts);
 	if (row->kind != CALL_ACT || (row->nr != SYS_connect && call->conn == TL_NO_CONN)) {
-		/* closing a listener, or a socket that was never connected, is no event of a connection */
+		/* closing a listener, or a socket that was never connected, is no event of a
+		 * connection */
 		call->active = row->kind != CALL_ACT;
 		return;
 	}
@@ -299,8 +302,8 @@ static void enter_call(struct trace *t, struct trace_task *task,
 	call->acts = true;
 }
 
-/* Records what a call that acts came to, in its place. The states that it led to stand there too where
- * nothing else has happened since. */
+/* Records what a call that acts came to, in its place. The states that it led to stand there too
+ * where nothing else has happened since. */
 static void finish_act(struct trace *t, struct trace_task *task, const struct call_row *row,
 		       int64_t result, struct err *e)
 {

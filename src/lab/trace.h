@@ -14,7 +14,7 @@
 /* A call between its entry and its return. */
 struct trace_call {
 	bool active;
-	bool acts;	/* it stands where it began; `event` is its place */
+	bool acts; /* it stands where it began; `event` is its place */
 	int nr;
 	uint64_t args[6];
 	uint32_t event; /* index of the event, UINT32_MAX where it was not recorded */
@@ -37,7 +37,7 @@ struct trace_task {
 struct trace_hooks {
 	void *arg;
 	void (*listens)(void *arg, int actor, uint16_t port); /* an actor called listen() */
-	void (*executed)(void *arg, int actor);			   /* a program took its place */
+	void (*executed)(void *arg, int actor);               /* a program took its place */
 	void (*forked)(void *arg, int actor, pid_t child);
 };
 
@@ -52,15 +52,15 @@ struct trace {
 
 void trace_start(struct trace *t, struct record *rec, const struct trace_hooks *hooks);
 
-/* In the child that is to be traced, before it executes: waits until the tracer has attached (`sync` is
- * the read end of a pipe that it writes to), then asks the kernel to stop at the calls that matter.
- * Returns 0 or -errno. */
+/* In the child that is to be traced, before it executes: waits until the tracer has attached
+ * (`sync` is the read end of a pipe that it writes to), then asks the kernel to stop at the calls
+ * that matter. Returns 0 or -errno. */
 int trace_prepare_child(int sync);
 
-/* Attaches to a child in trace_prepare_child() and lets it go on. `sync` is the pipe's write end, closed
- * here. Returns 0 or -errno with text. */
-int trace_attach(struct trace *t, pid_t pid, int sync, int actor, enum tl_side side, const char *comm,
-		 struct err *e);
+/* Attaches to a child in trace_prepare_child() and lets it go on. `sync` is the pipe's write end,
+ * closed here. Returns 0 or -errno with text. */
+int trace_attach(struct trace *t, pid_t pid, int sync, int actor, enum tl_side side,
+		 const char *comm, struct err *e);
 
 /* Handles one status of waitpid(2). Returns true where the task is a traced one and its process has
  * ended: the caller then knows its exit status. Returns false otherwise; errors of a task that died

@@ -2,15 +2,16 @@
 /*
  * Theory of operation
  *
- * Each host's eth0 is one end of a veth pair; the other end is here, with an AF_PACKET socket on it.
- * A host's kernel transmits into our end's socket and gets what we send there. Nothing else connects
- * the two hosts, so a frame arrives when, and only when, wire_carry() sends it on.
+ * Each host's eth0 is one end of a veth pair; the other end is here, with an AF_PACKET socket on
+ *it. A host's kernel transmits into our end's socket and gets what we send there. Nothing else
+ *connects the two hosts, so a frame arrives when, and only when, wire_carry() sends it on.
  *
- * veth hands a frame to the receiving stack inside our send(2) (netif_rx(), run when bottom halves are
- * enabled again before send() returns), so both kernels, asked right after, are already in their new
- * states. The reply, if any, waits in our other socket meanwhile. Thus:
+ * veth hands a frame to the receiving stack inside our send(2) (netif_rx(), run when bottom halves
+ *are enabled again before send() returns), so both kernels, asked right after, are already in their
+ *new states. The reply, if any, waits in our other socket meanwhile. Thus:
  *
- *	take a frame -> ask both (the sender has moved on: `before`) -> send it on -> ask both (`after`)
+ *	take a frame -> ask both (the sender has moved on: `before`) -> send it on -> ask both
+ *(`after`)
  *
  * Frames of both hosts may wait at once: the kernel's receive stamps tell which was sent first.
  * What is not TCP (neighbour discovery, if any) is carried and not recorded.
@@ -110,7 +111,8 @@ static uint16_t conn_of(struct wire *w, enum tl_side from, const struct tcp_segm
 	return record_add_conn(w->rec, &seg->src, &seg->dst);
 }
 
-static bool rule_matches(const struct wire_rule *r, enum tl_side from, const struct tcp_segment *seg)
+static bool rule_matches(const struct wire_rule *r, enum tl_side from,
+			 const struct tcp_segment *seg)
 {
 	return (r->from == TL_NOBODY || r->from == from) &&
 	       (seg->flags & r->flags_set) == r->flags_set && !(seg->flags & r->flags_clear) &&
@@ -118,7 +120,8 @@ static bool rule_matches(const struct wire_rule *r, enum tl_side from, const str
 }
 
 /* The rule that chooses this packet, or NULL. Each rule counts every match it sees. */
-static const struct wire_rule *choose(struct wire *w, enum tl_side from, const struct tcp_segment *seg)
+static const struct wire_rule *choose(struct wire *w, enum tl_side from,
+				      const struct tcp_segment *seg)
 {
 	for (int i = 0; i < WIRE_MAX_RULES; i++) {
 		struct wire_rule *r = &w->rules[i];
@@ -197,8 +200,9 @@ static int carry_new(struct wire *w, struct wire_frame *f, struct err *e)
 		return r < 0 ? r : carry_segment(w, f, &seg, TL_DUPLICATED, e);
 	case WIRE_HOLD:
 	case WIRE_DELAY:
-		r = enqueue(w, f, rule->action == WIRE_HOLD ? INT64_MAX
-							   : record_now_us(w->rec) + rule->delay_us);
+		r = enqueue(w, f,
+			    rule->action == WIRE_HOLD ? INT64_MAX
+						      : record_now_us(w->rec) + rule->delay_us);
 		if (r < 0)
 			return err_set(e, r, "more than %d packets are held on the wire",
 				       WIRE_MAX_QUEUED);

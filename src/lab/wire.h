@@ -9,27 +9,27 @@
 #include "base/err.h"
 #include "lab/record.h"
 
-#define WIRE_MAX_RULES 32
+#define WIRE_MAX_RULES  32
 #define WIRE_MAX_QUEUED 256
 
 enum wire_action {
 	WIRE_DROP,
-	WIRE_HOLD,	/* until wire_release() */
-	WIRE_DELAY,	/* by rule.delay_us */
+	WIRE_HOLD,      /* until wire_release() */
+	WIRE_DELAY,     /* by rule.delay_us */
 	WIRE_DUPLICATE, /* deliver twice */
 };
 
 /* Chooses packets. Zero means any. */
 struct wire_rule {
-	uint8_t action;	      /* enum wire_action */
-	uint8_t from;	      /* enum tl_side; TL_NOBODY: either */
-	uint8_t flags_set;    /* all of these are set */
-	uint8_t flags_clear;  /* none of these is set */
-	bool only_data;	      /* has data */
-	bool only_empty;      /* has none */
-	uint32_t skip;	      /* the first so many matches pass */
-	uint32_t times;	      /* then so many are chosen; 0: all */
-	uint32_t percent;     /* 1 to 99: each match is chosen with this chance, by the wire's seed */
+	uint8_t action;      /* enum wire_action */
+	uint8_t from;        /* enum tl_side; TL_NOBODY: either */
+	uint8_t flags_set;   /* all of these are set */
+	uint8_t flags_clear; /* none of these is set */
+	bool only_data;      /* has data */
+	bool only_empty;     /* has none */
+	uint32_t skip;       /* the first so many matches pass */
+	uint32_t times;      /* then so many are chosen; 0: all */
+	uint32_t percent; /* 1 to 99: each match is chosen with this chance, by the wire's seed */
 	int64_t delay_us;
 	/* state */
 	bool active;
@@ -75,7 +75,7 @@ void wire_end_rule(struct wire *w, int number);
 /* Delivers what is held, in order or in reverse. Returns how many, or -errno with text. */
 int wire_release(struct wire *w, bool reverse, struct err *e);
 
-/* Delivers a made-up segment to `to`, as if the other end of `conn` had sent it; sequence numbers are
- * relative, as in the record. Returns 0 or -errno with text. */
+/* Delivers a made-up segment to `to`, as if the other end of `conn` had sent it; sequence numbers
+ * are relative, as in the record. Returns 0 or -errno with text. */
 int wire_inject(struct wire *w, uint16_t conn, enum tl_side to, uint8_t flags, uint32_t seq,
 		uint32_t ack, struct err *e);

@@ -8,11 +8,11 @@
 
 #include "tcp/timeline.h"
 
-#define IPV4_MIN 20
-#define IPV6_LEN 40
-#define TCP_MIN 20
-#define OPT_END 0
-#define OPT_NOP 1
+#define IPV4_MIN   20
+#define IPV6_LEN   40
+#define TCP_MIN    20
+#define OPT_END    0
+#define OPT_NOP    1
 #define OPT_WSCALE 3
 #define WSCALE_MAX 14 /* RFC 7323 §2.3 */
 

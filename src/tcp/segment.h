@@ -13,12 +13,12 @@
 
 struct tcp_segment {
 	struct tcp_addr src, dst;
-	uint32_t seq, ack;   /* host byte order, as sent */
-	uint16_t window;     /* as sent, not scaled */
-	uint8_t flags;	     /* TL_FIN ... of tcp/timeline.h: the header's byte 13 */
-	int8_t wscale;	     /* of the window scale option; -1 where there is none */
-	uint16_t len;	     /* bytes of data */
-	uint16_t tcp_offset; /* of the TCP header in the frame */
+	uint32_t seq, ack;    /* host byte order, as sent */
+	uint16_t window;      /* as sent, not scaled */
+	uint8_t flags;        /* TL_FIN ... of tcp/timeline.h: the header's byte 13 */
+	int8_t wscale;        /* of the window scale option; -1 where there is none */
+	uint16_t len;         /* bytes of data */
+	uint16_t tcp_offset;  /* of the TCP header in the frame */
 	uint16_t data_offset; /* of the data in the frame */
 };
 

@@ -150,8 +150,9 @@ enum tl_status {
 	TL_RUNNING = 0, /* the run ended without saying how: it was killed */
 	TL_PASSED,
 	TL_FAILED, /* an expectation was not met */
-	TL_BROKEN, /* the script or an actor failed: `error` says how */
+	TL_BROKEN, /* an actor or the lab failed: `error` says how */
 	TL_CANNOT, /* this host does not allow it: `error` says what */
+	TL_SCRIPT, /* the script is wrong: `error` says where */
 };
 
 struct tl_run {
