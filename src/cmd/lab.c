@@ -6,14 +6,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/num.h"
-#include "base/text.h"
 #include "cmd/cmd.h"
 #include "cmd/lab_jobs.h"
+#include "cmd/term.h"
 #include "report/lab_json.h"
 #include "report/lab_text.h"
 #include "report/pcap.h"
@@ -28,6 +27,7 @@ enum {
 	OPT_LOOPBACK,
 	OPT_ASCII,
 	OPT_SEED,
+	OPT_COLOUR,
 };
 
 #define ALLOW_MAX 16
@@ -50,6 +50,8 @@ static const struct opt lab_opts[] = {
 	{ OPT_LOOPBACK, "loopback", NULL,
 	  "no namespaces: on this host's loopback, states without packets", NULL },
 	{ OPT_ASCII, "ascii", NULL, "plain ASCII in diagrams", NULL },
+	{ OPT_COLOUR, "colour", "[=WHEN]", "colours: auto (the default), always, never",
+	  "auto always never" },
 	{ OPT_SEED, "seed", "N", "for the wire's chances (default 1)", NULL },
 	OPTS_COMMON,
 	OPTS_END,
@@ -71,6 +73,7 @@ struct lab_settings {
 	const char *allow[ALLOW_MAX];
 	const char *pcap;
 	bool list, json, quiet, ascii;
+	enum term_when colour;
 };
 
 static int set_option(struct lab_settings *s, int id, const char *arg, struct err *e)
@@ -115,6 +118,11 @@ static int set_option(struct lab_settings *s, int id, const char *arg, struct er
 	case OPT_ASCII:
 		s->ascii = true;
 		break;
+	case OPT_COLOUR:
+		if (term_parse_when(arg, &s->colour) < 0)
+			return err_set(e, -EINVAL, "--colour is auto, always or never, not '%s'",
+				       arg);
+		break;
 	case OPT_SEED:
 		if (num_u64(arg, 0, UINT64_MAX, &lab->seed) < 0)
 			return err_set(e, -EINVAL, "--seed takes a number, not '%s'", arg);
@@ -123,23 +131,6 @@ static int set_option(struct lab_settings *s, int id, const char *arg, struct er
 		return -EINVAL;
 	}
 	return 0;
-}
-
-static struct report_style stdout_style(bool ascii)
-{
-	struct report_style style = { .utf8 = !ascii && text_locale_is_utf8(), .columns = 80 };
-	const char *no_color = getenv("NO_COLOR"), *columns = getenv("COLUMNS");
-	struct winsize size;
-	uint64_t n;
-
-	if (isatty(STDOUT_FILENO)) {
-		style.colour = !(no_color && *no_color);
-		if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col)
-			style.columns = size.ws_col;
-	}
-	if (columns && num_u64(columns, 80, 400, &n) == 0)
-		style.columns = (unsigned)n;
-	return style;
 }
 
 struct shown {
@@ -234,7 +225,8 @@ static int conclude(const struct lab_settings *s, const struct jobs *jobs,
 
 static int run_all(struct lab_settings *s, struct jobs *jobs)
 {
-	struct shown shown = { .settings = s, .style = stdout_style(s->ascii) };
+	struct shown shown = { .settings = s,
+			       .style = term_style(STDOUT_FILENO, s->colour, s->ascii) };
 	struct err e = { 0 };
 	int r;
 

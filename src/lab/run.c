@@ -4,8 +4,8 @@
  *
  * One process, one loop. In each turn it does the first of these that there is to do:
  *
- *	carry one packet	(wire.h)	packets before everything else, so that what a program
- *does next is seen after what made it do so
+ *	carry one packet	(wire.h)	packets before everything else, so that what a
+ *program does next is seen after what made it do so
  *	handle one stop		(trace.h)	an actor stands still until then
  *	read actors' output
  *	look at the script's pending request, or take its next one	(ops.h)

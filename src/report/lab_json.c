@@ -58,7 +58,7 @@ static const char *status_name(unsigned status)
 {
 	static const char *const names[] = {
 		[TL_RUNNING] = "unfinished", [TL_PASSED] = "passed", [TL_FAILED] = "failed",
-		[TL_BROKEN] = "broken",      [TL_CANNOT] = "cannot",
+		[TL_BROKEN] = "broken",      [TL_CANNOT] = "cannot", [TL_SCRIPT] = "script",
 	};
 
 	return status < sizeof(names) / sizeof(names[0]) ? names[status] : "unknown";

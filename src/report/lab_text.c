@@ -291,11 +291,12 @@ static void add_heading(struct diagram *d)
 static const char *status_text(const struct tl_run *run)
 {
 	static const char *const words[] = {
-		[TL_RUNNING] = "BROKEN OFF", [TL_PASSED] = "passed",     [TL_FAILED] = "FAILED",
-		[TL_BROKEN] = "BROKEN",      [TL_CANNOT] = "CANNOT RUN",
+		[TL_RUNNING] = "BROKEN OFF", [TL_PASSED] = "passed",
+		[TL_FAILED] = "FAILED",      [TL_BROKEN] = "BROKEN",
+		[TL_CANNOT] = "CANNOT RUN",  [TL_SCRIPT] = "WRONG SCRIPT",
 	};
 
-	return run->status <= TL_CANNOT ? words[run->status] : "?";
+	return run->status <= TL_SCRIPT ? words[run->status] : "?";
 }
 
 static enum paint status_paint(const struct tl_run *run)
