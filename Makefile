@@ -39,6 +39,11 @@ bench: packages-bench all
 install: all
 	@meson install -C $(BUILD) --no-rebuild
 
+# Looks for inputs that break a parser, FUZZ_SECONDS for each target; what it finds goes to its corpus.
+FUZZ_SECONDS ?= 60
+fuzz: packages-check
+	@tests/fuzz/run $(FUZZ_SECONDS)
+
 lint:
 	@tools/need clang-format clang-tidy meson ninja-build
 	@tools/lint
