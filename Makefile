@@ -42,6 +42,7 @@ install: all
 # Looks for inputs that break a parser, FUZZ_SECONDS for each target; what it finds goes to its corpus.
 FUZZ_SECONDS ?= 60
 fuzz: packages-check
+	@tools/need libclang-rt-14-dev
 	@tests/fuzz/run $(FUZZ_SECONDS)
 
 lint:

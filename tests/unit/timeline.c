@@ -17,7 +17,7 @@ static void add(enum tl_kind kind, uint16_t conn, const uint8_t before[2], const
 		v->before[side].state = before[side];
 		v->after[side].state = after[side];
 	}
-	run.nconns = conn + 1 > run.nconns ? conn + 1u : run.nconns;
+	run.nconns = conn + 1u > run.nconns ? conn + 1u : run.nconns;
 }
 
 #define STATES(a, b) (const uint8_t[]){ a, b }
