@@ -328,11 +328,14 @@ static void prose_expects(struct buf *lines, const struct drawing *d, const stru
 	}
 }
 
-static const char *prose_class(const char *line)
+/* The class of a line by its first letter; an indented one goes on with the line before. */
+static const char *prose_class(const char *line, const char *before)
 {
 	if (!strncmp(line, "\u2713", 3))
 		return "good";
-	return strncmp(line, "\u2717", 3) ? "prose" : "failed";
+	if (!strncmp(line, "\u2717", 3))
+		return "failed";
+	return line[0] == ' ' ? before : "prose";
 }
 
 /* The lines of an observation, or of expectations alone. */
@@ -359,6 +362,7 @@ static void add_prose(struct drawing *d, const struct story_row *row)
 	bool observe = row->kind == STORY_OBSERVE && v->observation < d->run->nobservations;
 	_buf_ struct buf lines = { 0 };
 	_buf_ struct buf title = { 0 };
+	const char *class = "prose";
 	int n = 0, y = 26;
 	char *rest, *line;
 
@@ -377,8 +381,10 @@ static void add_prose(struct drawing *d, const struct story_row *row)
 		add_prose_line(d, y, "title", title.len ? title.data : "both ends now");
 		y += LINE;
 	}
-	for (rest = lines.data; (line = next_line(&rest)); y += LINE)
-		add_prose_line(d, y, prose_class(line), line);
+	for (rest = lines.data; (line = next_line(&rest)); y += LINE) {
+		class = prose_class(line, class);
+		add_prose_line(d, y, class, line);
+	}
 	if (observe && v->observation == d->run->main_observation && d->run->rfc[0]) {
 		char rfc[EXPLAIN_RFC_TEXT];
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Feeds every file of a corpus directory to a fuzz target, so that each input once found stays a test.
- * Prints TAP, a case a file. The same target, linked with libFuzzer instead, looks for more (make fuzz). */
+/* Feeds every file of a corpus directory to a fuzz target, so that each input once found stays a
+ * test. Prints TAP, a case a file. The same target, linked with libFuzzer instead, looks for more
+ * (make fuzz). */
 #include <dirent.h>
 #include <stdint.h>
 #include <stdio.h>

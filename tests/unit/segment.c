@@ -40,7 +40,8 @@ static void forged_frames_are_decoded(void **state)
 	char text[TCP_ADDR_TEXT];
 
 	for (size_t i = 0; i < 2; i++) {
-		assert_int_equal(make(frame, sizeof(frame), rows[i].src, rows[i].dst, TL_RST | TL_ACK),
+		assert_int_equal(make(frame, sizeof(frame), rows[i].src, rows[i].dst,
+				      TL_RST | TL_ACK),
 				 rows[i].len);
 		assert_true(segment_decode(frame, rows[i].len, &s));
 		assert_string_equal(tcp_addr_host_text(&s.src, text), rows[i].src);
@@ -87,7 +88,7 @@ static void a_window_scale_is_found(void **state)
 	size_t len = make(frame, sizeof(frame), "10.0.0.1", "10.0.0.2", TL_SYN);
 
 	memcpy(frame + len, "\x02\x04\x05\xb4\x01\x03\x03\x07", 8);
-	frame[17] += 8;			/* total length */
+	frame[17] += 8;                    /* total length */
 	frame[14 + 20 + 12] = 28 / 4 << 4; /* data offset */
 	assert_true(segment_decode(frame, len + 8, &s));
 	assert_int_equal(s.wscale, 7);

@@ -20,13 +20,18 @@ static void add(enum tl_kind kind, uint16_t conn, const uint8_t before[2], const
 	run.nconns = conn + 1u > run.nconns ? conn + 1u : run.nconns;
 }
 
-#define STATES(a, b) (const uint8_t[]){ a, b }
+#define STATES(a, b)      \
+	(const uint8_t[]) \
+	{                 \
+		a, b      \
+	}
 
 static int start(void **state)
 {
 	memset(&run, 0, sizeof(run));
 	add(TL_PACKET, 0, STATES(TCPS_SYN_SENT, TCPS_GONE), STATES(TCPS_SYN_SENT, TCPS_SYN_RECV));
-	add(TL_PACKET, 0, STATES(TCPS_SYN_SENT, TCPS_SYN_RECV), STATES(TCPS_ESTABLISHED, TCPS_SYN_RECV));
+	add(TL_PACKET, 0, STATES(TCPS_SYN_SENT, TCPS_SYN_RECV),
+	    STATES(TCPS_ESTABLISHED, TCPS_SYN_RECV));
 	add(TL_PACKET, 0, STATES(TCPS_ESTABLISHED, TCPS_SYN_RECV),
 	    STATES(TCPS_ESTABLISHED, TCPS_ESTABLISHED));
 	return 0;
@@ -36,9 +41,11 @@ static void a_legal_run_is_legal(void **state)
 {
 	struct err e = { 0 };
 
-	add(TL_PACKET, 0, STATES(TCPS_FIN_WAIT1, TCPS_ESTABLISHED), STATES(TCPS_FIN_WAIT1, TCPS_CLOSE_WAIT));
+	add(TL_PACKET, 0, STATES(TCPS_FIN_WAIT1, TCPS_ESTABLISHED),
+	    STATES(TCPS_FIN_WAIT1, TCPS_CLOSE_WAIT));
 	add(TL_STEP, TL_NO_CONN, STATES(0, 0), STATES(0, 0));
-	add(TL_PACKET, 0, STATES(TCPS_FIN_WAIT1, TCPS_CLOSE_WAIT), STATES(TCPS_FIN_WAIT2, TCPS_CLOSE_WAIT));
+	add(TL_PACKET, 0, STATES(TCPS_FIN_WAIT1, TCPS_CLOSE_WAIT),
+	    STATES(TCPS_FIN_WAIT2, TCPS_CLOSE_WAIT));
 	run.nconns = 1;
 	assert_true(tl_run_is_legal(&run, &e));
 }
@@ -57,7 +64,8 @@ static void a_leap_between_events_is_found(void **state)
 {
 	struct err e = { 0 };
 
-	add(TL_CALL, 0, STATES(TCPS_ESTABLISHED, TCPS_LAST_ACK), STATES(TCPS_ESTABLISHED, TCPS_LAST_ACK));
+	add(TL_CALL, 0, STATES(TCPS_ESTABLISHED, TCPS_LAST_ACK),
+	    STATES(TCPS_ESTABLISHED, TCPS_LAST_ACK));
 	assert_false(tl_run_is_legal(&run, &e));
 	assert_string_equal(e.text, "event 3: the server went from ESTABLISHED to LAST_ACK");
 }
@@ -67,7 +75,8 @@ static void connections_are_judged_apart(void **state)
 	struct err e = { 0 };
 
 	add(TL_PACKET, 1, STATES(TCPS_SYN_SENT, TCPS_GONE), STATES(TCPS_SYN_SENT, TCPS_SYN_RECV));
-	add(TL_PACKET, 0, STATES(TCPS_FIN_WAIT1, TCPS_ESTABLISHED), STATES(TCPS_FIN_WAIT1, TCPS_CLOSE_WAIT));
+	add(TL_PACKET, 0, STATES(TCPS_FIN_WAIT1, TCPS_ESTABLISHED),
+	    STATES(TCPS_FIN_WAIT1, TCPS_CLOSE_WAIT));
 	assert_true(tl_run_is_legal(&run, &e));
 }
 
