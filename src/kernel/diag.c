@@ -139,6 +139,7 @@ int diag_decode(const void *msg, size_t len, struct tcp_sample *out)
 	s.recv_q = capped_u32(d->idiag_rqueue);
 	s.send_q = capped_u32(d->idiag_wqueue);
 	s.uid = d->idiag_uid;
+	s.ifindex = d->id.idiag_if;
 	s.inode = d->idiag_inode;
 	s.cookie = (uint64_t)d->id.idiag_cookie[1] << 32 | d->id.idiag_cookie[0];
 	if (mnl_attr_parse(nlh, sizeof(*d), decode_attr, &s) < 0)
@@ -180,8 +181,8 @@ static ssize_t receive(int fd, void *space, size_t cap)
 	return (size_t)n > cap ? -EMSGSIZE : n;
 }
 
-int diag_lookup(int fd, const struct tcp_addr *local, const struct tcp_addr *peer,
-		struct tcp_sample *out, struct err *e)
+int diag_lookup_bound(int fd, uint32_t ifindex, const struct tcp_addr *local,
+		      const struct tcp_addr *peer, struct tcp_sample *out, struct err *e)
 {
 	static uint32_t seq;
 	struct inet_diag_req_v2 req = {
@@ -191,6 +192,7 @@ int diag_lookup(int fd, const struct tcp_addr *local, const struct tcp_addr *pee
 		.idiag_states = ~0u,
 		.id = { .idiag_sport = htons(local->port),
 			.idiag_dport = htons(peer->port),
+			.idiag_if = ifindex,
 			.idiag_cookie = { INET_DIAG_NOCOOKIE, INET_DIAG_NOCOOKIE } },
 	};
 	char space[2048] __attribute__((aligned(4)));
@@ -220,6 +222,12 @@ int diag_lookup(int fd, const struct tcp_addr *local, const struct tcp_addr *pee
 		return err_set(e, -EBADMSG, "sock_diag ended a dump that was not asked for");
 	*out = s;
 	return 0;
+}
+
+int diag_lookup(int fd, const struct tcp_addr *local, const struct tcp_addr *peer,
+		struct tcp_sample *out, struct err *e)
+{
+	return diag_lookup_bound(fd, 0, local, peer, out, e);
 }
 
 /* Walks the messages of one received block. Returns 1 to go on, 0 at the end, or as diag_dump(). */

@@ -19,6 +19,11 @@ int diag_open(struct err *e);
 int diag_lookup(int fd, const struct tcp_addr *local, const struct tcp_addr *peer,
 		struct tcp_sample *out, struct err *e);
 
+/* As diag_lookup(), for a socket bound to the interface `ifindex` (SO_BINDTODEVICE, or a link-local
+ * IPv6 address): the kernel does not find it otherwise. 0: not bound. */
+int diag_lookup_bound(int fd, uint32_t ifindex, const struct tcp_addr *local,
+		      const struct tcp_addr *peer, struct tcp_sample *out, struct err *e);
+
 /* Called for each socket of a dump; the sample is valid during the call. Return non-zero to stop.
  */
 typedef int diag_each_fn(const struct tcp_sample *s, void *arg);

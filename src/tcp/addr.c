@@ -50,6 +50,16 @@ bool tcp_addr_is_v4mapped(const struct tcp_addr *a)
 	return a->family == AF_INET6 && !memcmp(a->bytes, prefix, sizeof(prefix));
 }
 
+struct tcp_addr tcp_addr_plain(const struct tcp_addr *a)
+{
+	struct tcp_addr p = { .family = AF_INET, .port = a->port };
+
+	if (!tcp_addr_is_v4mapped(a))
+		return *a;
+	memcpy(p.bytes, a->bytes + 12, 4);
+	return p;
+}
+
 int tcp_addr_from_sockaddr(struct tcp_addr *a, const void *sa, size_t len)
 {
 	struct sockaddr_in in;

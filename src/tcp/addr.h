@@ -28,6 +28,9 @@ bool tcp_addr_equal(const struct tcp_addr *a, const struct tcp_addr *b);
 /* ::ffff:a.b.c.d (RFC 4291 §2.5.5.2). */
 bool tcp_addr_is_v4mapped(const struct tcp_addr *a);
 
+/* A v4-mapped address as the IPv4 address that it stands for; any other as it is. */
+struct tcp_addr tcp_addr_plain(const struct tcp_addr *a);
+
 /* From and to struct sockaddr_in or sockaddr_in6; `len` is the sockaddr's length. The first returns
  * 0, or -EAFNOSUPPORT for another family or a short length; the second the length written. */
 int tcp_addr_from_sockaddr(struct tcp_addr *a, const void *sa, size_t len);

@@ -47,10 +47,11 @@ struct tcp_sample {
 		recv_q; /* bytes not read, an unread FIN counted as 1; LISTEN: queued connections */
 	uint32_t send_q; /* bytes not acknowledged; LISTEN: the backlog */
 	uint32_t uid;
-	uint32_t inode;  /* of the socket's descriptor; 0: none was given (an orphan, or not
-			    accepted) */
-	uint64_t cookie; /* the kernel's own number of the socket; 0: unknown */
-	uint64_t netns;  /* inode of the network namespace; 0: unknown */
+	uint32_t ifindex; /* of the interface that the socket is bound to; 0: none */
+	uint32_t inode;   /* of the socket's descriptor; 0: none was given (an orphan, or not
+			     accepted) */
+	uint64_t cookie;  /* the kernel's own number of the socket; 0: unknown */
+	uint64_t netns;   /* inode of the network namespace; 0: unknown */
 
 	/* From TCP_INFO, milliseconds before the sample. */
 	uint32_t last_data_sent_ms, last_data_recv_ms, last_ack_recv_ms;
