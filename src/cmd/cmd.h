@@ -15,3 +15,4 @@ extern const struct cmd cmd_lab;
 extern const struct cmd cmd_watch;
 extern const struct cmd cmd_list;
 extern const struct cmd cmd_explain;
+extern const struct cmd cmd_release;

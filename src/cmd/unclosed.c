@@ -8,10 +8,7 @@
 #include "cmd/cmd.h"
 
 static const struct cmd *const cmds[] = {
-	&cmd_lab,
-	&cmd_watch,
-	&cmd_list,
-	&cmd_explain,
+	&cmd_lab, &cmd_watch, &cmd_list, &cmd_explain, &cmd_release,
 };
 #define CMD_COUNT (sizeof(cmds) / sizeof(cmds[0]))
 

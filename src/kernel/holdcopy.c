@@ -40,7 +40,7 @@ static int ask_int(int copy, int name, int *out)
 /* TCP and nothing like it: the kernel reports Multipath TCP as a protocol of its own. */
 static int ask_kind(int copy, struct err *e)
 {
-	int domain, protocol, r = ask_int(copy, SO_DOMAIN, &domain);
+	int domain, protocol = 0, r = ask_int(copy, SO_DOMAIN, &domain);
 
 	if (r == 0)
 		r = ask_int(copy, SO_PROTOCOL, &protocol);

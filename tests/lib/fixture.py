@@ -18,20 +18,23 @@ START_S = 60
 
 
 class Fixture:
-    """What mkcause made, for as long as the `with` lasts. netns=False: in the caller's namespace."""
+    """What mkcause made, for as long as the `with` lasts. netns=False: in the caller's network
+    namespace; session=False: in the caller's session."""
 
-    def __init__(self, *causes, family="4", netns=True, keep_closer=False, scale=None):
+    def __init__(self, *causes, family="4", netns=True, keep_closer=False, scale=None,
+                 session=True):
         self.argv = [os.path.join(BUILD, "tests", "mkcause")]
         self.argv += {"4": [], "6": ["--v6"], "mapped": ["--mapped"]}[family]
         self.argv += ["--netns"] if netns else []
         self.argv += ["--keep-closer"] if keep_closer else []
         self.argv += ["--scale", scale] if scale else list(causes)
+        self.session = session
         self.process = None
         self.sockets = []
 
     def __enter__(self):
         self.process = subprocess.Popen(self.argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                        text=True)
+                                        text=True, start_new_session=self.session)
         self.sockets = []
         for line in self.process.stdout:
             if line == "ready\n":
