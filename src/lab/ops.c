@@ -226,8 +226,9 @@ static void script_failed(struct lab *lab, const char *error)
 
 		snprintf(whole, sizeof(whole), "%.300s\n    %.*s", error,
 			 (int)((eol ? eol : end) - text), text);
-	} else {
-		snprintf(whole, sizeof(whole), "%s", error);
+	} else { /* "not enough memory" comes without a place */
+		snprintf(whole, sizeof(whole), "%s%s%s", colon ? "" : lab->script->file,
+			 colon ? "" : ": ", error);
 	}
 	record_finish(&lab->rec, TL_SCRIPT, whole);
 }

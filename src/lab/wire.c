@@ -146,6 +146,7 @@ static int enqueue(struct wire *w, const struct wire_frame *f, int64_t due_us)
 		if (q->used)
 			continue;
 		*q = *f;
+		q->used = true;
 		q->due_us = due_us;
 		q->order = w->orders++;
 		return 0;

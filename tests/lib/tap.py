@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """A small test runner that speaks TAP: functions marked @test, run in order, each on its own."""
 import functools
+import itertools
 import json
 import os
 import subprocess
@@ -29,7 +30,8 @@ def cases(*rows):
     def mark(function):
         for row in rows:
             args = row if isinstance(row, tuple) else (row,)
-            label = f"{function.__name__} {' '.join(str(a) for a in args)}"
+            shown = itertools.takewhile(lambda a: "\n" not in a, map(str, args))
+            label = f"{function.__name__} {' '.join(shown)}".rstrip()
             TESTS.append((label, functools.partial(function, *args)))
         return function
     return mark

@@ -1,0 +1,207 @@
+# SPDX-License-Identifier: MIT
+"""Scripts that are wrong, hostile or slow, and what people mistype: each gets one clear answer."""
+import os
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
+from labtest import illegal, lab, place, records, script  # noqa: E402
+from tap import SOURCE, cases, equal, has, main, run, test, true  # noqa: E402
+
+HEAD = 'scenario { title = "T" }\n'
+
+
+def refused(text, *parts, code=2, name="own.lua", options=()):
+    """Runs a script that must fail with that exit code and all the parts in its report."""
+    done = lab(script(text, name), *options)
+    equal(done.returncode, code, f"exit code; {done.stdout}{done.stderr}")
+    flat = " ".join(done.stdout.split())
+    for part in parts:
+        has(flat, " ".join(part.split()), "report")
+    return done
+
+
+@cases(
+    ("syntax", HEAD + "expect(client,,)", "own.lua:2:"),
+    ("nil-call", HEAD + "local x = nil\nx.y()", "own.lua:3:", "x.y()"),
+    ("unknown-global", HEAD + 'exspect(client, "gone")', "nothing is called 'exspect'"),
+    ("raised", HEAD + 'error("my own words")', "my own words", "own.lua:2:"),
+    ("raised-table", HEAD + "error({})", "no text"),
+    ("no-title", "expect(client, 'gone')", "no connection so far"),
+    ("nothing", "", "says no scenario"),
+    ("no-expectation", HEAD, "expects nothing"),
+    ("twice", HEAD + HEAD, "given twice"),
+    ("bad-state", HEAD + 'expect(client, "CLOSEWAIT")', "'CLOSEWAIT' is no TCP state", "CLOSE_WAIT"),
+    ("no-state", HEAD + "expect(client, {})", "expect needs a state"),
+    ("bad-within", HEAD + 'expect(client, "gone", { within = "soon" })', "is no duration"),
+    ("bad-flag", HEAD + 'wire.drop { flags = "FINN" }', "'FINN' is no TCP flag"),
+    ("bad-sysctl", HEAD + 'server:sysctl("ipv4/ip_forward", 1)', "may not set the sysctl"),
+    ("bad-option", HEAD + 'local l = server:listen(13); l:set("SO_BINDTODEVICE", 1)', "no socket option"),
+    ("bad-signal", HEAD + 'server:process():kill("WINK")', "no signal 'WINK'"),
+    ("function-argument", HEAD + "step(print)", "'print' is not there"),
+    ("function-value", HEAD + "step(function() end)", "cannot be given to the lab"),
+    ("deep-table", HEAD + "local t = {}; t.x = t; scenario(t)", "nested more than"),
+    ("number-keys", HEAD + 'expect(client, "gone", { [2.5] = 1 })', "options are names and values"),
+)
+def wrong(_name, text, *parts):
+    code = 1 if _name == "no-title" else 2
+    refused(text, *parts, code=code)
+
+
+@cases("io", "os", "debug", "package", "require", "load", "loadfile", "dofile", "coroutine", "print",
+       "collectgarbage")
+def not_there(name):
+    refused(HEAD + f"local x = {name}", f"'{name}' is not there", "own.lua:2:")
+
+
+@cases(
+    ("string.dump", HEAD + "string.dump(function() end)", "attempt to call a nil value"),
+    ("metatable-of-globals", HEAD + "getmetatable(_G).__index = nil", "attempt to index a boolean value"),
+    ("metatable-of-strings", HEAD + 'getmetatable("").__index = nil; step(("x"):rep(3))', "rep"),
+    ("metatable-of-hosts", HEAD + "getmetatable(client).run = nil", "attempt to index a boolean value"),
+    ("format-flood", HEAD + 'string.format("%99999d", 1)', "invalid conversion"),
+)
+def escapes(_name, text, part):
+    refused(text, part)
+
+
+@test
+def bytecode_is_refused():
+    refused(b"\x1bLua" + bytes(range(200)), "bytecode; a scenario is Lua text")
+
+
+@cases(
+    ("loop", HEAD + "while true do end", "an endless loop?"),
+    ("loop-in-pcall", HEAD + "while true do pcall(function() while true do end end) end",
+     "an endless loop?"),
+    ("loop-before-title", "while true do end", "an endless loop?"),
+    ("recursion", HEAD + "local function f() return f() + 1 end f()", "own.lua: not enough memory"),
+    ("memory", HEAD + 'local t = {} for i = 1, 1e9 do t[i] = ("x"):rep(1000) .. i end', "not enough memory"),
+    ("one-string", HEAD + 'local s = ("x"):rep(1e9)', "not enough memory"),
+    ("pattern", HEAD + 'local i = (("a"):rep(60000)):find((".-"):rep(30) .. "b")',
+     "more than 2 s of processor time"),
+)
+def spent(_name, text, part):
+    refused(text, part)
+
+
+@test
+def other_commands_need_leave():
+    text = HEAD + 'local t = server:run("true"); t:exits(0)'
+    refused(text, "wants to run 'true'", "--allow=true")
+    equal(lab(script(text), "--allow=true").returncode, 0, "with leave")
+    equal(lab(script(text), "--allow=*").returncode, 0, "with all")
+    refused(text, "wants to run 'true'", options=["--allow=false"])
+
+
+@test
+def a_program_writes_nowhere():
+    target = os.path.join(place(), "written")
+    text = HEAD + f'local t = server:run("touch", "{target}"); check(t:exits() ~= 0, "touch fails")'
+    for user in (False, True):
+        done = lab(script(text), "--allow=touch", user=user)
+        equal(done.returncode, 0, done.stdout)
+    true(not os.path.exists(target), "nothing was written")
+
+
+@cases(
+    ("before-listening", 'server:run("daytimed", "--no-such-option"):listens()',
+     "exited with status 2", "before it listened", "no option --no-such-option"),
+    ("cannot-run", 'server:run("no-such-command")', "no command 'no-such-command'"),
+    ("never-says", 'server:run("daytimed", "--user=none", "13"):says("hello", { within = "100ms" })',
+     "has not said 'hello'"),
+    ("call-fails", 'client:connect(server, 13)', "connect failed with ECONNREFUSED", 'fails = '),
+    ("never-accepts", 'server:listen(13):accept({ within = "100ms" })', "accept does not return in time"),
+    ("killed-in-call", 'local p = server:process(); local l = p:listen(13); l:begin("accept"); '
+     'p:kill("KILL"); l:finish()', "has ended in the midst of"),
+)
+def actors(_name, text, *parts):
+    refused(HEAD + text, *parts, code=1, options=["--allow=no-such-command"])
+
+
+@test
+def a_failed_expectation_is_told():
+    """What was expected, what was seen, where, and the timeline so far."""
+    text = HEAD + """local d = server:run("daytimed", "--user=none", "--after-reply=keep", server.port)
+client:run("daytime", server.address, d:listens()):exits(0)
+expect(server, "LAST_ACK", { within = "100ms", recv_q = 1 })
+"""
+    done = refused(text, "wanted LAST_ACK, recv_q 1, saw CLOSE_WAIT, recv_q 1", "own.lua:4", "SYN ACK",
+                   "write 25 bytes", code=1)
+    true("✗" in done.stdout, "marked")
+    done, (r,) = records(script(text))
+    equal((done.returncode, r["passed"], r["status"]), (1, False, "failed"), "record")
+    equal(r["ends"]["server"]["state"], "CLOSE_WAIT", "ends")
+    true(len(r["timeline"]) > 8 and illegal(r) is None, "the timeline so far")
+
+
+@test
+def an_illegal_wish_is_an_unmet_one():
+    refused(HEAD + 'local l = server:listen(13); client:connect(server, 13)\n'
+            'expect_path(client, "ESTABLISHED", "CLOSE_WAIT")', "wanted ESTABLISHED, CLOSE_WAIT", code=1)
+
+
+@test
+def it_ends_in_time():
+    refused(HEAD + 'server:listen(13):accept({ within = "1h" })', "is not done after 300 ms", code=1,
+            options=["--timeout=300ms"])
+
+
+@cases(
+    ("sever-never-closes", "did you mean 'server-never-closes'?"),
+    ("qqqqqqqqqqqq", "unclosed lab --list"),
+    ("--jsn", "did you mean --json?"),
+    ("--jobs=0", "--jobs takes 1 to"),
+    ("--timeout=5", "takes a duration"),
+    ("--seed=-1", "--seed takes a number"),
+    ("--colour=blue", "auto, always or never"),
+    ("--pcap", "needs an argument"),
+)
+def mistyped(word, part):
+    done = lab(word)
+    equal((done.returncode, done.stdout), (2, ""), "exit code, stdout")
+    has(done.stderr, part, "stderr")
+    equal(len(done.stderr.splitlines()), 1, "lines")
+
+
+@test
+def files_that_are_no_scenarios():
+    for path, part in (("./no-such.lua", "No such file"), ("/dev/zero", "no regular file"),
+                       (place() + "/", "no regular file")):
+        done = lab(path)
+        true(done.returncode in (2, 3), f"{path}: exit {done.returncode}")
+        has(done.stderr, part, path)
+    big = script("-- " + "x" * 300000, "big.lua")
+    done = lab(big)
+    equal(done.returncode, 2, "exit code")
+    has(done.stderr, "longer than", "stderr")
+
+
+@test
+def a_full_disk_is_told():
+    done = lab("both-close", "--pcap=/dev/full")
+    equal(done.returncode, 3, "exit code of the capture")
+    has(done.stderr, "No space left on device", "stderr")
+    with open("/dev/full", "w", encoding="utf-8") as full:
+        import subprocess
+        done = subprocess.run([os.path.join(place(), "bin", "unclosed"), "lab", "both-close"], stdout=full,
+                              stderr=subprocess.PIPE, text=True, check=False)
+    equal(done.returncode, 3, "exit code of the report")
+
+
+@test
+def the_list_names_all():
+    done = lab("--list")
+    equal(done.returncode, 0, done.stderr)
+    for folder, _, files in os.walk(os.path.join(SOURCE, "scenarios")):
+        for name in files:
+            has(done.stdout, name.removesuffix(".lua"), "list")
+
+
+@test
+def globs_and_themes_choose():
+    names = [r["scenario"] for r in records("*-waits-*", "experiments/server-*")[1]]
+    equal(names, ["client-waits-before-close", "server-waits-before-close", "server-never-closes"], "chosen")
+    equal(len(records("experiments")[1]), 5, "a theme")
+
+
+main()
