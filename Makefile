@@ -6,7 +6,8 @@ MESON_FLAGS ?=
 BUILD_PACKAGES := gcc libc6-dev meson ninja-build pkgconf clang llvm bpftool linux-libc-dev \
 	libbpf-dev libmnl-dev liblua5.4-dev libjansson-dev libdw-dev libelf-dev libpcap-dev \
 	libseccomp-dev libcap-dev libsystemd-dev libcmocka-dev
-CHECK_PACKAGES := $(BUILD_PACKAGES) python3 mandoc iproute2 strace tshark
+CHECK_PACKAGES := $(BUILD_PACKAGES) python3 mandoc iproute2 strace tshark \
+	chromium chromium-driver fonts-dejavu-core
 BENCH_PACKAGES := $(BUILD_PACKAGES) python3 iproute2
 
 .PHONY: all lab check bench install clean lint fuzz packages-build packages-check packages-bench
@@ -38,6 +39,12 @@ bench: packages-bench all
 
 install: all
 	@meson install -C $(BUILD) --no-rebuild
+
+# Looks for inputs that break a parser, FUZZ_SECONDS for each target; what it finds goes to its corpus.
+FUZZ_SECONDS ?= 60
+fuzz: packages-check
+	@tools/need libclang-rt-14-dev
+	@tests/fuzz/run $(FUZZ_SECONDS)
 
 lint:
 	@tools/need clang-format clang-tidy meson ninja-build

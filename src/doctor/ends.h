@@ -2,6 +2,7 @@
 /* The reported ends that are not over: a table by the kernel's address of the socket. */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "kernel/bpf/watch.h"
@@ -11,8 +12,9 @@ struct open_end {
 	uint64_t sk; /* 0: a free place */
 	struct watch_event last;
 	struct tw_owner owners[TW_MAX_OWNERS];
-	unsigned owner_count;
-	uint64_t inode;
+	unsigned owner_count; /* may exceed TW_MAX_OWNERS */
+	bool waiting;         /* in an accept queue: the owners are the listener's */
+	char container[72];
 };
 
 struct ends {

@@ -8,11 +8,15 @@
 
 #include "base/clock.h"
 #include "doctor/ends.h"
+#include "kernel/netns.h"
+#include "kernel/proc.h"
 #include "tcp/state.h"
 
 /* Longest wait between two turns: a fresh end comes due no sooner than this after it was queued,
  * or its time was known at the last turn. */
 #define TURN_MS 50
+/* Between two attempts to match ends that nobody who is watched held so far. */
+#define MATCH_MS 250
 
 struct listener {
 	uint32_t netns;
@@ -31,6 +35,8 @@ struct doctor {
 	unsigned fresh_count, fresh_cap;
 	struct listener *listeners;
 	unsigned listener_count, listener_cap;
+	struct watch_found found; /* by the last turn */
+	uint64_t next_match;
 };
 
 static struct tcp_addr address(uint8_t family, const uint8_t bytes[16], uint16_t port)
@@ -46,26 +52,74 @@ static uint64_t since(uint64_t now, uint64_t then)
 	return then && now > then ? now - then : 0;
 }
 
-static struct tw_facts facts_of(const struct open_end *end)
+/* The kernel's clock of sends ticks in jiffies; until their length is known nothing counts as
+ * lately sent. */
+static uint64_t ticks_ms(const struct doctor *d, uint32_t jiffies)
+{
+	return d->found.tick_ns ? jiffies * d->found.tick_ns / CLOCK_NS_PER_MS : UINT32_MAX;
+}
+
+static struct tcp_sample sample_of(const struct doctor *d, const struct open_end *end)
 {
 	const struct watch_event *ev = &end->last;
-	uint32_t flags = ev->conn.flags;
+	const struct watch_conn *c = &ev->conn;
+	bool dead = c->flags & WATCH_DEAD;
 
-	return (struct tw_facts){
+	return (struct tcp_sample){
+		.local = address(c->family, c->local, c->local_port),
+		.peer = address(c->family, c->peer, c->peer_port),
 		.state = ev->state,
-		.holder = flags & WATCH_HOLDER,
-		.dead = flags & WATCH_DEAD,
-		.told = flags & WATCH_TOLD,
-		.has_socket = ev->has_socket,
-		.reads_seen = !(flags & WATCH_TAKEN_IN),
-		.owners = end->owner_count,
-		.unread = ev->unread,
-		.unacked = ev->unacked,
-		.sent = ev->sent,
-		.sent_ns = ev->sent_jiffies * 4000000ULL,
-		.peer_window = ev->peer_window,
 		.retransmits = ev->retransmits,
+		.has_info = true,
+		.error = c->error,
+		.recv_q = dead ? 0 : ev->unread,
+		.send_q = dead ? 0 : ev->unacked,
+		.inode = ev->inode,
+		.cookie = c->cookie,
+		.netns = c->netns,
+		.last_data_sent_ms = (uint32_t)ticks_ms(d, ev->sent_jiffies),
+		.bytes_sent = ev->sent,
+		.notsent_bytes = ev->unsent,
+		.snd_wnd = ev->peer_window,
+		.segs_in = dead ? 2 : 0, /* only what was connected can die */
 	};
+}
+
+/* Still sending after the peer's FIN: a half-close in use. */
+static bool is_flowing(const struct doctor *d, const struct watch_event *ev)
+{
+	uint64_t quiet_ms = d->setup.watch.rules.after / CLOCK_NS_PER_MS;
+
+	return ev->state == TCPS_CLOSE_WAIT && ev->sent > 0 &&
+	       (ev->unacked > 0 || ticks_ms(d, ev->sent_jiffies) <= quiet_ms);
+}
+
+static uint32_t processes(const struct open_end *end)
+{
+	uint32_t n = 0;
+
+	for (unsigned i = 0; i < end->owner_count && i < TW_MAX_OWNERS; i++) {
+		bool seen = false;
+
+		for (unsigned k = 0; k < i; k++)
+			seen |= end->owners[k].pid == end->owners[i].pid;
+		n += !seen;
+	}
+	return n;
+}
+
+static enum tcp_cause cause_of(const struct doctor *d, const struct open_end *end,
+			       const struct tcp_sample *sample)
+{
+	bool flowing = is_flowing(d, &end->last);
+	struct tcp_context context = {
+		.processes = processes(end),
+		.all_seen = true,
+		.told = end->last.conn.flags & WATCH_TOLD && !flowing,
+		.flowing = flowing,
+	};
+
+	return tcp_verdict(sample, &context).cause;
 }
 
 static int64_t wall_offset(void)
@@ -82,30 +136,30 @@ static void say(struct doctor *d, const struct open_end *end, enum tw_what what)
 	const struct watch_conn *c = &ev->conn;
 	struct tw_line line = {
 		.what = what,
-		.facts = facts_of(end),
-		.local = address(c->family, c->local, c->local_port),
-		.peer = address(c->family, c->peer, c->peer_port),
+		.sample = sample_of(d, end),
 		.wall_ns = (int64_t)ev->at + wall_offset(),
 		.age_ns = since(ev->at, c->since),
-		.at_least = c->flags & WATCH_TAKEN_IN,
+		.at_least = c->flags & WATCH_TAKEN_IN && !(c->flags & WATCH_DEAD),
+		.holder = c->flags & WATCH_HOLDER,
+		.dead = c->flags & WATCH_DEAD,
 		.accepted = ev->accepted,
+		.waiting = end->waiting,
+		.told = c->flags & WATCH_TOLD,
 		.told_ns = since(ev->at, c->told_at),
 		.told_pid = (int32_t)c->told_tgid,
 		.told_tid = (int32_t)c->told_tid,
+		.closed = c->flags & WATCH_HOLDER && c->flags & WATCH_CLOSED,
 		.by_exit = c->flags & WATCH_EXITING,
-		.error = c->error,
 		.owner_count = end->owner_count,
-		.cookie = c->cookie,
-		.inode = end->inode,
 		.cgroup = c->cgroup,
-		.netns = c->netns,
 	};
 
-	if (c->flags & WATCH_HOLDER && c->close_at)
+	line.cause = cause_of(d, end, &line.sample);
+	if (line.closed)
 		line.lag_ns = since(c->close_at, c->fin_at);
-	line.cause = tw_cause(&line.facts, d->setup.watch.rules.after);
 	memcpy(line.told_comm, c->told_comm, sizeof(line.told_comm));
 	memcpy(line.owners, end->owners, sizeof(line.owners));
+	memcpy(line.container, end->container, sizeof(line.container));
 	d->each(&line, d->arg);
 }
 
@@ -207,7 +261,6 @@ static void on_owner(const struct watch_owner *o, void *arg)
 	end = ends_find(&d->ends, o->sk);
 	if (!end || end->last.conn.cookie != o->cookie)
 		return;
-	end->inode = o->inode;
 	for (unsigned i = 0; i < end->owner_count && i < TW_MAX_OWNERS; i++)
 		if (end->owners[i].pid == (int32_t)o->tgid && end->owners[i].fd == o->fd)
 			return;
@@ -228,6 +281,18 @@ static void borrow_listener(struct doctor *d, struct open_end *end)
 	}
 }
 
+/* Asked while the process is there, kept for later lines. */
+static void find_container(struct open_end *end)
+{
+	struct proc_info info;
+
+	if (!end->owner_count || proc_read((uint32_t)end->owners[0].pid, &info))
+		return;
+	if (info.cgroup)
+		proc_container_id(info.cgroup, end->container, sizeof(end->container));
+	free(info.cgroup);
+}
+
 static void say_fresh(struct doctor *d)
 {
 	for (unsigned i = 0; i < d->fresh_count; i++) {
@@ -235,8 +300,10 @@ static void say_fresh(struct doctor *d)
 
 		if (!end)
 			continue;
-		if (!end->last.has_socket && end->last.state == TCPS_CLOSE_WAIT)
+		end->waiting = !end->last.inode && end->last.state == TCPS_CLOSE_WAIT;
+		if (end->waiting)
 			borrow_listener(d, end);
+		find_container(end);
 		say(d, end, TW_HALF_CLOSED);
 	}
 	d->fresh_count = 0;
@@ -248,22 +315,69 @@ static int find_owners(struct doctor *d, bool take_in, struct err *e)
 	return watch_owners(d->watch, take_in, on_owner, d, e);
 }
 
+/* Where only some processes are watched, what came due is matched with their descriptors, at once
+ * and again while some are unmatched: a connection may be accepted, or a descriptor passed, later.
+ */
+static int match_owners(struct doctor *d, struct err *e)
+{
+	uint64_t now = (uint64_t)clock_mono_ns();
+	int r;
+
+	if (!d->found.due && (!d->found.wanted || now < d->next_match))
+		return 0;
+	d->next_match = now + MATCH_MS * CLOCK_NS_PER_MS;
+	r = find_owners(d, false, e);
+	return r ? r : watch_turn(d->watch, true, on_event, d, &d->found, e);
+}
+
+static int wait_for(const struct doctor *d)
+{
+	uint64_t now = (uint64_t)clock_mono_ns(), next = d->found.next;
+
+	if (!next || next > now + TURN_MS * CLOCK_NS_PER_MS)
+		return TURN_MS;
+	return next > now ? (int)((next - now) / CLOCK_NS_PER_MS) + 1 : 1;
+}
+
 int doctor_turn(struct doctor *d, int *wait_ms, struct err *e)
 {
-	uint64_t next = 0, now;
-	int r = watch_turn(d->watch, on_event, d, &next, e);
+	int r = watch_turn(d->watch, false, on_event, d, &d->found, e);
 
-	if (!r && d->fresh_count) {
+	if (!r && d->setup.watch.rules.by_owner)
+		r = match_owners(d, e);
+	if (!r && d->fresh_count)
 		r = find_owners(d, false, e);
-		say_fresh(d);
-	}
 	if (r)
 		return r;
-	now = (uint64_t)clock_mono_ns();
-	*wait_ms = TURN_MS;
-	if (next && next < now + TURN_MS * CLOCK_NS_PER_MS)
-		*wait_ms = next > now ? (int)((next - now) / CLOCK_NS_PER_MS) + 1 : 1;
+	say_fresh(d);
+	*wait_ms = wait_for(d);
 	return 0;
+}
+
+static int take_in_here(void *arg, struct err *e)
+{
+	return watch_take_in(arg, e);
+}
+
+/* What was half-closed before: by descriptor in all namespaces, then what has none, namespace by
+ * namespace. One that is gone meanwhile, or may not be entered, is passed over. */
+static int take_in(struct doctor *d, struct err *e)
+{
+	struct netns_list list = { 0 };
+	int r = find_owners(d, true, e);
+
+	if (!r)
+		r = watch_take_in(d->watch, e);
+	if (!r)
+		r = netns_list(&list, e);
+	for (uint32_t i = 1; !r && i < list.n; i++) {
+		struct err unused;
+
+		if (netns_run(&list.v[i], take_in_here, d->watch, &unused) == -ENOTRECOVERABLE)
+			r = err_set(e, -ENOTRECOVERABLE, "%s", unused.text);
+	}
+	netns_list_free(&list);
+	return r;
 }
 
 int doctor_open(struct doctor **out, const struct doctor_setup *setup, doctor_line_fn *each,
@@ -280,8 +394,10 @@ int doctor_open(struct doctor **out, const struct doctor_setup *setup, doctor_li
 	d->each = each;
 	d->arg = arg;
 	r = watch_open(&d->watch, &setup->watch, e);
+	for (unsigned i = 0; !r && i < setup->pid_count; i++)
+		r = watch_add_pid(d->watch, setup->pids[i], e);
 	if (!r && !setup->skip_present)
-		r = find_owners(d, true, e);
+		r = take_in(d, e);
 	if (r) {
 		doctor_close(d);
 		return r;
@@ -306,28 +422,33 @@ int doctor_fd(const struct doctor *d)
 	return watch_fd(d->watch);
 }
 
-unsigned doctor_open_count(const struct doctor *d)
+static struct tw_losses losses(const struct doctor *d, const struct watch_counts *c)
 {
-	return d->ends.count;
-}
-
-uint64_t doctor_reported(const struct doctor *d)
-{
-	return d->reported;
-}
-
-struct tw_losses doctor_losses(const struct doctor *d)
-{
-	struct watch_counts c = watch_counts(d->watch);
-
 	return (struct tw_losses){
-		.events = c.lost[WATCH_REPORT] + c.lost[WATCH_NEWS] + c.lost[WATCH_END],
-		.stacks = c.lost[WATCH_STACK],
-		.refused = c.stacks_refused,
-		.untracked = c.untracked,
-		.lags = c.lag_lost,
+		.events = c->lost[WATCH_REPORT] + c->lost[WATCH_NEWS] + c->lost[WATCH_END],
+		.stacks = c->lost[WATCH_STACK],
+		.refused = c->stacks_refused,
+		.untracked = c->untracked,
+		.lags = c->lag_lost,
 		.forgotten = d->forgotten,
 	};
+}
+
+struct tw_summary doctor_summary(const struct doctor *d)
+{
+	struct watch_counts c = watch_counts(d->watch);
+	struct tw_summary s = {
+		.reported = d->reported,
+		.open = d->ends.count,
+		.tracked = c.started,
+		.losses = losses(d, &c),
+	};
+
+	for (int kind = 0; kind < WATCH_KINDS; kind++) {
+		s.emitted += c.emitted[kind];
+		s.received += d->received[kind];
+	}
+	return s;
 }
 
 struct watch *doctor_watch(const struct doctor *d)

@@ -15,6 +15,9 @@ struct doctor;
 struct doctor_setup {
 	struct watch_setup watch;
 	bool skip_present; /* do not take in what is half-closed already */
+	const pid_t
+		*pids; /* where watch.rules.by_owner: the processes; need not outlive the call */
+	unsigned pid_count;
 };
 
 /* Gets each line; valid during the call. */
@@ -32,10 +35,7 @@ int doctor_fd(const struct doctor *d);
  * again in `wait_ms`, or -errno with text. Does not block. */
 int doctor_turn(struct doctor *d, int *wait_ms, struct err *e);
 
-/* Reported ends that are not over. */
-unsigned doctor_open_count(const struct doctor *d);
-/* All ends ever reported as half-closed. */
-uint64_t doctor_reported(const struct doctor *d);
-/* Losses so far. */
-struct tw_losses doctor_losses(const struct doctor *d);
+/* Counts so far. */
+struct tw_summary doctor_summary(const struct doctor *d);
+
 struct watch *doctor_watch(const struct doctor *d);

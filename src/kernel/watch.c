@@ -18,9 +18,13 @@ struct watch {
 	struct bpf_link *holders;
 	enum watch_reads reads;
 	uint32_t room; /* reports that the buffer holds */
+	uint64_t first_jiffies, first_now;
 	watch_event_fn *each;
 	void *arg;
 };
+
+/* So many jiffies pass before their length is worth telling. */
+#define TICKS_TO_MEASURE 10
 
 #define DEFAULT_BUFFER (1u << 20)
 /* Bytes before each record in the ring: BPF_RINGBUF_HDR_SZ. */
@@ -66,6 +70,8 @@ static int load_at(struct watch *w, const struct watch_setup *setup, enum watch_
 	bpf_map__set_max_entries(w->skel->maps.events,
 				 setup->buffer ? setup->buffer : DEFAULT_BUFFER);
 	bpf_program__set_autoload(w->skel->progs.on_recv_length, how == WATCH_READS_TRACEPOINT);
+	bpf_program__set_autoload(w->skel->progs.on_fork, setup->rules.follow);
+	bpf_program__set_autoload(w->skel->progs.on_free, setup->rules.by_owner);
 	r = watch_bpf__load(w->skel);
 	if (!r)
 		r = watch_bpf__attach(w->skel);
@@ -89,7 +95,7 @@ static int load(struct watch *w, const struct watch_setup *setup, struct err *e)
 		if (!r)
 			return 0;
 	}
-	if (r == -EPERM || r == -EACCES)
+	if (r == -EPERM)
 		return err_set(e, -EPERM,
 			       "loading the watch programs: not permitted; run as root, or with "
 			       "CAP_BPF and CAP_PERFMON");
@@ -150,22 +156,41 @@ int watch_drain(struct watch *w, watch_event_fn *each, void *arg, struct err *e)
 	return r < 0 ? err_errno(e, r, "reading the watch's events") : 0;
 }
 
-int watch_turn(struct watch *w, watch_event_fn *each, void *arg, uint64_t *next, struct err *e)
+/* The length of a jiffy, from two looks at both clocks. */
+static uint64_t measure_tick(struct watch *w, const struct watch_turn *turn)
+{
+	uint64_t ticks;
+
+	if (!w->first_jiffies) {
+		w->first_jiffies = turn->jiffies;
+		w->first_now = turn->now;
+	}
+	ticks = turn->jiffies - w->first_jiffies;
+	return ticks < TICKS_TO_MEASURE ? 0 : (turn->now - w->first_now) / ticks;
+}
+
+int watch_turn(struct watch *w, bool scan, watch_event_fn *each, void *arg,
+	       struct watch_found *found, struct err *e)
 {
 	struct watch_turn turn;
 	LIBBPF_OPTS(bpf_test_run_opts, opts, .ctx_in = &turn, .ctx_size_in = sizeof(turn));
+	uint32_t due = 0;
 	int r;
 
 	do {
-		turn = (struct watch_turn){ .room = w->room };
+		turn = (struct watch_turn){ .room = w->room, .scan = scan };
 		r = bpf_prog_test_run_opts(bpf_program__fd(w->skel->progs.mature), &opts);
 		if (r)
 			return err_errno(e, r, "running the watch's queue");
 		r = watch_drain(w, each, arg, e);
 		if (r)
 			return r;
+		due += turn.reported;
 	} while (turn.more);
-	*next = turn.next;
+	*found = (struct watch_found){ .next = turn.next,
+				       .wanted = turn.wanted,
+				       .due = due,
+				       .tick_ns = measure_tick(w, &turn) };
 	return 0;
 }
 
@@ -186,6 +211,18 @@ int watch_owners(struct watch *w, bool take_in, watch_owner_fn *each, void *arg,
 	} while (n == sizeof(space));
 	w->skel->bss->taking_in = false;
 	return n < 0 ? err_errno(e, (int)n, "walking over descriptors") : 0;
+}
+
+int watch_take_in(struct watch *w, struct err *e)
+{
+	_fd_ int fd = bpf_iter_create(bpf_link__fd(w->skel->links.sockets));
+	char space[64];
+	ssize_t n;
+
+	if (fd < 0)
+		return err_errno(e, -errno, "starting the walk over sockets");
+	n = fd_read_all(fd, space, sizeof(space));
+	return n < 0 ? err_errno(e, (int)n, "walking over sockets") : 0;
 }
 
 int watch_add_pid(struct watch *w, pid_t pid, struct err *e)

@@ -46,10 +46,19 @@ int watch_fd(const struct watch *w);
 /* Gets each event. Return non-zero to stop; watch_turn() then returns that. */
 typedef int watch_event_fn(const struct watch_event *event, void *arg);
 
-/* Looks for what has come due, then hands on all events that wait. `next` becomes the time at which
- * the next end comes due, 0 where none waits. Does not block. Returns 0, the callback's non-zero,
- * or -errno with text. */
-int watch_turn(struct watch *w, watch_event_fn *each, void *arg, uint64_t *next, struct err *e);
+/* What a turn found. */
+struct watch_found {
+	uint64_t next;    /* when the next end comes due; 0: none waits */
+	uint64_t wanted;  /* ends that wait for their owner to be matched: watch_owners() does it */
+	uint32_t due;     /* ends that came due */
+	uint64_t tick_ns; /* the kernel's jiffy, as measured so far; 0: not yet */
+};
+
+/* Looks for what has come due, then hands on all events that wait. `scan` looks at every tracked
+ * end, as is needed after watch_owners() where rules.by_owner is set. Does not block. Returns 0
+ * with `found` filled, the callback's non-zero, or -errno with text. */
+int watch_turn(struct watch *w, bool scan, watch_event_fn *each, void *arg,
+	       struct watch_found *found, struct err *e);
 
 /* Hands on the events that wait, and looks for nothing. */
 int watch_drain(struct watch *w, watch_event_fn *each, void *arg, struct err *e);
@@ -60,6 +69,10 @@ typedef void watch_owner_fn(const struct watch_owner *owner, void *arg);
  * listener. With `take_in`, first follows every end that is half-closed or dead now. Blocks for
  * about a microsecond per descriptor on the machine. */
 int watch_owners(struct watch *w, bool take_in, watch_owner_fn *each, void *arg, struct err *e);
+
+/* Follows every end that is half-closed now in the calling thread's network namespace, those in
+ * accept queues included, which watch_owners() cannot see. */
+int watch_take_in(struct watch *w, struct err *e);
 
 /* Adds a process to those that are watched, where rules.by_owner is set. */
 int watch_add_pid(struct watch *w, pid_t pid, struct err *e);

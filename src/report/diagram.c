@@ -43,15 +43,10 @@ void diagram_paint(struct diagram *d, enum paint paint, const char *text)
 
 void diagram_time(struct diagram *d, int64_t t_us)
 {
-	char text[32];
+	char text[STORY_TIME_TEXT], column[STORY_TIME_TEXT + 8];
 
-	if (t_us < 1000000)
-		snprintf(text, sizeof(text), "%5.1f ", (double)t_us / 1000);
-	else if (t_us < 100000000)
-		snprintf(text, sizeof(text), "%4.1fs ", (double)t_us / 1000000);
-	else
-		snprintf(text, sizeof(text), "%4.0fs ", (double)t_us / 1000000);
-	diagram_paint(d, PAINT_DIM, text);
+	snprintf(column, sizeof(column), "%*s ", DIAGRAM_TIME - 1, story_time_text(t_us, text));
+	diagram_paint(d, PAINT_DIM, column);
 }
 
 unsigned diagram_side(const struct diagram *d)

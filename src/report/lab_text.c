@@ -70,11 +70,10 @@ static void add_fold(struct diagram *d, const struct story_row *row)
 
 static void add_conn(struct diagram *d, const struct story_row *row)
 {
-	char client[TCP_ADDR_TEXT], title[TCP_ADDR_TEXT + 48];
+	_buf_ struct buf text = { 0 };
 
-	snprintf(title, sizeof(title), "connection %u, client %s", row->conn + 1u,
-		 tcp_addr_text(&d->run->conns[row->conn].addr[TL_CLIENT], client));
-	add_rule(d, row->t_us, title, false);
+	story_conn_text(&text, d->run, row);
+	add_rule(d, row->t_us, text.data ? text.data : "", false);
 }
 
 static void add_failure(struct diagram *d, const struct tl_expect *x)

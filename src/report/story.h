@@ -80,5 +80,17 @@ const struct tl_conn *story_conn(const struct tl_run *run);
 const struct tl_observation *story_main(const struct tl_run *run);
 const struct tl_observation *story_final(const struct tl_run *run);
 
+/* A time since the start: "2.6" in milliseconds, "1.5s" from a second on; at most five letters up
+ * to 2 h. Returns buf. */
+#define STORY_TIME_TEXT 24
+char *story_time_text(int64_t t_us, char buf[STORY_TIME_TEXT]);
+
+/* "connection 6, client 10.0.0.1:40005" */
+void story_conn_text(struct buf *out, const struct tl_run *run, const struct story_row *row);
+
+/* The row in words, for who hears it: "0.5 ms: the client calls close. The client is now in
+ * FIN_WAIT_1." Escaped, UTF-8. */
+void story_row_text(struct buf *out, const struct tl_run *run, const struct story_row *row);
+
 /* Adds a fixed-size field that may lack its NUL, escaped. */
 void story_field(struct buf *out, const char *field, size_t cap, bool utf8);

@@ -3,9 +3,11 @@
 #include "report/story.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/text.h"
+#include "tcp/explain.h"
 
 void story_field(struct buf *out, const char *field, size_t cap, bool utf8)
 {
@@ -149,4 +151,108 @@ const struct tl_conn *story_conn(const struct tl_run *run)
 	if (seen && seen->conn < run->nconns)
 		return &run->conns[seen->conn];
 	return run->nconns ? &run->conns[0] : NULL;
+}
+
+char *story_time_text(int64_t t_us, char buf[STORY_TIME_TEXT])
+{
+	if (t_us < 1000000)
+		snprintf(buf, STORY_TIME_TEXT, "%.1f", (double)t_us / 1000);
+	else if (t_us < 100000000)
+		snprintf(buf, STORY_TIME_TEXT, "%.1fs", (double)t_us / 1000000);
+	else
+		snprintf(buf, STORY_TIME_TEXT, "%.0fs", (double)t_us / 1000000);
+	return buf;
+}
+
+void story_conn_text(struct buf *out, const struct tl_run *run, const struct story_row *row)
+{
+	char client[TCP_ADDR_TEXT];
+
+	buf_printf(out, "connection %u, client %s", row->conn + 1u,
+		   tcp_addr_text(&run->conns[row->conn].addr[TL_CLIENT], client));
+}
+
+static void say_packet(struct buf *out, const struct tl_event *v, const struct story_row *row)
+{
+	buf_printf(out, "packet from the %s to the %s: ",
+		   v->packet.fate == TL_INJECTED ? "scenario" : story_side_name(row->from),
+		   story_side_name(row->to));
+	story_packet_text(out, &v->packet, false);
+	if (v->packet.retransmission)
+		buf_str(out, ", sent again");
+	if (v->packet.fate != TL_DELIVERED && v->packet.fate != TL_INJECTED)
+		buf_printf(out, ", %s", story_fate_text(&v->packet));
+	buf_str(out, ".");
+}
+
+static void say_observation(struct buf *out, const struct tl_run *run, const struct tl_event *v)
+{
+	const struct tl_observation *seen;
+
+	if (v->observation >= run->nobservations)
+		return;
+	seen = &run->observations[v->observation];
+	for (unsigned side = 0; side < 2; side++) {
+		explain_end(out, &seen->ends[side], side, true);
+		buf_str(out, side ? "" : " ");
+	}
+}
+
+static void say_event(struct buf *out, const struct tl_run *run, const struct story_row *row)
+{
+	const struct tl_event *v = &run->events[row->event];
+
+	switch (row->kind) {
+	case STORY_PACKET:
+		say_packet(out, v, row);
+		break;
+	case STORY_CALL:
+		buf_printf(out, "the %s %s ", story_side_name(row->from),
+			   is_named(&v->call, "killed") ? "is" : "calls");
+		story_call_text(out, &v->call, true);
+		buf_str(out, ".");
+		break;
+	case STORY_STATE:
+		buf_str(out, v->kind == TL_STATE ? "a timer." : "before that.");
+		break;
+	case STORY_STEP:
+		story_field(out, v->text, sizeof(v->text), true);
+		buf_str(out, ".");
+		break;
+	case STORY_CONN:
+		story_conn_text(out, run, row);
+		buf_str(out, ".");
+		break;
+	case STORY_FOLD:
+		story_fold_text(out, run, row);
+		buf_str(out, ".");
+		break;
+	case STORY_OBSERVE:
+		say_observation(out, run, v);
+		break;
+	default:
+		break;
+	}
+}
+
+void story_row_text(struct buf *out, const struct tl_run *run, const struct story_row *row)
+{
+	char time[STORY_TIME_TEXT];
+
+	story_time_text(row->t_us, time);
+	buf_printf(out, "%s%s: ", time, strchr(time, 's') ? "" : " ms");
+	if (row->kind != STORY_EXPECT)
+		say_event(out, run, row);
+	for (uint32_t i = 0; i < row->nexpects; i++) {
+		const struct tl_expect *x = &run->expects[row->first_expect + i];
+
+		buf_str(out, x->passed ? " As expected: " : " Not as expected: ");
+		story_expect_text(out, x, true);
+		buf_str(out, ".");
+	}
+	for (unsigned side = 0; side < 2; side++)
+		if (row->changed[side])
+			buf_printf(out, " The %s is now %s%s.", story_side_name(side),
+				   row->state[side] == TCPS_GONE ? "" : "in ",
+				   tcp_state_name(row->state[side]));
 }

@@ -1,15 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-#include "report/watch_text.h"
-
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
 
 #include "base/num.h"
 #include "base/text.h"
+#include "report/watch.h"
 #include "tcp/state.h"
-
-#define DURATION 32
 
 static void add_clock(struct buf *out, int64_t wall_ns)
 {
@@ -22,57 +20,180 @@ static void add_clock(struct buf *out, int64_t wall_ns)
 	buf_printf(out, "%s.%03d ", text, (int)(wall_ns / 1000000 % 1000));
 }
 
-static void add_comm(struct buf *out, const char comm[TW_COMM])
+static void add_time(struct buf *out, uint64_t ns)
 {
-	text_escape(out, comm, strnlen(comm, TW_COMM), text_locale_is_utf8());
+	char text[32];
+
+	buf_str(out, num_duration_text((int64_t)ns, text, sizeof(text)));
 }
 
-static void add_owners(struct buf *out, const struct tw_line *l)
+static void add_field(struct buf *out, const char *field, size_t cap,
+		      const struct report_style *style)
 {
-	if (!l->owner_count)
-		buf_str(out, " no descriptor");
+	text_escape(out, field, strnlen(field, cap), style->utf8);
+}
+#define FIELD(out, array, style) add_field((out), (array), sizeof(array), (style))
+
+static void add_owners(struct buf *out, const struct tw_line *l, const struct report_style *style)
+{
 	for (unsigned i = 0; i < l->owner_count && i < TW_MAX_OWNERS; i++) {
 		buf_str(out, i ? ", " : " ");
-		add_comm(out, l->owners[i].comm);
+		FIELD(out, l->owners[i].comm, style);
 		buf_printf(out, "[%d] fd %d", l->owners[i].pid, l->owners[i].fd);
+		if (l->waiting)
+			buf_str(out, " listens");
 	}
 	if (l->owner_count > TW_MAX_OWNERS)
 		buf_printf(out, " and %u more", l->owner_count - TW_MAX_OWNERS);
+	if (*l->container)
+		buf_printf(out, " in %.12s", l->container);
 }
 
-static void add_cause(struct buf *out, const struct tw_line *l)
+static void add_told(struct buf *out, const struct tw_line *l, const struct report_style *style)
 {
-	char text[DURATION];
+	buf_str(out, ", a read returned 0 ");
+	add_time(out, l->told_ns);
+	buf_str(out, " ago in ");
+	FIELD(out, l->told_comm, style);
+	buf_printf(out, "[%d]", l->told_pid);
+	if (l->told_tid != l->told_pid)
+		buf_printf(out, " thread %d", l->told_tid);
+}
 
-	buf_printf(out, " %s", tw_cause_name(l->cause));
-	if (l->facts.told) {
-		buf_printf(out, ": read returned 0 %s ago in ",
-			   num_duration_text((int64_t)l->told_ns, text, sizeof(text)));
-		add_comm(out, l->told_comm);
-		buf_printf(out, "[%d]", l->told_pid);
-		if (l->told_tid != l->told_pid)
-			buf_printf(out, " thread %d", l->told_tid);
-	} else if (l->cause == TW_UNREAD && l->facts.unread > 1) {
-		buf_printf(out, ": %u bytes and the FIN wait", l->facts.unread - 1);
-	} else if (l->cause == TW_UNREAD) {
-		buf_str(out, ": the FIN waits");
+static void add_closed(struct buf *out, const struct tw_line *l)
+{
+	buf_str(out, ", closed after ");
+	add_time(out, l->lag_ns);
+	if (l->by_exit)
+		buf_str(out, " by its exit");
+}
+
+static void add_cause(struct buf *out, const struct tw_line *l, const struct report_style *style)
+{
+	if (l->what != TW_OVER && l->what != TW_CLOSED) {
+		buf_str(out, " ");
+		style_paint(out, style, l->holder ? PAINT_HELD : PAINT_WAIT,
+			    tcp_cause_name(l->cause));
+	}
+	if (l->cause == TCP_CAUSE_UNREAD && l->sample.recv_q > 1 && l->what != TW_OVER)
+		buf_printf(out, ", %" PRIu32 " bytes before the FIN", l->sample.recv_q - 1);
+	if (l->told)
+		add_told(out, l, style);
+	if (l->dead && l->sample.error)
+		buf_printf(out, ", %s", strerrorname_np(l->sample.error));
+	if (l->closed)
+		add_closed(out, l);
+}
+
+static void add_stack(struct buf *out, const char *title, const struct tw_stack *s,
+		      const struct report_style *style)
+{
+	if (!s)
+		return;
+	for (unsigned i = 0; i < s->count; i++) {
+		const struct tw_frame *f = &s->frames[i];
+
+		buf_printf(out, "  %-9s", i ? "" : title);
+		if (*f->function)
+			FIELD(out, f->function, style);
+		else
+			buf_printf(out, "0x%" PRIx64, f->offset ? f->offset : f->address);
+		if (*f->object) {
+			buf_str(out, " in ");
+			FIELD(out, f->object, style);
+		}
+		if (*f->file) {
+			buf_str(out, " at ");
+			FIELD(out, f->file, style);
+			buf_printf(out, ":%u", f->line);
+		}
+		buf_str(out, "\n");
+	}
+	if (*s->note)
+		buf_printf(out, "  %-9s(%s)\n", s->count ? "" : title, s->note);
+}
+
+void watch_text(struct buf *out, const struct tw_line *l, const struct report_style *style)
+{
+	char local[TCP_ADDR_TEXT], peer[TCP_ADDR_TEXT];
+
+	if (l->what == TW_CLOSED)
+		return;
+	add_clock(out, l->wall_ns);
+	buf_printf(out, "%-11s %s %s %s ", tw_what_name(l->what),
+		   tcp_addr_text(&l->sample.local, local), l->holder ? "<-" : "->",
+		   tcp_addr_text(&l->sample.peer, peer));
+	if (l->what != TW_OVER) {
+		style_paint(out, style, style_state_paint(l->sample.state),
+			    tcp_state_name(l->sample.state));
+		buf_str(out, " ");
+	}
+	buf_str(out, l->at_least ? ">=" : "");
+	add_time(out, l->age_ns);
+	add_owners(out, l, style);
+	add_cause(out, l, style);
+	buf_str(out, "\n");
+	if (l->what != TW_HALF_CLOSED && l->what != TW_TOLD)
+		return;
+	add_stack(out, "told at", l->told_stack, style);
+	if (l->what == TW_HALF_CLOSED)
+		add_stack(out, l->accepted ? "accepted" : "connected", l->made_stack, style);
+}
+
+static void add_row(struct buf *out, const struct lag_row *row, const struct report_style *style)
+{
+	static const unsigned permille[] = { 500, 900, 990 };
+	_buf_ struct buf name = { 0 };
+	char text[32];
+
+	FIELD(&name, row->comm, style);
+	buf_printf(&name, "[%d] %s:%u", row->pid, row->outward ? "->" : "", row->port);
+	buf_printf(out, "  %-32s %8" PRIu64, name.data ? name.data : "",
+		   lag_count(row->buckets, row->bucket_count));
+	for (size_t i = 0; i < sizeof(permille) / sizeof(permille[0]); i++) {
+		uint64_t ns = lag_quantile(row->buckets, row->bucket_count, permille[i]);
+
+		buf_printf(out, " %9s", num_duration_text((int64_t)ns, text, sizeof(text)));
+	}
+	buf_printf(out, " %9s\n",
+		   num_duration_text((int64_t)lag_max(row->buckets, row->bucket_count), text,
+				     sizeof(text)));
+}
+
+void watch_text_lags(struct buf *out, const struct lag_row *rows, size_t n, bool draw,
+		     const struct report_style *style)
+{
+	if (!n)
+		return;
+	buf_printf(out, "%-34s %8s %9s %9s %9s %9s\n", "close lag", "closes", "p50", "p90", "p99",
+		   "max");
+	for (size_t i = 0; i < n; i++) {
+		add_row(out, &rows[i], style);
+		if (draw)
+			lag_draw(out, rows[i].buckets, rows[i].bucket_count, style->utf8);
 	}
 }
 
-void watch_text(struct buf *out, const struct tw_line *l)
+static void add_loss(struct buf *out, uint64_t n, const char *what)
 {
-	char local[TCP_ADDR_TEXT], peer[TCP_ADDR_TEXT], text[DURATION];
+	if (n)
+		buf_printf(out, "  %" PRIu64 " %s\n", n, what);
+}
 
-	add_clock(out, l->wall_ns);
-	buf_printf(out, "%-11s %s %s %s", tw_what_name(l->what), tcp_addr_text(&l->local, local),
-		   l->facts.holder ? "<-" : "->", tcp_addr_text(&l->peer, peer));
-	buf_printf(out, " %s %s%s", tcp_state_name(l->facts.state), l->at_least ? ">=" : "",
-		   num_duration_text((int64_t)l->age_ns, text, sizeof(text)));
-	add_owners(out, l);
-	add_cause(out, l);
-	if (l->lag_ns)
-		buf_printf(out, "; closed after %s%s",
-			   num_duration_text((int64_t)l->lag_ns, text, sizeof(text)),
-			   l->by_exit ? " by its exit" : "");
-	buf_str(out, "\n");
+void watch_text_summary(struct buf *out, const struct tw_summary *s)
+{
+	const struct tw_losses *l = &s->losses;
+
+	buf_printf(out, "%" PRIu64 " reported, %" PRIu64 " still open", s->reported, s->open);
+	if (!tw_losses_sum(l)) {
+		buf_str(out, "\n");
+		return;
+	}
+	buf_str(out, "; this report is incomplete:\n");
+	add_loss(out, l->events, "events lost: the buffer was full; --buffer makes it larger");
+	add_loss(out, l->stacks, "stacks lost: their buffer was full");
+	add_loss(out, l->refused, "stacks not taken: too many new ones in one second");
+	add_loss(out, l->untracked, "ends not followed: the table was full");
+	add_loss(out, l->lags, "close lags not counted: the table was full");
+	add_loss(out, l->forgotten, "reports not kept: out of memory, or of room");
 }

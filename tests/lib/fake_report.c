@@ -7,15 +7,19 @@
 
 #include "base/num.h"
 #include "fake_run.h"
+#include "report/html.h"
 #include "report/lab_json.h"
 #include "report/lab_text.h"
 #include "report/pcap.h"
+#include "report/svg.h"
 
 static int show(struct buf *out, const char *format, const struct tl_run *run,
 		const struct report_style *style)
 {
 	if (!strcmp(format, "json"))
 		return lab_json(out, run);
+	if (!strcmp(format, "svg"))
+		return lab_svg(out, run);
 	if (!strncmp(format, "text", 4))
 		return lab_text(out, run, style);
 	fprintf(stderr, "fake_report: no format %s\n", format);
@@ -32,6 +36,8 @@ static int show_all(struct buf *out, const char *format, const struct tl_run *co
 		lab_text_summary(out, runs, n, 123456, style);
 		return 0;
 	}
+	if (!strcmp(format, "html"))
+		return lab_html(out, runs, n);
 	if (!strncmp(format, "pcap=", 5)) {
 		r = lab_pcap(format + 5, runs, n, &e);
 		if (r < 0)

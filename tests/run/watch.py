@@ -1,15 +1,18 @@
 # SPDX-License-Identifier: MIT
-"""unclosed watch against connections that this test makes itself."""
+"""unclosed watch against connections that this test makes itself. --pid keeps out those of others."""
+import ctypes
+import json
 import os
-import re
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
-from tap import binary, equal, has, main, run, test, true, wait_for  # noqa: E402
+from tap import (binary, cases, equal, has, json_lines, main, run, test, true,  # noqa: E402
+                 wait_for)
 
 
 class Watch:
@@ -24,6 +27,8 @@ class Watch:
 
     def text(self):
         """Everything printed so far."""
+        if self.process.stdout.closed:
+            return self.seen
         try:
             self.seen += os.read(self.process.stdout.fileno(), 1 << 20).decode()
         except BlockingIOError:
@@ -65,8 +70,16 @@ def pair(listener):
     return client, listener.accept()[0]
 
 
+HERE = ("--pid", str(os.getpid()))
+
+
 def listen():
     return socket.create_server(("127.0.0.1", 0))
+
+
+def comm():
+    with open("/proc/self/comm", encoding="utf-8") as f:
+        return f.read().strip()
 
 
 def name(sock):
@@ -75,37 +88,118 @@ def name(sock):
 
 @test
 def a_fin_that_nobody_reads_is_unread():
-    with listen() as ls, Watch("--after", "100ms") as w:
+    with listen() as ls, Watch("--after", "100ms", *HERE) as w:
         w.ready()
         client, server = pair(ls)
+        server.send(b"12345")
         server.close()
         line = w.line("half-closed", name(client))
         has(line, "CLOSE_WAIT")
-        has(line, f"[{os.getpid()}] fd {client.fileno()} unread")
+        has(line, f"[{os.getpid()}] fd {client.fileno()} unread, 5 bytes before the FIN")
         end = name(client)
+        client.recv(1)
+        client.recv(10)
+        client.recv(10)
+        has(w.line("told", end), "a read returned 0")
         client.close()
         has(w.line("over", end), "closed after")
-        equal(w.stop(), (0, ""), "exit")
+        code, errors = w.stop()
+        equal((code, errors), (0, ""), "exit")
+        has(w.text(), "1 reported, 0 still open")
 
 
 @test
 def a_read_that_returned_0_is_told():
-    with listen() as ls, Watch("--after", "100ms") as w:
+    with listen() as ls, Watch("--after", "100ms", "--json", *HERE) as w:
         w.ready()
         client, server = pair(ls)
+        before = time.time()
         server.close()
         equal(client.recv(10), b"", "read")
-        line = w.line("half-closed", name(client))
-        has(line, " told: read returned 0 ")
-        has(line, f"[{os.getpid()}]")
+        line = json.loads(w.line("half-closed", name(client)))
+        equal(line["cause"], "told", "cause")
+        equal(line["told"]["pid"], os.getpid(), "who was told")
+        equal(line["told"]["tid"], threading.get_native_id(), "which thread")
+        equal(line["closed_first"], "peer", "who closed first")
+        equal(line["holders"], [{"pid": os.getpid(), "comm": comm(), "fd": client.fileno(),
+                                 "start_ns": line["holders"][0]["start_ns"]}], "holders")
+        equal(line["inode"], os.fstat(client.fileno()).st_ino, "inode")
+        at = line["time"] - line["age_ms"] / 1000
+        true(-0.001 < at - before < 0.01, f"half-closed {at - before} s after the close")
+        true(99 < line["age_ms"] < 300, f"age {line['age_ms']}")
         end = name(client)
         client.close()
-        w.line("over", end)
+        over = json.loads(w.line('"event":"over"', end))
+        true(over["close_lag_ms"] >= 100, "lag")
+
+
+@test
+def a_peek_and_an_empty_read_tell_nothing():
+    with listen() as ls, Watch("--after", "100ms", "--json", *HERE) as w:
+        w.ready()
+        client, server = pair(ls)
+        server.send(b"x")
+        server.close()
+        client.recv(1, socket.MSG_PEEK)
+        os.read(client.fileno(), 0)
+        client.setblocking(False)
+        line = json.loads(w.line("half-closed", name(client)))
+        equal((line["cause"], line["told"], line["recv_q"]), ("unread", None, 2), "unread")
+        client.close()
+
+
+def read_by_recvmsg(sock):
+    return sock.recvmsg(10)[0]
+
+
+def read_by_readv(sock):
+    return b"x" * os.readv(sock.fileno(), [bytearray(4), bytearray(4)])
+
+
+def read_by_read(sock):
+    return os.read(sock.fileno(), 10)
+
+
+def read_by_splice(sock):
+    read_end, write_end = os.pipe()
+    try:
+        splice = ctypes.CDLL(None, use_errno=True).splice
+        return b"x" * splice(sock.fileno(), None, write_end, None, 4096, 0)
+    finally:
+        os.close(read_end)
+        os.close(write_end)
+
+
+READS = {"recvmsg": read_by_recvmsg, "readv": read_by_readv, "read": read_by_read,
+         "splice": read_by_splice}
+
+
+@cases(("recvmsg", False), ("readv", False), ("read", False), ("read", True), ("splice", False),
+       ("splice", True))
+def every_kind_of_read_counts(how, with_data):
+    read = READS[how]
+    with listen() as ls, Watch("--after", "150ms", "--json", *HERE) as w:
+        w.ready()
+        client, server = pair(ls)
+        if with_data:  # data and FIN in one segment: the first read takes both, the second is told
+            server.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 1)
+            server.send(b"data")
+        server.close()
+        if with_data:
+            equal(len(read(client)), 4, "data")
+            line = json.loads(w.line("half-closed", name(client)))
+            equal(line["cause"], "drained", "cause before the second read")
+            equal(read(client), b"", "end")
+            equal(json.loads(w.line('"event":"told"', name(client)))["told"]["pid"], os.getpid(), "told")
+        else:
+            equal(read(client), b"", "end")
+            equal(json.loads(w.line("half-closed", name(client)))["cause"], "told", "cause")
+        client.close()
 
 
 @test
 def what_closes_in_time_is_not_said():
-    with listen() as ls, Watch("--after", "300ms") as w:
+    with listen() as ls, Watch("--after", "300ms", *HERE) as w:
         w.ready()
         for _ in range(50):
             client, server = pair(ls)
@@ -115,8 +209,97 @@ def what_closes_in_time_is_not_said():
         client, server = pair(ls)
         server.close()
         w.line("half-closed", name(client))
-        equal(len(re.findall(f":{ls.getsockname()[1]} ", w.text())), 1, "lines about the port")
+        equal(w.text().count("half-closed 127"), 1, "lines")
         client.close()
+
+
+@test
+def what_was_half_closed_before_is_taken_in():
+    with listen() as ls:
+        client, server = pair(ls)
+        server.close()
+        queued = socket.create_connection(ls.getsockname())
+        end = name(queued)
+        queued.close()
+        time.sleep(0.2)  # not synchronisation: an age to be told
+        with Watch("--after", "100ms", "--json", *HERE) as w:
+            line = json.loads(w.line("half-closed", f'"local":"{name(client)}"'))
+            equal((line["cause"], line["age_is"]), ("unread", "at-least"), "taken in")
+            true(200 <= line["age_ms"] < 5000, f"age {line['age_ms']}")
+            line = json.loads(w.line("half-closed", f'"peer":"{end}"'))
+            equal(line["cause"], "not-accepted", "cause in the queue")
+            equal([h["pid"] for h in line["listeners"]], [os.getpid()], "listener")
+        client.close()
+
+
+@test
+def the_close_lag_is_what_was_waited():
+    """100 closes after 20 ms and 2 after 200 ms: p50 and p99 within 2 %, count and max exact."""
+    with listen() as ls, Watch("--after", "5s", "--json", *HERE) as w:
+        w.ready()
+        waits = [0.02] * 48 + [0.2] * 2
+        lags = []
+        for wait in waits:
+            client, server = pair(ls)
+            server.close()
+            begun = time.monotonic()
+            client.recv(1)
+            time.sleep(wait)
+            client.close()
+            lags.append(time.monotonic() - begun)
+        w.stop()
+        lag = next(x for x in json_lines(w.text()) if x["event"] == "lag" and x["by"] == "connect")
+        lags.sort()
+        equal((lag["count"], lag["port"], lag["pid"]), (50, ls.getsockname()[1], os.getpid()), "lag")
+        for key, want in (("p50_ms", lags[24]), ("p99_ms", lags[49]), ("max_ms", lags[49])):
+            true(abs(lag[key] / 1000 - want) <= 0.02 * want, f"{key}: {lag[key]} for {want * 1000}")
+        equal(sum(b[2] for b in lag["buckets"]), 50, "sum of the buckets")
+
+
+SERVER = """
+import socket, sys, time
+ls = socket.create_server(("127.0.0.1", 0))
+c = socket.create_connection(ls.getsockname())
+s = ls.accept()[0]
+c.close()
+s.recv(1)
+if sys.argv[1] == "leak":
+    time.sleep(0.5)
+s.close()
+"""
+
+
+@cases(("leak", 1), ("close", 0))
+def a_command_is_watched_to_its_end(how, code):
+    r = run(binary("unclosed"), "watch", "--after", "100ms", "--", sys.executable, "-c", SERVER, how)
+    equal(r.returncode, code, f"exit code, after: {r.stderr}")
+    equal(r.stdout, "", "output of the command alone")
+    equal("half-closed 127" in r.stderr, code == 1, "a report")
+
+
+@test
+def children_of_the_command_are_watched():
+    shell = f"{sys.executable} -c '{SERVER}' leak & wait"
+    r = run(binary("unclosed"), "watch", "--after", "100ms", "--", "sh", "-c", shell)
+    equal(r.returncode, 1, f"exit code, after: {r.stderr}")
+    has(r.stderr, " told, a read returned 0")
+
+
+@cases((["--after", "1"], "--after 1: not a time"), (["--pid", "0"], "not a process number"),
+       (["--port", "0"], "not a port"), (["--buffer", "5"], "not a power of two"),
+       (["--comm", ""], "1 to 15 bytes"), (["--cgroup", "/dev/null"], "not a folder"),
+       (["--reads", "x"], "say sock_recv_length"))
+def misuse_is_named(options, says):
+    r = run(binary("unclosed"), "watch", *options)
+    equal(r.returncode, 2, "exit code")
+    has(r.stderr, says)
+
+
+@test
+def a_command_that_is_not_there_is_named():
+    r = run(binary("unclosed"), "watch", "--", "/nonexistent/command")
+    equal(r.returncode, 3, "exit code")
+    has(r.stderr, "running /nonexistent/command: No such file")
 
 
 main()

@@ -154,6 +154,7 @@ struct tcp_sock {
 	struct inet_connection_sock inet_conn;
 	u32 copied_seq;
 	u32 rcv_nxt;
+	u32 snd_nxt;
 	u32 snd_una;
 	u32 snd_wnd;
 	u32 write_seq;
@@ -178,6 +179,12 @@ struct socket {
 	struct sock *sk;
 };
 
+/* The socket lies first: its address is this one's. */
+struct socket_alloc {
+	struct socket socket;
+	struct inode vfs_inode;
+};
+
 struct task_struct {
 	unsigned int flags;
 	int pid;
@@ -200,6 +207,11 @@ struct bpf_iter__task_file {
 	struct task_struct *task;
 	u32 fd;
 	struct file *file;
+};
+
+struct bpf_iter__tcp {
+	struct bpf_iter_meta *meta;
+	struct sock_common *sk_common;
 };
 
 #pragma clang attribute pop

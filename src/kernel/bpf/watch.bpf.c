@@ -54,6 +54,7 @@ struct watch_counts counts = {};
 __u64 queue_head = 0, queue_tail = 0; /* next slot to fill, next slot to look at */
 bool need_scan = false;
 bool taking_in = false;
+__u64 wanted = 0; /* ends with WATCH_WANTED */
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -96,9 +97,24 @@ struct {
 	__type(value, __u8);
 } pids SEC(".maps");
 
+/* Listening ports of the processes that are watched: network namespace << 16 | port. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 16384);
+	__type(key, __u64);
+	__type(value, __u8);
+} ports SEC(".maps");
+
 static __always_inline void count(__u64 *counter)
 {
 	__sync_fetch_and_add(counter, 1);
+}
+
+static __always_inline __u64 socket_inode(const struct sock *sk)
+{
+	const struct socket_alloc *both = (const void *)BPF_CORE_READ(sk, sk_socket);
+
+	return both ? BPF_CORE_READ(both, vfs_inode.i_ino) : 0;
 }
 
 /* Sends an event about `c`; the socket's numbers are read where `sk` may still be looked at. */
@@ -127,7 +143,8 @@ static __always_inline int emit(__u32 kind, __u64 key, const struct watch_conn *
 	e->sent_jiffies = (__u32)bpf_jiffies64() - BPF_CORE_READ(tp, lsndtime);
 	e->peer_window = BPF_CORE_READ(tp, snd_wnd);
 	e->retransmits = BPF_CORE_READ(tp, inet_conn.icsk_retransmits);
-	e->has_socket = BPF_CORE_READ(sk, sk_socket) != NULL;
+	e->unsent = BPF_CORE_READ(tp, write_seq) - BPF_CORE_READ(tp, snd_nxt);
+	e->inode = socket_inode(sk);
 	e->accepted = BPF_CORE_READ(sk, sk_max_ack_backlog) > 0;
 	bpf_ringbuf_submit(e, wake);
 	return 0;
@@ -225,8 +242,12 @@ static __always_inline void begin(struct sock *sk, __u64 since, __u32 flags)
  * that was reported is always followed by its end. */
 static __always_inline void finish(__u64 key, struct watch_conn *c, __u64 now)
 {
-	if (__sync_fetch_and_or(&c->flags, WATCH_FINISHED) & WATCH_REPORTED)
+	__u32 flags = __sync_fetch_and_or(&c->flags, WATCH_FINISHED);
+
+	if (flags & WATCH_REPORTED)
 		emit(WATCH_END, key, c, now, 0);
+	if (flags & WATCH_WANTED)
+		__sync_fetch_and_add(&wanted, -1);
 	bpf_map_delete_elem(&conns, &key);
 	count(&counts.finished);
 }
@@ -245,6 +266,26 @@ static __always_inline __u32 lag_bucket(__u64 ns)
 			log += step;
 	}
 	return (log - 5) * 64 + ((v >> (log - 6)) & 63);
+}
+
+static __always_inline bool owner_fits(struct task_struct *task)
+{
+	__u32 tgid = task->tgid;
+
+	if (!rules.by_owner || bpf_map_lookup_elem(&pids, &tgid))
+		return true;
+	if (!rules.comm[0])
+		return false;
+	for (int i = 0; i < WATCH_COMM; i++) {
+		char c;
+
+		if (bpf_probe_read_kernel(&c, 1, &task->group_leader->comm[i]) ||
+		    c != rules.comm[i])
+			return false;
+		if (!c)
+			break;
+	}
+	return true;
 }
 
 static __always_inline void name_process(struct task_struct *task, char comm[WATCH_COMM])
@@ -291,7 +332,7 @@ static __always_inline void on_fin_sent(struct sock *sk, __u64 key, struct watch
 	c->close_at = now;
 	__sync_fetch_and_or(&c->flags,
 			    task->flags & PF_EXITING ? WATCH_CLOSED | WATCH_EXITING : WATCH_CLOSED);
-	if (!(c->flags & WATCH_TAKEN_IN))
+	if (!(c->flags & WATCH_TAKEN_IN) && owner_fits(task))
 		count_lag(sk, c, now);
 	if (c->flags & WATCH_REPORTED)
 		emit(WATCH_NEWS, key, c, now, 0);
@@ -461,24 +502,22 @@ static __always_inline void take_in(struct sock *sk)
 	need_scan = true;
 }
 
-static __always_inline bool owner_fits(struct task_struct *task)
+/* The owner of a wanted end is one of the watched. */
+static __always_inline void report_wanted(__u64 key, struct watch_conn *c, __u64 now)
 {
-	__u32 tgid = task->tgid;
+	if (!(__sync_fetch_and_and(&c->flags, ~WATCH_WANTED) & WATCH_WANTED))
+		return;
+	__sync_fetch_and_add(&wanted, -1);
+	if (!(__sync_fetch_and_or(&c->flags, WATCH_REPORTED) & WATCH_FINISHED))
+		emit(WATCH_REPORT, key, c, now, BPF_RB_NO_WAKEUP);
+}
 
-	if (!rules.by_owner || bpf_map_lookup_elem(&pids, &tgid))
-		return true;
-	if (!rules.comm[0])
-		return false;
-	for (int i = 0; i < WATCH_COMM; i++) {
-		char c;
+static __always_inline void remember_port(const struct sock *sk)
+{
+	__u64 key = (__u64)sk->__sk_common.skc_net.net->ns.inum << 16 | sk->__sk_common.skc_num;
+	__u8 one = 1;
 
-		if (bpf_probe_read_kernel(&c, 1, &task->group_leader->comm[i]) ||
-		    c != rules.comm[i])
-			return false;
-		if (!c)
-			break;
-	}
-	return true;
+	bpf_map_update_elem(&ports, &key, &one, BPF_ANY);
 }
 
 /* Every descriptor of every process: gives those that refer to a reported end or to a listener,
@@ -507,11 +546,10 @@ int holders(struct bpf_iter__task_file *ctx)
 	key = (__u64)sk;
 	o.state = sk->__sk_common.skc_state;
 	c = bpf_map_lookup_elem(&conns, &key);
-	if (c && c->flags & WATCH_WANTED && owner_fits(task)) {
-		__sync_fetch_and_and(&c->flags, ~WATCH_WANTED);
-		if (!(__sync_fetch_and_or(&c->flags, WATCH_REPORTED) & WATCH_FINISHED))
-			emit(WATCH_REPORT, key, c, bpf_ktime_get_ns(), BPF_RB_NO_WAKEUP);
-	}
+	if (c && c->flags & WATCH_WANTED && owner_fits(task))
+		report_wanted(key, c, bpf_ktime_get_ns());
+	if (o.state == TCP_LISTEN && rules.by_owner && owner_fits(task))
+		remember_port(sk);
 	if (c ? !(c->flags & WATCH_REPORTED) : o.state != TCP_LISTEN)
 		return 0;
 	o.sk = key;
@@ -526,6 +564,22 @@ int holders(struct bpf_iter__task_file *ctx)
 	return 0;
 }
 
+/* Every TCP socket of one network namespace: takes in what no descriptor refers to, above all what
+ * waits in an accept queue. */
+SEC("iter/tcp")
+int sockets(struct bpf_iter__tcp *ctx)
+{
+	struct sock_common *skc = ctx->sk_common;
+	struct tcp_sock *tp;
+
+	if (!skc)
+		return 0;
+	tp = bpf_skc_to_tcp_sock(skc);
+	if (tp)
+		take_in((struct sock *)tp);
+	return 0;
+}
+
 /* Reports one that is due. Returns whether the turn is over for lack of room. */
 static __always_inline bool report(__u64 key, struct watch_conn *c, __u64 now,
 				   struct watch_turn *turn)
@@ -536,7 +590,8 @@ static __always_inline bool report(__u64 key, struct watch_conn *c, __u64 now,
 	}
 	turn->reported++;
 	if (rules.by_owner) {
-		__sync_fetch_and_or(&c->flags, WATCH_WANTED);
+		if (!(__sync_fetch_and_or(&c->flags, WATCH_WANTED) & WATCH_WANTED))
+			__sync_fetch_and_add(&wanted, 1);
 		return false;
 	}
 	if (!(__sync_fetch_and_or(&c->flags, WATCH_REPORTED) & WATCH_FINISHED))
@@ -574,8 +629,21 @@ static long look_at_slot(__u32 i, struct walk *w)
 	return 0;
 }
 
+/* Not accepted: nobody has a descriptor, so the listener's owner counts. */
+static __always_inline bool waits_at_watched_port(__u64 key, const struct watch_conn *c)
+{
+	const struct sock *sk = (const struct sock *)key;
+	__u64 port = (__u64)c->netns << 16 | c->local_port;
+
+	return !BPF_CORE_READ(sk, sk_socket) && bpf_map_lookup_elem(&ports, &port);
+}
+
 static long look_at_conn(void *map, __u64 *key, struct watch_conn *c, struct walk *w)
 {
+	if (c->flags & WATCH_WANTED && waits_at_watched_port(*key, c)) {
+		report_wanted(*key, c, w->now);
+		return 0;
+	}
 	if (c->flags & (WATCH_REPORTED | WATCH_WANTED) || c->since + rules.after > w->now)
 		return 0;
 	return report(*key, c, w->now, w->turn);
@@ -593,7 +661,7 @@ int mature(struct watch_turn *ctx)
 		queue_tail = queue_head - WATCH_QUEUE / 2;
 		need_scan = true;
 	}
-	if (need_scan) {
+	if (need_scan || ctx->scan) {
 		need_scan = false;
 		bpf_for_each_map_elem(&conns, look_at_conn, &w, 0);
 		need_scan = turn.more;
@@ -603,5 +671,31 @@ int mature(struct watch_turn *ctx)
 	ctx->reported = turn.reported;
 	ctx->more = turn.more;
 	ctx->next = turn.next;
+	ctx->now = w.now;
+	ctx->jiffies = bpf_jiffies64();
+	ctx->wanted = wanted;
+	return 0;
+}
+
+/* Children of the watched are watched. */
+SEC("tp_btf/sched_process_fork")
+int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
+{
+	__u32 tgid = parent->tgid, child_tgid = child->tgid;
+	__u8 one = 1;
+
+	if (tgid != child_tgid && bpf_map_lookup_elem(&pids, &tgid))
+		bpf_map_update_elem(&pids, &child_tgid, &one, BPF_ANY);
+	return 0;
+}
+
+/* The number is free for another process from here on. */
+SEC("tp_btf/sched_process_free")
+int BPF_PROG(on_free, struct task_struct *task)
+{
+	__u32 tgid = task->tgid;
+
+	if (task->pid == task->tgid)
+		bpf_map_delete_elem(&pids, &tgid);
 	return 0;
 }

@@ -58,15 +58,17 @@ enum watch_kind {
 struct watch_event {
 	__u32 kind;         /* enum watch_kind */
 	__u32 unread;       /* bytes not read, the FIN counted as 1 */
-	__u32 unacked;      /* bytes sent or to send that the peer has not acknowledged */
-	__u32 sent;         /* bytes written since the peer's FIN arrived; modulo 2^32 */
+	__u32 unacked;      /* bytes sent or to send that the peer has not acknowledged, FIN as 1 */
+	__u32 unsent;       /* of these, not sent yet */
+	__u32 sent;         /* bytes written since it became half-closed; modulo 2^32 */
 	__u32 sent_jiffies; /* since data were last sent */
 	__u32 peer_window;
 	__u8 state; /* TCPS_* */
 	__u8 retransmits;
-	__u8 has_socket; /* 0: in an accept queue, or orphaned */
-	__u8 accepted;   /* this end came out of a listener */
-	__u64 sk;        /* the kernel's address: the key in `conns` */
+	__u8 accepted; /* this end came out of a listener */
+	__u8 pad;
+	__u64 inode; /* of the socket; 0: in an accept queue, or orphaned */
+	__u64 sk;    /* the kernel's address: the key in `conns` */
 	__u64 at;
 	struct watch_conn conn;
 };
@@ -87,10 +89,13 @@ struct watch_owner {
 /* What a turn of the queue found; in and out of the `mature` program. */
 struct watch_turn {
 	__u32 room;     /* in: how many reports the buffer holds */
-	__u32 scan;     /* in: look at the whole table */
-	__u32 reported; /* out */
+	__u32 scan;     /* in: walk the whole table, not the queue */
+	__u32 reported; /* out: sent, or marked as wanted */
 	__u32 more;     /* out: stopped for lack of room */
 	__u64 next;     /* out: when the next one comes due; 0: none waits */
+	__u64 now;      /* out */
+	__u64 jiffies;  /* out */
+	__u64 wanted;   /* out: ends that wait for their owner to be matched */
 };
 
 /* Close lag is counted per process, port and size. */

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: MIT */
+/* unclosed watch: what the options ask for, and the run. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <sys/types.h>
+
+#include "doctor/watch.h"
+#include "report/style.h"
+
+#define WATCH_MAX_PIDS 64
+
+struct watch_job {
+	struct doctor_setup setup;
+	int64_t duration, interval; /* ns; 0: until interrupted; none */
+	bool json, draw;
+	pid_t pids[WATCH_MAX_PIDS];
+	unsigned pid_count;
+	char **command;     /* NULL: none */
+	const char *output; /* file; NULL: stdout, or stderr beside a command */
+};
+
+/* Runs it. Returns an enum exit_code. */
+int watch_run(struct watch_job *job);
+
+/* A program that waits to be started. */
+struct watch_child {
+	pid_t pid;
+	int go;     /* closing it without a word lets the child end */
+	int failed; /* gives the errno of an exec that failed, else end of file */
+};
+
+/* Makes the process; watch_child_start() lets it run the command. Returns 0 or -errno. */
+int watch_child_make(struct watch_child *c, char **command, struct err *e);
+/* Returns 0, or -errno with text where the command cannot be run. Waits for its exec. */
+int watch_child_start(struct watch_child *c, char **command, struct err *e);

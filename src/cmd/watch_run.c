@@ -1,0 +1,247 @@
+/* SPDX-License-Identifier: MIT */
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/fd.h"
+#include "base/num.h"
+#include "cmd/opts.h"
+#include "cmd/term.h"
+#include "cmd/watch.h"
+#include "doctor/lag.h"
+#include "report/watch.h"
+
+/* Causes for which the process that was watched is to blame: it could have closed. */
+#define FAULTS (~(TCP_CAUSES_NORMAL | TCP_CAUSE_BIT(TCP_CAUSE_HALF_CLOSED_HERE)))
+
+struct run {
+	struct watch_job *job;
+	struct doctor *doctor;
+	struct watch_child child;
+	struct report_style style;
+	FILE *out;
+	int signals;
+	uint64_t faults;
+	bool child_ended, broken; /* nobody reads the output any more */
+	int child_status;
+};
+
+static void put(struct run *run, struct buf *b)
+{
+	if (b->len && (fwrite(b->data, 1, b->len, run->out) != b->len || fflush(run->out)))
+		run->broken = true;
+	buf_free(b);
+}
+
+static void put_line(const struct tw_line *line, void *arg)
+{
+	struct run *run = arg;
+	struct buf b = { 0 };
+
+	if (line->what == TW_HALF_CLOSED && FAULTS & TCP_CAUSE_BIT(line->cause))
+		run->faults++;
+	if (run->job->json)
+		watch_json(&b, line);
+	else
+		watch_text(&b, line, &run->style);
+	put(run, &b);
+}
+
+static int put_lags(struct run *run, bool draw, struct err *e)
+{
+	struct lag_table t = { 0 };
+	struct buf b = { 0 };
+	int r = lag_table_read(doctor_watch(run->doctor), &t, e);
+
+	if (r)
+		return r;
+	if (run->job->json)
+		for (size_t i = 0; i < t.row_count; i++)
+			watch_json_lag(&b, &t.rows[i]);
+	else
+		watch_text_lags(&b, t.rows, t.row_count, draw, &run->style);
+	put(run, &b);
+	lag_table_free(&t);
+	return 0;
+}
+
+static void put_summary(struct run *run)
+{
+	struct tw_summary s = doctor_summary(run->doctor);
+	struct buf b = { 0 };
+
+	if (run->job->json)
+		watch_json_summary(&b, &s);
+	else
+		watch_text_summary(&b, &s);
+	put(run, &b);
+}
+
+static void put_start(struct run *run)
+{
+	const char *reads = watch_reads_name(watch_reads(doctor_watch(run->doctor)));
+	uint64_t after = run->job->setup.watch.rules.after;
+	struct buf b = { 0 };
+	char text[32];
+
+	if (run->job->json)
+		buf_printf(&b,
+			   "{\"schema\":%d,\"event\":\"watching\",\"after_ms\":%llu.%06u,"
+			   "\"reads\":\"%s\"}\n",
+			   WATCH_SCHEMA, (unsigned long long)after / 1000000,
+			   (unsigned)(after % 1000000), reads);
+	else
+		buf_printf(&b, "watching for what stays half-closed longer than %s (reads: %s)\n",
+			   num_duration_text((int64_t)after, text, sizeof(text)), reads);
+	put(run, &b);
+}
+
+static int block_signals(struct err *e)
+{
+	sigset_t set;
+	int fd;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGHUP);
+	sigaddset(&set, SIGCHLD);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	signal(SIGPIPE, SIG_IGN);
+	fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	return fd < 0 ? err_errno(e, -errno, "making a signalfd") : fd;
+}
+
+/* Whether a signal or the end of the program asks to stop. A Ctrl-C reaches the program too: its
+ * end is waited for. */
+static bool told_to_stop(struct run *run)
+{
+	struct signalfd_siginfo info;
+	bool stop = false;
+
+	while (read(run->signals, &info, sizeof(info)) == sizeof(info)) {
+		if (info.ssi_signo != SIGCHLD)
+			stop |= !run->job->command || info.ssi_signo != SIGINT;
+		else if (run->job->command &&
+			 waitpid(run->child.pid, &run->child_status, WNOHANG) == run->child.pid)
+			run->child_ended = true;
+	}
+	return stop || run->child_ended || run->broken;
+}
+
+static int loop(struct run *run, struct err *e)
+{
+	int64_t now = clock_mono_ns(), interval = run->job->interval;
+	int64_t end = run->job->duration ? now + run->job->duration : INT64_MAX;
+	int64_t next = interval ? now + interval : INT64_MAX;
+
+	for (;;) {
+		struct pollfd p[2] = { { .fd = run->signals, .events = POLLIN },
+				       { .fd = doctor_fd(run->doctor), .events = POLLIN } };
+		int wait_ms, r = doctor_turn(run->doctor, &wait_ms, e);
+
+		now = clock_mono_ns();
+		if (!r && now >= next) {
+			r = put_lags(run, false, e);
+			next = now + interval;
+		}
+		if (r || now >= end || told_to_stop(run))
+			return r;
+		if ((end - now) / CLOCK_NS_PER_MS < wait_ms)
+			wait_ms = (int)((end - now) / CLOCK_NS_PER_MS) + 1;
+		if (poll(p, 2, wait_ms) < 0 && errno != EINTR)
+			return err_errno(e, -errno, "waiting for events");
+	}
+}
+
+static int open_output(struct run *run, struct err *e)
+{
+	run->out = run->job->command ? stderr : stdout;
+	if (run->job->output)
+		run->out = fopen(run->job->output, "we");
+	if (!run->out)
+		return err_errno(e, -errno, "opening %s", run->job->output);
+	run->style = term_style(fileno(run->out), TERM_AUTO, false);
+	return 0;
+}
+
+static int watch_all(struct run *run, struct err *e)
+{
+	struct watch_job *job = run->job;
+	int r;
+
+	if (job->command) {
+		r = watch_child_make(&run->child, job->command, e);
+		if (r)
+			return r;
+		job->pids[job->pid_count++] = run->child.pid;
+	}
+	job->setup.pids = job->pids;
+	job->setup.pid_count = job->pid_count;
+	r = doctor_open(&run->doctor, &job->setup, put_line, run, e);
+	if (r)
+		return r;
+	put_start(run);
+	if (job->command)
+		r = watch_child_start(&run->child, job->command, e);
+	if (!r)
+		r = loop(run, e);
+	if (!r)
+		r = put_lags(run, job->draw, e);
+	if (!r)
+		put_summary(run);
+	return r;
+}
+
+/* A program that outlives the watch's time is ended with it. */
+static void end_child(struct run *run)
+{
+	fd_close(run->child.go);
+	fd_close(run->child.failed);
+	if (run->child.pid <= 0 || run->child_ended)
+		return;
+	kill(run->child.pid, SIGTERM);
+	waitpid(run->child.pid, &run->child_status, 0);
+}
+
+static int verdict(const struct run *run)
+{
+	struct tw_summary s = doctor_summary(run->doctor);
+
+	if (!run->job->command)
+		return EXIT_FINE;
+	if (run->faults)
+		return EXIT_FINDINGS;
+	return tw_losses_sum(&s.losses) ? EXIT_CANNOT : EXIT_FINE;
+}
+
+int watch_run(struct watch_job *job)
+{
+	struct run run = { .job = job, .signals = -1, .child = { .go = -1, .failed = -1 } };
+	struct err e = { 0 };
+	int r, code = EXIT_CANNOT;
+
+	run.signals = r = block_signals(&e);
+	if (r >= 0)
+		r = open_output(&run, &e);
+	if (!r)
+		r = watch_all(&run, &e);
+	end_child(&run);
+	if (r)
+		fprintf(stderr, "unclosed watch: %s\n", e.text);
+	else
+		code = verdict(&run);
+	doctor_close(run.doctor);
+	fd_close(run.signals);
+	if (job->output && run.out && fclose(run.out) && !r) {
+		fprintf(stderr, "unclosed watch: writing %s: %s\n", job->output, strerror(errno));
+		code = EXIT_CANNOT;
+	}
+	return code;
+}
