@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* unclosed lab: chooses scenarios, runs them side by side, shows them in order. */
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <signal.h>
 #include <stdio.h>
@@ -9,19 +10,24 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/fd.h"
 #include "base/num.h"
 #include "cmd/cmd.h"
 #include "cmd/lab_jobs.h"
 #include "cmd/term.h"
+#include "report/html.h"
 #include "report/lab_json.h"
 #include "report/lab_text.h"
 #include "report/pcap.h"
+#include "report/svg.h"
 #include "version.h"
 
 enum {
 	OPT_LIST = 256,
 	OPT_JSON,
 	OPT_PCAP,
+	OPT_HTML,
+	OPT_SVG,
 	OPT_TIMEOUT,
 	OPT_ALLOW,
 	OPT_LOOPBACK,
@@ -39,6 +45,9 @@ static const struct opt lab_opts[] = {
 	{ OPT_JSON, "json", NULL, "one JSON object a line for each scenario", NULL },
 	{ OPT_PCAP, "pcap", "FILE", "write the packets of all scenarios to a capture file",
 	  "file" },
+	{ OPT_HTML, "html", "FILE", "write a page that shows all scenarios, to step through",
+	  "file" },
+	{ OPT_SVG, "svg", "FILE", "write the diagram of one scenario as a picture", "file" },
 	{ 'q', "quiet", NULL, "one line for each scenario", NULL },
 	{ '6', "ipv6", NULL, "over IPv6 (default: IPv4)", NULL },
 	{ 'j', "jobs", "N", "run so many scenarios at once (default: two for each processor)",
@@ -71,7 +80,7 @@ static const struct usage lab_usage = {
 struct lab_settings {
 	struct jobs_options jobs;
 	const char *allow[ALLOW_MAX];
-	const char *pcap;
+	const char *pcap, *html, *svg;
 	bool list, json, quiet, ascii;
 	enum term_when colour;
 };
@@ -90,6 +99,12 @@ static int set_option(struct lab_settings *s, int id, const char *arg, struct er
 		break;
 	case OPT_PCAP:
 		s->pcap = arg;
+		break;
+	case OPT_HTML:
+		s->html = arg;
+		break;
+	case OPT_SVG:
+		s->svg = arg;
 		break;
 	case 'q':
 		s->quiet = true;
@@ -200,11 +215,50 @@ static int exit_code(const struct jobs *jobs)
 	return code;
 }
 
-/* What all runs together show, and the capture. */
+/* Writes a whole file at once; "-" is standard output. */
+static int write_file(const char *path, const struct buf *text, struct err *e)
+{
+	bool to_stdout = !strcmp(path, "-");
+	_fd_ int fd = -1;
+	int r;
+
+	if (text->failed)
+		return err_set(e, -ENOMEM, "no memory for %s", path);
+	fflush(stdout);
+	if (!to_stdout)
+		fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+	if (!to_stdout && fd < 0)
+		return err_errno(e, -errno, "cannot write %s", path);
+	r = fd_write_all(to_stdout ? STDOUT_FILENO : fd, text->data, text->len);
+	return r < 0 ? err_errno(e, r, "writing %s", path) : 0;
+}
+
+/* The capture, the page and the picture. */
+static int write_files(const struct lab_settings *s, const struct tl_run *const runs[], size_t n,
+		       struct err *e)
+{
+	_buf_ struct buf page = { 0 };
+	_buf_ struct buf picture = { 0 };
+	int r = 0;
+
+	if (s->pcap)
+		r = lab_pcap(s->pcap, runs, n, e);
+	if (r == 0 && s->html) {
+		page.failed |= lab_html(&page, runs, n) < 0;
+		r = write_file(s->html, &page, e);
+	}
+	if (r == 0 && s->svg) {
+		picture.failed |= lab_svg(&picture, runs[0]) < 0;
+		r = write_file(s->svg, &picture, e);
+	}
+	return r;
+}
+
+/* What all runs together show, and the files. */
 static int conclude(const struct lab_settings *s, const struct jobs *jobs,
 		    const struct report_style *style, struct err *e)
 {
-	const struct tl_run **runs = calloc(jobs->n, sizeof(*runs));
+	const struct tl_run **runs = calloc(jobs->n, sizeof(void *));
 	struct buf text = { 0 };
 	int r = 0;
 
@@ -217,8 +271,7 @@ static int conclude(const struct lab_settings *s, const struct jobs *jobs,
 	if (text.len > 0)
 		fwrite(text.data, 1, text.len, stdout);
 	buf_free(&text);
-	if (s->pcap)
-		r = lab_pcap(s->pcap, runs, jobs->n, e);
+	r = write_files(s, runs, jobs->n, e);
 	free(runs);
 	return r;
 }
@@ -268,7 +321,10 @@ static int choose_and_run(struct lab_settings *s, int argc, char **argv, int fir
 	else if (r < 0) {
 		fprintf(stderr, "unclosed lab: %s\n", e.text);
 		code = r == -EINVAL || r == -EFBIG ? EXIT_MISUSE : EXIT_CANNOT;
-	} else
+	} else if (s->svg && jobs.n != 1)
+		code = opts_misuse(&lab_usage,
+				   "--svg shows one scenario, not %zu; --html shows many", jobs.n);
+	else
 		code = run_all(s, &jobs);
 	jobs_free(&jobs);
 	return code;

@@ -61,6 +61,7 @@ static void add_conclusion(struct buf *out, const struct tl_run *const runs[], s
 	bool held = true, cannot = true, any = false;
 	enum paint paint = PAINT_GOOD;
 	_buf_ struct buf text = { 0 };
+	_buf_ struct buf lines = { 0 };
 
 	for (size_t i = 0; i < n; i++) {
 		if (!bears_on(runs[i], name))
@@ -79,13 +80,14 @@ static void add_conclusion(struct buf *out, const struct tl_run *const runs[], s
 		width = 100;
 	buf_str(out, "\n");
 	style_wrap(out, conclusions[which].text, 0, width);
+	buf_printf(&text, "%s: %s ", word, held ? "shown by" : "see");
+	add_runs(&text, runs, n, name, held, style->utf8);
+	if (!text.data)
+		return;
+	style_wrap(&lines, text.data, 2, width - 2);
 	buf_str(out, "  ");
 	style_paint(out, style, paint, word);
-	buf_printf(&text, "(%s ", held ? "shown by" : "see");
-	add_runs(&text, runs, n, name, held, style->utf8);
-	buf_str(&text, ")");
-	buf_str(out, strlen(word) + 3 + text.len > width ? "\n  " : " ");
-	style_wrap(out, text.data ? text.data : "", 2, width - 2);
+	buf_str(out, lines.data ? lines.data + strlen(word) : "\n");
 }
 
 static const struct tl_expect *first_failure(const struct tl_run *run)

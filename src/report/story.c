@@ -23,6 +23,7 @@ struct teller {
 	uint8_t (*shown)[2]; /* per connection: the states that the reader has seen last */
 	uint16_t conn;       /* of the rows before */
 	uint32_t expect;     /* the next expectation that no row has */
+	int64_t origin_us;   /* of the first event: the rows count from there */
 };
 
 static struct story_row *add_row(struct teller *t, uint8_t kind, uint16_t conn, int64_t t_us)
@@ -40,9 +41,11 @@ static struct story_row *add_row(struct teller *t, uint8_t kind, uint16_t conn, 
 		s->cap = cap;
 	}
 	row = &s->rows[s->n++];
-	*row = (struct story_row){
-		.kind = kind, .from = TL_NOBODY, .to = TL_NOBODY, .conn = conn, .t_us = t_us
-	};
+	*row = (struct story_row){ .kind = kind,
+				   .from = TL_NOBODY,
+				   .to = TL_NOBODY,
+				   .conn = conn,
+				   .t_us = t_us - t->origin_us };
 	if (conn < t->run->nconns)
 		memcpy(row->state, t->shown[conn], sizeof(row->state));
 	return row;
@@ -232,6 +235,23 @@ static int add_expects(struct teller *t, uint32_t limit)
 	return 0;
 }
 
+/* Whether an observation without a title says again what the row before has said. */
+static bool is_repeated(const struct teller *t, const struct tl_event *v)
+{
+	const struct story_row *last = t->story->n ? &t->story->rows[t->story->n - 1] : NULL;
+	const struct tl_observation *now, *then;
+
+	if (!last || last->kind != STORY_OBSERVE || v->observation >= t->run->nobservations)
+		return false;
+	now = &t->run->observations[v->observation];
+	if (t->run->events[last->event].observation >= t->run->nobservations)
+		return false;
+	then = &t->run->observations[t->run->events[last->event].observation];
+	return !now->title[0] && now->conn == then->conn &&
+	       now->ends[0].sample.state == then->ends[0].sample.state &&
+	       now->ends[1].sample.state == then->ends[1].sample.state;
+}
+
 static int add_mark(struct teller *t, uint32_t i)
 {
 	const struct tl_event *v = &t->run->events[i];
@@ -239,6 +259,8 @@ static int add_mark(struct teller *t, uint32_t i)
 	uint16_t conn = t->conn;
 	struct story_row *row;
 
+	if (observe && is_repeated(t, v))
+		return add_expects(t, i + 1);
 	if (observe && v->observation < t->run->nobservations)
 		conn = t->run->observations[v->observation].conn;
 	row = add_row(t, observe ? STORY_OBSERVE : STORY_STEP, conn, v->t_us);
@@ -320,6 +342,9 @@ int story_tell(struct story *s, const struct tl_run *run)
 	struct story made = { 0 };
 	struct teller t = { .story = &made, .run = run, .conn = TL_NO_CONN };
 	int r = 0;
+
+	if (run->nevents)
+		t.origin_us = run->events[0].t_us;
 
 	t.shown = calloc(run->nconns + 1u, sizeof(*t.shown));
 	if (!t.shown)

@@ -38,7 +38,7 @@ struct story_row {
 	uint64_t bytes[2];     /* STORY_FOLD: data sent by each side */
 	uint32_t first_expect; /* expectations decided at this row */
 	uint32_t nexpects;
-	int64_t t_us;
+	int64_t t_us; /* since the first event: before it, programs only started */
 };
 
 struct story {

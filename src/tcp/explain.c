@@ -164,7 +164,7 @@ static const struct explain causes[] = {
 		"Its close; the end of the process.",
 		"The program at this end. 'unclosed watch' shows whether it was told.",
 		"3.6",
-		"client-waits-before-close",
+		NULL,
 	},
 	{
 		"not-accepted",
@@ -231,7 +231,7 @@ static const struct explain causes[] = {
 		"The peer's FIN; a close here, after which the kernel drops it in 60 s.",
 		"The peer's program; or the one here, with a limit of its own.",
 		"3.6.1",
-		NULL,
+		"client-waits-before-close",
 	},
 	{
 		"orphan",
