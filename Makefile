@@ -28,7 +28,7 @@ all: packages-build $(BUILD)/build.ninja
 	@ninja -C $(BUILD) --quiet
 
 lab: all
-	@$(BUILD)/unclosed lab
+	@$(BUILD)/src/unclosed lab
 
 # The tests, as built for use and again under AddressSanitizer and UndefinedBehaviorSanitizer.
 check: packages-check
