@@ -1,0 +1,220 @@
+# SPDX-License-Identifier: MIT
+"""One probe for each fact of the kernel that the design rests on (docs/KERNEL.md). A kernel that differs
+says so here, by name, before anything built on it goes wrong. Runs in a network namespace of its own."""
+import array
+import ctypes
+import errno
+import fcntl
+import os
+import socket
+import struct
+import sys
+import termios
+import time
+
+if os.environ.get("UNCLOSED_PROBE_NETNS") != "1":
+    os.environ["UNCLOSED_PROBE_NETNS"] = "1"
+    os.execvp("unshare", ["unshare", "-rnm", "sh", "-c", 'ip link set lo up && exec "$0" "$@"', sys.executable,
+                          *sys.argv])
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
+from tap import equal, main, test, true, wait_for  # noqa: E402
+
+ESTABLISHED, FIN_WAIT1, FIN_WAIT2, TIME_WAIT, CLOSE_WAIT, LISTEN = 1, 4, 5, 6, 8, 10
+SO_COOKIE = 57
+
+
+def diag(local, peer):
+    """sock_diag's exact look-up of a 4-tuple: (state, timer, expires ms, rqueue, inode, cookie), or None
+    where the kernel knows none."""
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 4) as nl:
+        ident = struct.pack("!HH", local[1], peer[1]) + socket.inet_aton(local[0]) + bytes(12) + \
+            socket.inet_aton(peer[0]) + bytes(12) + struct.pack("=III", 0, 0xffffffff, 0xffffffff)
+        body = struct.pack("=BBBBI", socket.AF_INET, socket.IPPROTO_TCP, 0, 0, 0xffffffff) + ident
+        nl.send(struct.pack("=IHHII", 16 + len(body), 20, 1, 1, 0) + body)
+        answer = nl.recv(65536)
+    kind = struct.unpack_from("=H", answer, 4)[0]
+    if kind == 2:
+        code = -struct.unpack_from("=i", answer, 16)[0]
+        true(code == errno.ENOENT, f"sock_diag answered {errno.errorcode.get(code, code)}")
+        return None
+    _, state, timer, _ = struct.unpack_from("=BBBB", answer, 16)
+    expires, rqueue, _, _, inode = struct.unpack_from("=IIIII", answer, 16 + 4 + 48)
+    cookie = struct.unpack_from("=Q", answer, 16 + 4 + 40)[0]
+    return state, timer, expires, rqueue, inode, cookie
+
+
+def pair():
+    """A connection over loopback: (listener, client, server, client's address, server's address)."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    client = socket.create_connection(listener.getsockname())
+    server, address = listener.accept()
+    return listener, client, server, address, listener.getsockname()
+
+
+def state_of(local, peer):
+    found = diag(local, peer)
+    return found and found[0]
+
+
+@test
+def an_unread_fin_counts_as_one_in_recv_q():
+    _l, client, server, c, s = pair()
+    server.close()
+    wait_for(lambda: state_of(c, s) == CLOSE_WAIT, "CLOSE_WAIT")
+    equal(diag(c, s)[3], 1, "Recv-Q with the FIN unread")
+    equal(client.recv(10), b"", "end of stream")
+    equal(diag(c, s)[3], 0, "Recv-Q once it was read")
+
+
+@test
+def recv_q_zero_does_not_prove_that_a_read_returned_zero():
+    """A FIN merged into the last data is consumed with the data."""
+    _l, client, server, c, s = pair()
+    server.send(b"line\n", socket.MSG_MORE)
+    server.shutdown(socket.SHUT_WR)
+    wait_for(lambda: state_of(c, s) == CLOSE_WAIT, "CLOSE_WAIT")
+    equal(diag(c, s)[3], 6, "Recv-Q: five bytes and the FIN")
+    equal(client.recv(100), b"line\n", "the line")
+    equal(diag(c, s)[3], 0, "Recv-Q after one read of data")
+
+
+@test
+def siocinq_does_not_count_the_fin():
+    _l, client, server, c, s = pair()
+    server.close()
+    wait_for(lambda: state_of(c, s) == CLOSE_WAIT, "CLOSE_WAIT")
+    count = array.array("i", [0])
+    fcntl.ioctl(client, termios.FIONREAD, count)
+    equal(count[0], 0, "SIOCINQ")
+
+
+@test
+def a_look_up_of_what_is_gone_answers_with_the_listener():
+    _l, client, server, c, s = pair()
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    client.close()
+    server.close()
+    wait_for(lambda: state_of(s, c) == LISTEN, "LISTEN for a 4-tuple that no longer exists")
+    equal(diag(c, s), None, "the other direction, where nothing listens")
+
+
+@test
+def an_orphan_in_fin_wait_2_has_a_timer_and_a_held_one_has_none():
+    _l, client, server, c, s = pair()
+    client.close()
+    wait_for(lambda: state_of(c, s) == FIN_WAIT2, "FIN_WAIT_2")
+    _, timer, expires, _, inode, _ = diag(c, s)
+    true(timer != 0 and 55000 < expires <= 60000, f"timer {timer}, {expires} ms")
+    equal(inode, 0, "an orphan's inode")
+    equal(server.recv(1), b"", "end of stream")
+    _l2, client, server, c, s = pair()
+    client.shutdown(socket.SHUT_WR)
+    wait_for(lambda: state_of(c, s) == FIN_WAIT2, "FIN_WAIT_2")
+    equal(diag(c, s)[1], 0, "the timer of one that a descriptor holds")
+
+
+@test
+def tcp_fin_timeout_is_of_the_namespace_and_may_be_a_second():
+    with open("/proc/sys/net/ipv4/tcp_fin_timeout", "r+", encoding="ascii") as f:
+        before = f.read()
+        f.seek(0)
+        f.write("1")
+    _l, client, server, c, s = pair()
+    client.close()
+    began = time.monotonic()
+    wait_for(lambda: state_of(c, s) == FIN_WAIT2, "FIN_WAIT_2")
+    wait_for(lambda: diag(c, s) is None, "the orphan dropped")
+    true(0.5 < time.monotonic() - began < 4, f"after {time.monotonic() - began:.1f} s")
+    with open("/proc/sys/net/ipv4/tcp_fin_timeout", "w", encoding="ascii") as f:
+        f.write(before)
+
+
+@test
+def time_wait_has_sixty_seconds():
+    _l, client, server, c, s = pair()
+    client.close()
+    server.close()
+    wait_for(lambda: state_of(c, s) == TIME_WAIT, "TIME_WAIT")
+    true(58000 < diag(c, s)[2] <= 60000, f"{diag(c, s)[2]} ms")
+
+
+@test
+def closing_with_unread_bytes_resets():
+    _l, client, server, c, s = pair()
+    client.send(b"never read")
+    wait_for(lambda: diag(s, c)[3] == 10, "the bytes arrived")
+    server.close()
+    try:
+        client.recv(10)
+        raise AssertionError("no reset")
+    except ConnectionResetError:
+        pass
+
+
+@test
+def closing_with_only_the_fin_unread_does_not_reset():
+    _l, client, server, c, s = pair()
+    client.shutdown(socket.SHUT_WR)
+    wait_for(lambda: state_of(s, c) == CLOSE_WAIT, "CLOSE_WAIT")
+    server.close()
+    equal(client.recv(10), b"", "a FIN, not a reset")
+
+
+def segments_out(sock):
+    """tcpi_segs_out of TCP_INFO."""
+    return struct.unpack_from("=I", sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 232), 136)[0]
+
+
+@test
+def a_fin_rides_on_the_data_with_msg_more():
+    _l, client, server, c, s = pair()
+    before = segments_out(server)
+    server.send(b"x" * 25, socket.MSG_MORE)
+    server.shutdown(socket.SHUT_WR)
+    equal(segments_out(server) - before, 1, "segments sent, for data and FIN")
+
+
+@test
+def a_descriptor_can_be_copied_and_shut_down_for_its_holder():
+    """pidfd_getfd(2): the holder is another process, as in `release`."""
+    _l, client, server, c, s = pair()
+    libc = ctypes.CDLL(None, use_errno=True)
+    r, w = os.pipe()
+    child = os.fork()
+    if child == 0:
+        client.close()
+        os.close(w)
+        os.read(r, 1)
+        os._exit(0)
+    os.close(r)
+    fd = server.fileno()
+    server.close()
+    client.shutdown(socket.SHUT_WR)
+    wait_for(lambda: state_of(s, c) == CLOSE_WAIT, "CLOSE_WAIT")
+    pidfd = os.pidfd_open(child)
+    copy = libc.syscall(438, pidfd, fd, 0)
+    true(copy >= 0, f"pidfd_getfd: {errno.errorcode.get(ctypes.get_errno())}")
+    with socket.socket(fileno=copy) as sock:
+        sock.shutdown(socket.SHUT_RDWR)
+    equal(client.recv(1), b"", "the peer is freed")
+    os.close(w)
+    os.waitpid(child, 0)
+    os.close(pidfd)
+
+
+@test
+def a_cookie_is_the_same_from_the_socket_and_from_sock_diag():
+    _l, client, _server, c, s = pair()
+    cookie = struct.unpack("=Q", client.getsockopt(socket.SOL_SOCKET, SO_COOKIE, 8))[0]
+    equal(diag(c, s)[5], cookie, "sock_diag's cookie")
+
+
+@test
+def a_veth_pair_between_namespaces_needs_no_privileges():
+    """The lab's hosts: made here in a user namespace, with checksum offload off."""
+    true(os.geteuid() == 0, "root of its own user namespace only")
+    equal(os.system("ip link add a0 type veth peer name b0 && ip link del a0"), 0, "ip link add type veth")
+
+
+main()
