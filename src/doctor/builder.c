@@ -11,9 +11,6 @@
 #include "base/vec.h"
 #include "kernel/proc.h"
 
-/* Of a listener in by_cookie and by_inode: its index with this bit. */
-#define IS_LISTENER (1u << 31)
-
 static uint64_t ticks_since_boot(void)
 {
 	struct timespec ts;
@@ -135,7 +132,7 @@ static int remember(struct builder *b, const struct tcp_sample *s, uint32_t valu
 		return -ENOMEM;
 	if (!s->inode)
 		return 0;
-	if (!(value & IS_LISTENER))
+	if (!(value & BUILDER_IS_LISTENER))
 		b->same_inode[value] = map_get(&b->by_inode, s->inode);
 	return map_put(&b->by_inode, s->inode, value);
 }
@@ -148,7 +145,7 @@ static int keep_listener(struct builder *b, const struct tcp_sample *s, uint32_t
 		return -ENOMEM;
 	b->c->listeners[i].s = *s;
 	b->c->listeners[i].netns = netns;
-	return remember(b, s, i | IS_LISTENER);
+	return remember(b, s, i | BUILDER_IS_LISTENER);
 }
 
 static int keep_socket(struct builder *b, const struct tcp_sample *s, uint32_t netns)
@@ -169,7 +166,7 @@ int builder_socket(struct builder *b, const struct tcp_sample *s, uint32_t netns
 	uint32_t old = s->cookie ? map_get(&b->by_cookie, s->cookie) : MAP_NONE;
 
 	if (old != MAP_NONE) {
-		if (!(old & IS_LISTENER) && s->state != TCPS_LISTEN)
+		if (!(old & BUILDER_IS_LISTENER) && s->state != TCPS_LISTEN)
 			b->c->sockets[old].s = *s;
 		return 0;
 	}
@@ -227,8 +224,8 @@ static int add_found(struct builder *b, uint32_t value, const struct builder_who
 	if (proc == CENSUS_NONE ||
 	    vec_reserve(&b->found, &b->found_cap, b->found_n + 1, sizeof(*b->found)) < 0)
 		return -ENOMEM;
-	b->found[b->found_n++] = (struct builder_found){ value & ~IS_LISTENER, proc, fd,
-							 value & IS_LISTENER };
+	b->found[b->found_n++] = (struct builder_found){ value & ~BUILDER_IS_LISTENER, proc, fd,
+							 value & BUILDER_IS_LISTENER };
 	return 1;
 }
 
@@ -240,7 +237,7 @@ int builder_holder_of_inode(struct builder *b, uint64_t inode, const struct buil
 
 	if (i == MAP_NONE)
 		return 0;
-	if (i & IS_LISTENER)
+	if (i & BUILDER_IS_LISTENER)
 		return add_found(b, i, who, fd);
 	for (; i != MAP_NONE && r >= 0; i = b->same_inode[i])
 		r = add_found(b, i, who, fd);

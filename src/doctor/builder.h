@@ -8,6 +8,9 @@
 #include "kernel/netns.h"
 #include "tcp/census.h"
 
+/* Of a listener in by_cookie and by_inode: its index with this bit. */
+#define BUILDER_IS_LISTENER (1u << 31)
+
 struct builder {
 	struct census *c;
 	unsigned states;     /* TCP_BIT set to keep */

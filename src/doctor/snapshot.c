@@ -134,6 +134,21 @@ static void name_netns(struct census *c, const struct netns_list *spaces)
 	}
 }
 
+static int fill(struct builder *b, const struct snapshot_opts *opts,
+		const struct netns_list *spaces, bool *all_seen, struct err *e)
+{
+	int r = -EOPNOTSUPP;
+
+	if (opts->tier != SNAPSHOT_PROC) {
+		r = snapshot_bpf(b, opts, spaces, all_seen, e);
+		if (r != -EOPNOTSUPP || opts->tier == SNAPSHOT_BPF)
+			return r;
+		snprintf(b->c->limits.tier_why, sizeof(b->c->limits.tier_why), "%.255s", e->text);
+	}
+	b->c->tier = CENSUS_TIER_PROC;
+	return snapshot_proc(b, opts, spaces, all_seen, e);
+}
+
 static int look(const struct snapshot_opts *opts, struct census *c, struct err *e)
 {
 	struct netns_list spaces = { 0 };
@@ -146,10 +161,8 @@ static int look(const struct snapshot_opts *opts, struct census *c, struct err *
 		b.states = opts->states ? opts->states : SNAPSHOT_STATES;
 		b.each_time_wait = opts->each_time_wait;
 	}
-	if (r == 0) {
-		c->tier = CENSUS_TIER_PROC;
-		r = snapshot_proc(&b, opts, &spaces, &all_seen, e);
-	}
+	if (r == 0)
+		r = fill(&b, opts, &spaces, &all_seen, e);
 	if (r == 0) {
 		name_netns(c, &spaces);
 		r = builder_finish(&b, all_seen);

@@ -32,6 +32,9 @@ int snapshot_take_socket(const struct tcp_sample *s, void *visit);
  * CAP_SYS_PTRACE. */
 bool snapshot_sees_all_processes(void);
 
-/* The tiers: fill the builder. Return 0 with `*all_seen` set, or -errno with text. */
+/* The tiers: fill the builder. Return 0 with `*all_seen` set, or -errno with text. -EOPNOTSUPP from
+ * the first: it is not to be had here, and the builder is as it was. */
+int snapshot_bpf(struct builder *b, const struct snapshot_opts *opts,
+		 const struct netns_list *spaces, bool *all_seen, struct err *e);
 int snapshot_proc(struct builder *b, const struct snapshot_opts *opts,
 		  const struct netns_list *spaces, bool *all_seen, struct err *e);

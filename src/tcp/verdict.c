@@ -141,10 +141,20 @@ static bool flowed_lately(const struct tcp_sample *s)
 	return s->state == TCPS_FIN_WAIT2 && received_lately(s);
 }
 
+/* One look proves it. What came and was not read proves only that the peer sends, not that anybody
+ * here wants it. */
+static bool is_flowing(const struct tcp_sample *s)
+{
+	if (s->state == TCPS_CLOSE_WAIT && s->send_q > 0)
+		return true;
+	return s->after_fin == TCP_AFTER_FIN_SEGMENTS && flowed_lately(s) &&
+	       (s->state == TCPS_CLOSE_WAIT || s->recv_q == 0);
+}
+
 bool tcp_may_be_replying(const struct tcp_sample *s)
 {
-	return s->inode && s->after_fin == TCP_AFTER_FIN_UNKNOWN && flowed_lately(s) &&
-	       (s->state == TCPS_FIN_WAIT2 || s->send_q == 0);
+	return s->inode && s->after_fin != TCP_AFTER_FIN_NOTHING && flowed_lately(s) &&
+	       !is_flowing(s);
 }
 
 uint64_t tcp_flow(const struct tcp_sample *s)
@@ -154,9 +164,7 @@ uint64_t tcp_flow(const struct tcp_sample *s)
 
 static bool is_replying(const struct tcp_sample *s, const struct tcp_context *c)
 {
-	if (c->flowing || (s->state == TCPS_CLOSE_WAIT && s->send_q > 0))
-		return true;
-	return s->after_fin == TCP_AFTER_FIN_SEGMENTS && flowed_lately(s);
+	return c->flowing || is_flowing(s);
 }
 
 static enum tcp_cause close_wait_cause(const struct tcp_sample *s, const struct tcp_context *c)

@@ -148,6 +148,10 @@ struct inet_sock {
 struct inet_connection_sock {
 	struct inet_sock icsk_inet;
 	__u8 icsk_retransmits;
+	struct {
+		__u32 lrcvtime;
+	} icsk_ack;
+	__u32 icsk_rto;
 };
 
 struct tcp_sock {
@@ -155,6 +159,11 @@ struct tcp_sock {
 	u32 copied_seq;
 	u32 rcv_nxt;
 	u32 snd_nxt;
+	u32 rcv_tstamp;
+	u32 snd_wl1;
+	u32 srtt_us;
+	u32 segs_out;
+	u64 bytes_sent;
 	u32 snd_una;
 	u32 snd_wnd;
 	u32 write_seq;

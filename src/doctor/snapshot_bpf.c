@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: MIT */
+/* The tier with BPF. sock_diag tells of every connection in each namespace, of CLOSE_WAIT only that
+ * it is there; then one pass over all descriptors of the host tells of those that somebody holds,
+ * in full, with the holder. In that order: what has a descriptor when the dump is made and none in
+ * the pass was closed or passed on between, and the second look (snapshot.c) clears it up.
+ *
+ * What the pass did not tell of (connections not yet accepted, sockets in messages) is asked for
+ * once more, one by one, for its stamps. */
+#include "doctor/snapshot_tiers.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/fd.h"
+#include "kernel/sockets.h"
+
+/* The descriptor's record tells these in full. */
+#define TOLD_BY_PASS TCP_BIT(TCPS_CLOSE_WAIT)
+/* Of these, only sock_diag knows the timers. */
+#define TOLD_BY_DIAG                                                                            \
+	((TCP_HALF_CLOSED & ~TOLD_BY_PASS) | TCP_BIT(TCPS_TIME_WAIT) | TCP_BIT(TCPS_SYN_SENT) | \
+	 TCP_BIT(TCPS_SYN_RECV) | TCP_BIT(TCPS_ESTABLISHED))
+
+static int visit_netns(struct snapshot_visit *v, struct err *e)
+{
+	unsigned states = v->b->states;
+	int r, fd = diag_open(e);
+
+	if (fd < 0)
+		return fd;
+	r = snapshot_dump(v, fd, TCP_BIT(TCPS_LISTEN), false, snapshot_take_socket);
+	if (r == 0 && states & TOLD_BY_DIAG)
+		r = snapshot_dump(v, fd, states & TOLD_BY_DIAG, true, snapshot_take_socket);
+	if (r == 0 && states & TOLD_BY_PASS)
+		r = snapshot_dump(v, fd, states & TOLD_BY_PASS, false, snapshot_take_socket);
+	fd_close(fd);
+	return r;
+}
+
+/* Joins a record with what sock_diag said of the same socket: that has the timers, as long as the
+ * state is the same. */
+static struct tcp_sample merged(const struct builder *b, const struct tcp_sample *record)
+{
+	uint32_t i = map_get(&b->by_cookie, record->cookie);
+	struct tcp_sample s = *record;
+
+	if (i == MAP_NONE || i & BUILDER_IS_LISTENER)
+		return s;
+	if (b->c->sockets[i].s.state == record->state && b->c->sockets[i].s.has_info) {
+		s = b->c->sockets[i].s;
+		s.after_fin = record->after_fin;
+		s.error = record->error;
+	}
+	s.mptcp = b->c->sockets[i].s.mptcp;
+	return s;
+}
+
+static int each_descriptor(const struct sockets_found *f, void *arg)
+{
+	struct snapshot_visit *v = arg;
+	struct builder_who who = { f->pid, f->comm };
+	struct tcp_sample s;
+	int r;
+
+	if (f->is_mptcp) {
+		r = builder_holder_of_inode(v->b, f->s.inode, &who, f->fd);
+		return r < 0 ? r : 0;
+	}
+	s = merged(v->b, &f->s);
+	r = builder_socket(v->b, &s, census_find_netns(v->b->c, s.netns));
+	if (r == 0)
+		r = builder_holder_of_cookie(v->b, s.cookie, &who, f->fd);
+	return r < 0 ? r : 0;
+}
+
+/* The stamps of what no descriptor's record brought. */
+static int visit_stamps(struct snapshot_visit *v, struct err *e)
+{
+	struct census *c = v->b->c;
+	int r = 0, fd = -1;
+
+	for (uint32_t i = 0; i < c->sockets_n && r == 0; i++) {
+		struct tcp_sample *s = &c->sockets[i].s, now;
+
+		if (c->sockets[i].netns != v->netns || s->has_info || s->state != TCPS_CLOSE_WAIT)
+			continue;
+		if (fd < 0)
+			fd = r = diag_open(e);
+		if (r >= 0)
+			r = diag_lookup(fd, &s->local, &s->peer, &now, e);
+		if (r == 0 && now.cookie == s->cookie)
+			*s = now;
+	}
+	fd_close(fd);
+	return r;
+}
+
+int snapshot_bpf(struct builder *b, const struct snapshot_opts *opts,
+		 const struct netns_list *spaces, bool *all_seen, struct err *e)
+{
+	struct snapshot_visit v = { .b = b, .fn = visit_netns, .opts = opts };
+	struct sockets *sockets;
+	int r = sockets_open(b->states | TCP_BIT(TCPS_LISTEN), &sockets, e);
+
+	if (r < 0)
+		return r == -ENOMEM ? r : -EOPNOTSUPP;
+	b->c->tier = CENSUS_TIER_BPF;
+	r = snapshot_visit_all(&v, spaces, e);
+	if (r == 0)
+		r = sockets_pass(sockets, each_descriptor, &v, e);
+	sockets_close(sockets);
+	if (r == 0) {
+		v.fn = visit_stamps;
+		r = snapshot_visit_all(&v, spaces, e);
+	}
+	*all_seen = true;
+	return r;
+}

@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: MIT */
+#include "kernel/sockets.h"
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "kernel/bpf/sockets.h"
+#include "sockets.skel.h"
+
+/* The kernel fills at most 8 pages a read (bpf_seq_read()). */
+#define READ_BYTES 32768
+/* HZ=250, where the clock does not say. */
+#define USUAL_TICK_NS 4000000
+
+_Static_assert((int)SOCKETS_AFTER_FIN_NOTHING == (int)TCP_AFTER_FIN_NOTHING, "after_fin");
+_Static_assert((int)SOCKETS_AFTER_FIN_SEGMENTS == (int)TCP_AFTER_FIN_SEGMENTS, "after_fin");
+
+struct sockets {
+	struct sockets_bpf *skel;
+	struct bpf_link *link;
+};
+
+static int silent(enum libbpf_print_level level, const char *fmt, va_list ap)
+{
+	return 0;
+}
+
+void sockets_close(struct sockets *s)
+{
+	if (!s)
+		return;
+	bpf_link__destroy(s->link);
+	sockets_bpf__destroy(s->skel);
+	free(s);
+}
+
+static int load(struct sockets *s, unsigned states)
+{
+	s->skel = sockets_bpf__open();
+	if (!s->skel)
+		return -errno;
+	s->skel->rodata->wanted = states;
+	if (sockets_bpf__load(s->skel) < 0)
+		return -errno;
+	s->link = bpf_program__attach_iter(s->skel->progs.descriptors, NULL);
+	return s->link ? 0 : -errno;
+}
+
+int sockets_open(unsigned states, struct sockets **out, struct err *e)
+{
+	libbpf_print_fn_t before = libbpf_set_print(silent);
+	struct sockets *s = calloc(1, sizeof(*s));
+	int r = s ? load(s, states) : -ENOMEM;
+
+	libbpf_set_print(before);
+	if (r == 0) {
+		*out = s;
+		return 0;
+	}
+	sockets_close(s);
+	if (r == -EPERM || r == -EACCES)
+		return err_set(e, r, "BPF needs CAP_BPF and CAP_PERFMON");
+	return err_errno(e, r, "loading the BPF descriptor iterator");
+}
+
+static uint32_t tick_ns(void)
+{
+	struct timespec ts;
+
+	/* The coarse clock advances once a tick. */
+	if (clock_getres(CLOCK_MONOTONIC_COARSE, &ts) < 0 || ts.tv_sec || ts.tv_nsec < 100000)
+		return USUAL_TICK_NS;
+	return (uint32_t)ts.tv_nsec;
+}
+
+static uint32_t ticks_to_ms(uint32_t ticks, uint32_t tick)
+{
+	uint64_t ms;
+
+	if ((int32_t)ticks < 0) /* stamped after the pass began to look at it */
+		return 0;
+	ms = (uint64_t)ticks * tick / 1000000;
+	return ms > UINT32_MAX ? UINT32_MAX : (uint32_t)ms;
+}
+
+static void decode_numbers(const struct sockets_record *r, uint32_t tick, struct tcp_sample *s)
+{
+	s->has_info = r->state != TCPS_LISTEN;
+	s->has_shutdown = true;
+	s->shutdown = r->shutdown;
+	s->retransmits = r->retransmits;
+	s->after_fin = r->after_fin;
+	s->error = r->error;
+	s->recv_q = r->recv_q;
+	s->send_q = r->send_q;
+	s->last_data_sent_ms = ticks_to_ms(r->sent_ticks, tick);
+	s->last_data_recv_ms = ticks_to_ms(r->received_ticks, tick);
+	s->last_ack_recv_ms = ticks_to_ms(r->ack_ticks, tick);
+	s->bytes_acked = r->bytes_acked;
+	s->bytes_received = r->bytes_received;
+	s->bytes_sent = r->bytes_sent;
+	s->segs_in = r->segs_in;
+	s->segs_out = r->segs_out;
+	s->notsent_bytes = r->send_q > r->unacked_bytes ? r->send_q - r->unacked_bytes : 0;
+	s->snd_wnd = r->snd_wnd;
+	s->rto_ms = ticks_to_ms(r->rto_ticks, tick);
+	s->rtt_ms = r->rtt_us / 1000;
+}
+
+int sockets_decode(const void *data, size_t len, uint32_t tick, struct sockets_found *out)
+{
+	struct sockets_found f = { 0 };
+	struct sockets_record r;
+
+	if (len < sizeof(r))
+		return -EBADMSG;
+	memcpy(&r, data, sizeof(r));
+	if (r.kind != SOCKETS_TCP && r.kind != SOCKETS_MPTCP)
+		return -EBADMSG;
+	if (r.kind == SOCKETS_TCP &&
+	    ((r.family != AF_INET && r.family != AF_INET6) || r.state == 0 ||
+	     r.state >= TCPS_COUNT || r.after_fin > SOCKETS_AFTER_FIN_SEGMENTS))
+		return -EBADMSG;
+	f.pid = r.pid;
+	f.fd = (int32_t)r.fd;
+	memcpy(f.comm, r.comm, sizeof(f.comm) - 1);
+	f.s.netns = r.netns;
+	f.s.inode = r.inode;
+	f.is_mptcp = r.kind == SOCKETS_MPTCP;
+	if (!f.is_mptcp) {
+		f.s.state = r.state == TCPS_NEW_SYN_RECV ? TCPS_SYN_RECV : r.state;
+		f.s.cookie = r.cookie;
+		f.s.local.family = f.s.peer.family = r.family;
+		f.s.local.port = r.local_port;
+		f.s.peer.port = r.peer_port;
+		memcpy(f.s.local.bytes, r.local, r.family == AF_INET ? 4 : 16);
+		memcpy(f.s.peer.bytes, r.peer, r.family == AF_INET ? 4 : 16);
+		decode_numbers(&r, tick, &f.s);
+	}
+	*out = f;
+	return sizeof(r);
+}
+
+/* Hands on the whole records of `space`; returns how many bytes they took. */
+static int hand_on(const char *space, size_t len, uint32_t tick, sockets_each_fn *each, void *arg,
+		   size_t *used)
+{
+	struct sockets_found f;
+
+	*used = 0;
+	while (len - *used >= sizeof(struct sockets_record)) {
+		int n = sockets_decode(space + *used, len - *used, tick, &f);
+		int r = n < 0 ? n : each(&f, arg);
+
+		if (r)
+			return r;
+		*used += (size_t)n;
+	}
+	return 0;
+}
+
+int sockets_pass(struct sockets *s, sockets_each_fn *each, void *arg, struct err *e)
+{
+	_fd_ int fd = bpf_iter_create(bpf_link__fd(s->link));
+	char space[READ_BYTES + sizeof(struct sockets_record)];
+	uint32_t tick = tick_ns();
+	size_t kept = 0, used;
+	int r;
+
+	if (fd < 0)
+		return err_errno(e, -errno, "starting the BPF descriptor iterator");
+	for (;;) {
+		ssize_t n = read(fd, space + kept, READ_BYTES);
+
+		if (n < 0 && (errno == EINTR || errno == EAGAIN))
+			continue;
+		if (n < 0)
+			return err_errno(e, -errno, "reading the BPF descriptor iterator");
+		if (n == 0)
+			break;
+		r = hand_on(space, kept + (size_t)n, tick, each, arg, &used);
+		if (r == -EBADMSG)
+			return err_errno(e, r, "reading a record of the BPF descriptor iterator");
+		if (r)
+			return r;
+		kept += (size_t)n - used;
+		memmove(space, space + used, kept);
+	}
+	if (kept)
+		return err_set(e, -EBADMSG, "the BPF descriptor iterator ended within a record");
+	return 0;
+}
