@@ -88,6 +88,7 @@ static int look(struct list *l)
 	int r;
 
 	l->snapshot.states = filter_states(&l->filter);
+	l->snapshot.only = &l->filter;
 	l->snapshot.each_time_wait = l->json;
 	if (snapshot_take(&l->snapshot, &c, &e) < 0) {
 		fprintf(stderr, "unclosed list: %s\n", e.text);

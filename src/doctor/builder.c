@@ -113,12 +113,12 @@ static int sum_time_wait(struct builder *b, const struct tcp_sample *s, uint32_t
 	return 0;
 }
 
-void builder_forget_time_wait(struct builder *b, uint32_t netns, int family)
+void builder_forget_time_wait(struct builder *b, uint32_t netns)
 {
 	for (uint32_t i = 0; i < b->c->time_wait_n; i++) {
 		struct census_time_wait *t = &b->c->time_wait[i];
 
-		if (t->netns != netns || t->local.family != family)
+		if (t->netns != netns)
 			continue;
 		b->c->time_wait_all -= t->n;
 		t->n = 0;

@@ -45,8 +45,8 @@ void builder_free(struct builder *b);
  * One that was taken in before, by its cookie, is brought up to date. Returns 0 or -ENOMEM. */
 int builder_socket(struct builder *b, const struct tcp_sample *s, uint32_t netns);
 
-/* Forgets the TIME_WAIT sums of one namespace and family, before they are asked for again. */
-void builder_forget_time_wait(struct builder *b, uint32_t netns, int family);
+/* Forgets the TIME_WAIT sums of one namespace, before they are asked for again. */
+void builder_forget_time_wait(struct builder *b, uint32_t netns);
 
 /* Takes in a descriptor, by the socket's inode or cookie. Returns 1 where it belongs to a socket or
  * listener that was kept, 0 where it does not, or -ENOMEM. */

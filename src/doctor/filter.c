@@ -239,7 +239,7 @@ static bool holder_matches(const struct filter *f, const struct census *c,
 	return s->listener != CENSUS_NONE && held_by_match(f, c, &c->listeners[s->listener].held);
 }
 
-static bool netns_matches(const struct filter *f, const struct census *c, uint32_t netns)
+bool filter_match_netns(const struct filter *f, const struct census *c, uint32_t netns)
 {
 	char ino[24];
 
@@ -251,19 +251,25 @@ static bool netns_matches(const struct filter *f, const struct census *c, uint32
 	return !strcmp(f->netns, ino) || !strcmp(f->netns, c->netns[netns].name);
 }
 
-bool filter_match(const struct filter *f, const struct census *c, const struct census_socket *s)
+bool filter_match_facts(const struct filter *f, const struct census *c,
+			const struct census_socket *s)
 {
 	if (f->states && !(f->states & TCP_BIT(s->s.state)))
-		return false;
-	if (f->causes && !(f->causes & TCP_CAUSE_BIT(s->v.cause)))
 		return false;
 	if (f->port && f->port != s->s.local.port && f->port != s->s.peer.port)
 		return false;
 	if (f->has_peer && !peer_matches(f, &s->s.peer))
 		return false;
+	return filter_match_netns(f, c, s->netns) && holder_matches(f, c, s);
+}
+
+bool filter_match(const struct filter *f, const struct census *c, const struct census_socket *s)
+{
+	if (f->causes && !(f->causes & TCP_CAUSE_BIT(s->v.cause)))
+		return false;
 	if (f->older_ms && (s->v.age_is == TCP_AGE_UNKNOWN || s->v.age_ms < f->older_ms))
 		return false;
-	return netns_matches(f, c, s->netns) && holder_matches(f, c, s);
+	return filter_match_facts(f, c, s);
 }
 
 unsigned filter_states(const struct filter *f)

@@ -45,6 +45,13 @@ int filter_set(struct filter *f, enum filter_key key, const char *value, struct 
  * whose age is known "at least" is as old as that. */
 bool filter_match(const struct filter *f, const struct census *c, const struct census_socket *s);
 
+/* As filter_match(), but for cause and age, which a second look may change. */
+bool filter_match_facts(const struct filter *f, const struct census *c,
+			const struct census_socket *s);
+
+/* Whether sockets of this namespace can be meant. */
+bool filter_match_netns(const struct filter *f, const struct census *c, uint32_t netns);
+
 /* The states that a snapshot must take in so that the filter sees all that it can mean; 0: the
  * usual. */
 unsigned filter_states(const struct filter *f);

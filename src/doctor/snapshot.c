@@ -1,14 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* How a snapshot is put together.
- *
- * A tier fills a builder with sockets and descriptors; the builder joins them and asks the rules.
- * What one look cannot prove is looked at again after LOOK_AGAIN_MS, and the second look is what
- * counts:
- *  - no-descriptor: a descriptor may have been made or passed on between the two passes of one
- * look;
- *  - dead: a program that is just about to close is no finding;
- *  - replying (without BPF): more bytes than at the first look.
- * Nothing else waits. */
+/* A tier fills a builder with sockets and descriptors; the builder joins them and asks the rules;
+ * what one look cannot prove is looked at again (snapshot_again.c). */
 #include "doctor/snapshot.h"
 
 #include <errno.h>
@@ -18,13 +10,10 @@
 #include <sys/capability.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <time.h>
 
-#include "base/vec.h"
 #include "doctor/snapshot_tiers.h"
 #include "kernel/proc.h"
 
-#define LOOK_AGAIN_MS 100
 /* A dump that the kernel calls changed is asked for so often. */
 #define DUMP_TRIES 3
 /* PROC_PID_INIT_INO of include/linux/proc_ns.h. */
@@ -57,6 +46,8 @@ int snapshot_visit_all(struct snapshot_visit *v, const struct netns_list *spaces
 	int r = 0;
 
 	for (v->netns = 0; v->netns < n && r == 0; v->netns++) {
+		if (v->opts->only && !filter_match_netns(v->opts->only, v->b->c, v->netns))
+			continue;
 		r = netns_run(&spaces->v[v->netns], visit_one, v, e);
 		if (v->b->c->netns[v->netns].seen)
 			continue;
@@ -79,22 +70,18 @@ int snapshot_take_socket(const struct tcp_sample *s, void *visit)
 
 int snapshot_dump(struct snapshot_visit *v, int fd, unsigned states, bool info, diag_each_fn *each)
 {
-	static const int families[] = { AF_INET, AF_INET6 };
+	struct err e = { 0 };
+	int r = -EINTR;
 
-	for (size_t i = 0; i < sizeof(families) / sizeof(families[0]); i++) {
-		struct err e = { 0 };
-		int r = -EINTR;
-
-		for (int tries = 0; r == -EINTR && tries < DUMP_TRIES; tries++) {
-			if (states & TCP_BIT(TCPS_TIME_WAIT))
-				builder_forget_time_wait(v->b, v->netns, families[i]);
-			r = diag_dump_as(fd, families[i], states, info, each, v, &e);
-		}
-		if (r == -ENOMEM)
-			return r;
-		if (r < 0 && r != -ENOENT) /* ENOENT: a kernel without this family */
-			snapshot_partial(v->b->c, &e);
+	for (int tries = 0; r == -EINTR && tries < DUMP_TRIES; tries++) {
+		if (states & TCP_BIT(TCPS_TIME_WAIT))
+			builder_forget_time_wait(v->b, v->netns);
+		r = diag_dump_as(fd, AF_UNSPEC, states, info, each, v, &e);
 	}
+	if (r == -ENOMEM)
+		return r;
+	if (r < 0)
+		snapshot_partial(v->b->c, &e);
 	return 0;
 }
 
@@ -135,12 +122,13 @@ static void name_netns(struct census *c, const struct netns_list *spaces)
 }
 
 static int fill(struct builder *b, const struct snapshot_opts *opts,
-		const struct netns_list *spaces, bool *all_seen, struct err *e)
+		const struct netns_list *spaces, struct sockets **sockets, bool *all_seen,
+		struct err *e)
 {
-	int r = -EOPNOTSUPP;
+	int r;
 
 	if (opts->tier != SNAPSHOT_PROC) {
-		r = snapshot_bpf(b, opts, spaces, all_seen, e);
+		r = snapshot_bpf(b, opts, spaces, sockets, all_seen, e);
 		if (r != -EOPNOTSUPP || opts->tier == SNAPSHOT_BPF)
 			return r;
 		snprintf(b->c->limits.tier_why, sizeof(b->c->limits.tier_why), "%.255s", e->text);
@@ -152,6 +140,7 @@ static int fill(struct builder *b, const struct snapshot_opts *opts,
 static int look(const struct snapshot_opts *opts, struct census *c, struct err *e)
 {
 	struct netns_list spaces = { 0 };
+	struct sockets *sockets = NULL;
 	struct builder b = { 0 };
 	bool all_seen = false;
 	int r = netns_list(&spaces, e);
@@ -161,12 +150,15 @@ static int look(const struct snapshot_opts *opts, struct census *c, struct err *
 		b.states = opts->states ? opts->states : SNAPSHOT_STATES;
 		b.each_time_wait = opts->each_time_wait;
 	}
-	if (r == 0)
-		r = fill(&b, opts, &spaces, &all_seen, e);
 	if (r == 0) {
 		name_netns(c, &spaces);
-		r = builder_finish(&b, all_seen);
+		r = fill(&b, opts, &spaces, &sockets, &all_seen, e);
 	}
+	if (r == 0)
+		r = builder_finish(&b, all_seen);
+	if (r == 0)
+		r = snapshot_look_again(&b, opts, &spaces, sockets, e);
+	sockets_close(sockets);
 	builder_free(&b);
 	netns_list_free(&spaces);
 	if (r == -ENOMEM)
@@ -174,87 +166,11 @@ static int look(const struct snapshot_opts *opts, struct census *c, struct err *
 	return r;
 }
 
-/* What the first look could not prove, by cookie. */
-struct doubts {
-	struct doubt {
-		uint64_t flow;
-		uint8_t cause, state;
-	} * v;
-	uint32_t n, cap;
-	struct map by_cookie;
-};
-
-static bool is_doubtful(const struct census_socket *s)
-{
-	return s->s.cookie && (s->v.cause == TCP_CAUSE_NO_DESCRIPTOR ||
-			       s->v.cause == TCP_CAUSE_DEAD || tcp_may_be_replying(&s->s));
-}
-
-static int collect_doubts(const struct census *c, struct doubts *d)
-{
-	for (uint32_t i = 0; i < c->sockets_n; i++) {
-		const struct census_socket *s = &c->sockets[i];
-
-		if (!is_doubtful(s))
-			continue;
-		if (vec_reserve(&d->v, &d->cap, d->n + 1, sizeof(*d->v)) < 0 ||
-		    map_put(&d->by_cookie, s->s.cookie, d->n) < 0)
-			return -ENOMEM;
-		d->v[d->n++] = (struct doubt){ tcp_flow(&s->s), s->v.cause, s->s.state };
-	}
-	return 0;
-}
-
-static void settle(struct census *c, struct census_socket *s, const struct doubts *d)
-{
-	uint32_t i = map_get(&d->by_cookie, s->s.cookie);
-	const struct doubt *before = i == MAP_NONE ? NULL : &d->v[i];
-	struct tcp_context context;
-
-	if (s->v.cause == TCP_CAUSE_DEAD) {
-		if (before && before->cause == TCP_CAUSE_DEAD) {
-			s->v.age_is = TCP_AGE_AT_LEAST;
-			s->v.age_ms = LOOK_AGAIN_MS;
-		}
-		return;
-	}
-	if (s->v.cause == TCP_CAUSE_NO_DESCRIPTOR)
-		s->all_seen = before && before->cause == TCP_CAUSE_NO_DESCRIPTOR;
-	s->flowing = before && before->state == s->s.state && tcp_flow(&s->s) > before->flow;
-	context = census_context(c, s);
-	s->v = tcp_verdict(&s->s, &context);
-}
-
-static int look_again(const struct snapshot_opts *opts, struct census *c, const struct doubts *d,
-		      struct err *e)
-{
-	struct timespec wait = { .tv_nsec = LOOK_AGAIN_MS * 1000000L };
-	int r;
-
-	census_free(c);
-	clock_nanosleep(CLOCK_MONOTONIC, 0, &wait, NULL);
-	r = look(opts, c, e);
-	for (uint32_t i = 0; r == 0 && i < c->sockets_n; i++)
-		if (is_doubtful(&c->sockets[i]))
-			settle(c, &c->sockets[i], d);
-	return r;
-}
-
 int snapshot_take(const struct snapshot_opts *opts, struct census *out, struct err *e)
 {
 	struct census c = { 0 };
-	struct doubts d = { 0 };
 	int r = look(opts, &c, e);
 
-	if (r == 0) {
-		r = collect_doubts(&c, &d);
-		if (r < 0)
-			err_set(e, r, "no memory for the sockets of this host");
-	}
-	if (r == 0 && d.n > 0)
-		r = look_again(opts, &c, &d, e);
-	free(d.v);
-	map_free(&d.by_cookie);
 	if (r < 0) {
 		census_free(&c);
 		return r;

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "base/err.h"
+#include "doctor/filter.h"
 #include "tcp/census.h"
 
 enum snapshot_tier {
@@ -20,6 +21,9 @@ struct snapshot_opts {
 	unsigned states;     /* TCP_BIT set; 0: SNAPSHOT_STATES */
 	bool each_time_wait; /* TIME_WAIT entries as sockets too, not only summed */
 	bool own_netns_only;
+	/* The caller shows no other sockets: saves work, and a second look at what is not meant.
+	 * Not everything that the filter does not mean is left out. NULL: everything. */
+	const struct filter *only;
 };
 
 /* Takes one. Blocks for as long as the kernel takes. Returns 0 with `out` (to be freed with

@@ -12,46 +12,41 @@
 #include <string.h>
 
 #include "base/fd.h"
-#include "kernel/sockets.h"
 
-/* The descriptor's record tells these in full. */
-#define TOLD_BY_PASS TCP_BIT(TCPS_CLOSE_WAIT)
-/* Of these, only sock_diag knows the timers. */
-#define TOLD_BY_DIAG                                                                            \
-	((TCP_HALF_CLOSED & ~TOLD_BY_PASS) | TCP_BIT(TCPS_TIME_WAIT) | TCP_BIT(TCPS_SYN_SENT) | \
-	 TCP_BIT(TCPS_SYN_RECV) | TCP_BIT(TCPS_ESTABLISHED))
+/* The states that sock_diag lists. */
+#define LISTED (((1u << TCPS_COUNT) - 1) & ~(TCP_BIT(TCPS_CLOSE) | TCP_BIT(TCPS_LISTEN)))
 
+/* Listeners first: TIME_WAIT entries are told apart by them. */
 static int visit_netns(struct snapshot_visit *v, struct err *e)
 {
-	unsigned states = v->b->states;
 	int r, fd = diag_open(e);
 
 	if (fd < 0)
 		return fd;
 	r = snapshot_dump(v, fd, TCP_BIT(TCPS_LISTEN), false, snapshot_take_socket);
-	if (r == 0 && states & TOLD_BY_DIAG)
-		r = snapshot_dump(v, fd, states & TOLD_BY_DIAG, true, snapshot_take_socket);
-	if (r == 0 && states & TOLD_BY_PASS)
-		r = snapshot_dump(v, fd, states & TOLD_BY_PASS, false, snapshot_take_socket);
+	if (r == 0 && v->b->states & LISTED)
+		r = snapshot_dump(v, fd, v->b->states & LISTED, false, snapshot_take_socket);
 	fd_close(fd);
 	return r;
 }
 
-/* Joins a record with what sock_diag said of the same socket: that has the timers, as long as the
- * state is the same. */
+/* Joins a record with what sock_diag said of the same socket: that has the timer, which is still
+ * true as long as the state is the same. */
 static struct tcp_sample merged(const struct builder *b, const struct tcp_sample *record)
 {
 	uint32_t i = map_get(&b->by_cookie, record->cookie);
 	struct tcp_sample s = *record;
+	const struct tcp_sample *listed;
 
 	if (i == MAP_NONE || i & BUILDER_IS_LISTENER)
 		return s;
-	if (b->c->sockets[i].s.state == record->state && b->c->sockets[i].s.has_info) {
-		s = b->c->sockets[i].s;
-		s.after_fin = record->after_fin;
-		s.error = record->error;
+	listed = &b->c->sockets[i].s;
+	s.mptcp = listed->mptcp;
+	if (listed->state == s.state) {
+		s.timer = listed->timer;
+		s.timer_ms = listed->timer_ms;
+		s.retransmits = listed->retransmits;
 	}
-	s.mptcp = b->c->sockets[i].s.mptcp;
 	return s;
 }
 
@@ -73,7 +68,7 @@ static int each_descriptor(const struct sockets_found *f, void *arg)
 	return r < 0 ? r : 0;
 }
 
-/* The stamps of what no descriptor's record brought. */
+/* The stamps of what no descriptor's record brought; time-wait entries have none. */
 static int visit_stamps(struct snapshot_visit *v, struct err *e)
 {
 	struct census *c = v->b->c;
@@ -96,19 +91,19 @@ static int visit_stamps(struct snapshot_visit *v, struct err *e)
 }
 
 int snapshot_bpf(struct builder *b, const struct snapshot_opts *opts,
-		 const struct netns_list *spaces, bool *all_seen, struct err *e)
+		 const struct netns_list *spaces, struct sockets **sockets, bool *all_seen,
+		 struct err *e)
 {
 	struct snapshot_visit v = { .b = b, .fn = visit_netns, .opts = opts };
-	struct sockets *sockets;
-	int r = sockets_open(b->states | TCP_BIT(TCPS_LISTEN), &sockets, e);
+	int r = sockets_open(sockets, e);
 
 	if (r < 0)
 		return r == -ENOMEM ? r : -EOPNOTSUPP;
 	b->c->tier = CENSUS_TIER_BPF;
 	r = snapshot_visit_all(&v, spaces, e);
 	if (r == 0)
-		r = sockets_pass(sockets, each_descriptor, &v, e);
-	sockets_close(sockets);
+		r = sockets_pass(*sockets, b->states | TCP_BIT(TCPS_LISTEN), each_descriptor, &v,
+				 e);
 	if (r == 0) {
 		v.fn = visit_stamps;
 		r = snapshot_visit_all(&v, spaces, e);

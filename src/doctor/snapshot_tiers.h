@@ -5,6 +5,7 @@
 #include "doctor/builder.h"
 #include "doctor/snapshot.h"
 #include "kernel/diag.h"
+#include "kernel/sockets.h"
 
 /* Marks the census partial, with the first reason given. */
 void snapshot_partial(struct census *c, const struct err *why);
@@ -20,7 +21,7 @@ struct snapshot_visit {
 };
 int snapshot_visit_all(struct snapshot_visit *v, const struct netns_list *spaces, struct err *e);
 
-/* Asks sock_diag of the namespace entered, for both families, and gives the answers to `each` (as
+/* Asks sock_diag of the namespace entered and gives the answers to `each` (as
  * diag_dump_as() does). A dump that changed under way is asked for again; one that stays broken
  * makes the census partial. Returns 0 or the callback's non-zero. */
 int snapshot_dump(struct snapshot_visit *v, int fd, unsigned states, bool info, diag_each_fn *each);
@@ -32,9 +33,16 @@ int snapshot_take_socket(const struct tcp_sample *s, void *visit);
  * CAP_SYS_PTRACE. */
 bool snapshot_sees_all_processes(void);
 
+/* Looks again at the sockets whose cause one look cannot prove, and sets `flowing`, `all_seen` and
+ * the verdict. `sockets`: NULL without BPF. Waits where it must. Returns 0 or -errno with text. */
+int snapshot_look_again(struct builder *b, const struct snapshot_opts *opts,
+			const struct netns_list *spaces, struct sockets *sockets, struct err *e);
+
 /* The tiers: fill the builder. Return 0 with `*all_seen` set, or -errno with text. -EOPNOTSUPP from
- * the first: it is not to be had here, and the builder is as it was. */
+ * the first: it is not to be had here, and the builder is as it was; it gives an owned handle on
+ * success. */
 int snapshot_bpf(struct builder *b, const struct snapshot_opts *opts,
-		 const struct netns_list *spaces, bool *all_seen, struct err *e);
+		 const struct netns_list *spaces, struct sockets **sockets, bool *all_seen,
+		 struct err *e);
 int snapshot_proc(struct builder *b, const struct snapshot_opts *opts,
 		  const struct netns_list *spaces, bool *all_seen, struct err *e);

@@ -123,7 +123,9 @@ int diag_decode(const void *msg, size_t len, struct tcp_sample *out)
 			return -EBADMSG;
 		return err->error < 0 && err->error >= -4095 ? err->error : -EBADMSG;
 	}
-	if (nlh->nlmsg_type != SOCK_DIAG_BY_FAMILY || mnl_nlmsg_get_payload_len(nlh) < sizeof(*d))
+	if (nlh->nlmsg_type != SOCK_DIAG_BY_FAMILY && nlh->nlmsg_type != TCPDIAG_GETSOCK)
+		return -EBADMSG;
+	if (mnl_nlmsg_get_payload_len(nlh) < sizeof(*d))
 		return -EBADMSG;
 	d = mnl_nlmsg_get_payload(nlh);
 	if (d->idiag_family != AF_INET && d->idiag_family != AF_INET6)
@@ -148,16 +150,17 @@ int diag_decode(const void *msg, size_t len, struct tcp_sample *out)
 	return 1;
 }
 
-static int send_request(int fd, const struct inet_diag_req_v2 *req, uint16_t flags, uint32_t seq)
+static int send_request(int fd, uint16_t type, uint16_t flags, uint32_t seq, const void *req,
+			size_t len)
 {
-	char space[MNL_NLMSG_HDRLEN + MNL_ALIGN(sizeof(*req))] __attribute__((aligned(4)));
+	char space[256] __attribute__((aligned(4)));
 	struct sockaddr_nl kernel = { .nl_family = AF_NETLINK };
 	struct nlmsghdr *nlh = mnl_nlmsg_put_header(space);
 
-	nlh->nlmsg_type = SOCK_DIAG_BY_FAMILY;
+	nlh->nlmsg_type = type;
 	nlh->nlmsg_flags = NLM_F_REQUEST | flags;
 	nlh->nlmsg_seq = seq;
-	memcpy(mnl_nlmsg_put_extra_header(nlh, sizeof(*req)), req, sizeof(*req));
+	memcpy(mnl_nlmsg_put_extra_header(nlh, len), req, len);
 	if (sendto(fd, nlh, nlh->nlmsg_len, 0, (struct sockaddr *)&kernel, sizeof(kernel)) < 0)
 		return -errno;
 	return 0;
@@ -203,7 +206,7 @@ int diag_lookup_bound(int fd, uint32_t ifindex, const struct tcp_addr *local,
 
 	memcpy(req.id.idiag_src, local->bytes, sizeof(req.id.idiag_src));
 	memcpy(req.id.idiag_dst, peer->bytes, sizeof(req.id.idiag_dst));
-	r = send_request(fd, &req, 0, ++seq);
+	r = send_request(fd, SOCK_DIAG_BY_FAMILY, 0, ++seq, &req, sizeof(req));
 	if (r < 0)
 		return err_errno(e, r, "asking sock_diag for a connection");
 	do { /* an answer to an earlier question that timed out is passed over */
@@ -257,23 +260,37 @@ static int dump_block(const char *space, int len, uint32_t seq, diag_each_fn *ea
 	return 1;
 }
 
+static int ask_for_dump(int fd, int family, unsigned states, bool info, uint32_t seq)
+{
+	uint8_t ext = info ? 1 << (INET_DIAG_INFO - 1) : 0;
+	struct inet_diag_req_v2 req = {
+		.sdiag_family = (uint8_t)family,
+		.sdiag_protocol = IPPROTO_TCP,
+		.idiag_ext = ext,
+		.idiag_states = states,
+	};
+	struct inet_diag_req old = {
+		.idiag_family = AF_INET,
+		.idiag_ext = ext,
+		.idiag_states = states,
+	};
+
+	if (family != AF_UNSPEC)
+		return send_request(fd, SOCK_DIAG_BY_FAMILY, NLM_F_DUMP, seq, &req, sizeof(req));
+	return send_request(fd, TCPDIAG_GETSOCK, NLM_F_DUMP, seq, &old, sizeof(old));
+}
+
 int diag_dump_as(int fd, int family, unsigned states, bool info, diag_each_fn *each, void *arg,
 		 struct err *e)
 {
 	static uint32_t seq = 1u << 31;
-	struct inet_diag_req_v2 req = {
-		.sdiag_family = (uint8_t)family,
-		.sdiag_protocol = IPPROTO_TCP,
-		.idiag_ext = info ? 1 << (INET_DIAG_INFO - 1) : 0,
-		.idiag_states = states,
-	};
 	bool changed = false;
 	char *space = malloc(DIAG_RECV_BYTES);
 	int r;
 
 	if (!space)
 		return err_set(e, -ENOMEM, "no memory for a sock_diag dump");
-	r = send_request(fd, &req, NLM_F_DUMP, ++seq);
+	r = ask_for_dump(fd, family, states, info, ++seq);
 	if (r < 0)
 		r = err_errno(e, r, "asking sock_diag for a dump");
 	else

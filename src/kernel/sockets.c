@@ -42,23 +42,22 @@ void sockets_close(struct sockets *s)
 	free(s);
 }
 
-static int load(struct sockets *s, unsigned states)
+static int load(struct sockets *s)
 {
 	s->skel = sockets_bpf__open();
 	if (!s->skel)
 		return -errno;
-	s->skel->rodata->wanted = states;
 	if (sockets_bpf__load(s->skel) < 0)
 		return -errno;
 	s->link = bpf_program__attach_iter(s->skel->progs.descriptors, NULL);
 	return s->link ? 0 : -errno;
 }
 
-int sockets_open(unsigned states, struct sockets **out, struct err *e)
+int sockets_open(struct sockets **out, struct err *e)
 {
 	libbpf_print_fn_t before = libbpf_set_print(silent);
 	struct sockets *s = calloc(1, sizeof(*s));
-	int r = s ? load(s, states) : -ENOMEM;
+	int r = s ? load(s) : -ENOMEM;
 
 	libbpf_set_print(before);
 	if (r == 0) {
@@ -167,14 +166,17 @@ static int hand_on(const char *space, size_t len, uint32_t tick, sockets_each_fn
 	return 0;
 }
 
-int sockets_pass(struct sockets *s, sockets_each_fn *each, void *arg, struct err *e)
+int sockets_pass(struct sockets *s, unsigned states, sockets_each_fn *each, void *arg,
+		 struct err *e)
 {
-	_fd_ int fd = bpf_iter_create(bpf_link__fd(s->link));
+	_fd_ int fd = -1;
 	char space[READ_BYTES + sizeof(struct sockets_record)];
 	uint32_t tick = tick_ns();
 	size_t kept = 0, used;
 	int r;
 
+	s->skel->bss->wanted = states;
+	fd = bpf_iter_create(bpf_link__fd(s->link));
 	if (fd < 0)
 		return err_errno(e, -errno, "starting the BPF descriptor iterator");
 	for (;;) {

@@ -23,14 +23,16 @@ typedef int sockets_each_fn(const struct sockets_found *f, void *arg);
 
 struct sockets;
 
-/* Loads the program that tells of sockets in `states` (TCP_BIT set). Returns 0 with an owned
- * handle, or -errno with one line of why this tier is not to be had. */
-int sockets_open(unsigned states, struct sockets **out, struct err *e);
+/* Loads the program. Returns 0 with an owned handle, or -errno with one line of why this tier is
+ * not to be had. */
+int sockets_open(struct sockets **out, struct err *e);
 void sockets_close(struct sockets *s);
 
-/* One pass. A socket that several descriptors hold is told of once for each. Returns 0, the
- * callback's non-zero, or -errno with text. */
-int sockets_pass(struct sockets *s, sockets_each_fn *each, void *arg, struct err *e);
+/* One pass, which tells of sockets in `states` (TCP_BIT set) and of all MPTCP connections. A socket
+ * that several descriptors hold is told of once for each. Returns 0, the callback's non-zero, or
+ * -errno with text. */
+int sockets_pass(struct sockets *s, unsigned states, sockets_each_fn *each, void *arg,
+		 struct err *e);
 
 /* The pure decoder of one record: `tick_ns` is the kernel's tick. Returns the record's length, or
  * -EBADMSG for bytes that are none. Never reads past `len`. */

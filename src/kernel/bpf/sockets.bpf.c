@@ -31,7 +31,7 @@
 
 char LICENSE[] SEC("license") = "Dual MIT/GPL";
 
-const volatile __u32 wanted = 0; /* set of states */
+volatile __u32 wanted = 0; /* set of states; user space sets it before each pass */
 
 static __always_inline __u8 after_fin(__u8 state, const struct tcp_sock *tp)
 {

@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: MIT */
+/* The second look. What one look cannot prove:
+ *  - no-descriptor: a descriptor may have been made or passed on between the answers of one look.
+ * It stays where the socket is still there, in its state, and again nobody holds it;
+ *  - dead: a program that is just about to close is no finding. It stays where the socket is still
+ *    held LOOK_AGAIN_MS later, which is then its age at least;
+ *  - replying, where stamps do not tell: more bytes than LOOK_AGAIN_MS ago prove it.
+ * Only what the caller's filter means is looked at again, one by one; nothing else waits. */
+#include <errno.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "base/clock.h"
+#include "base/fd.h"
+#include "base/vec.h"
+#include "doctor/snapshot_tiers.h"
+#include "kernel/owners.h"
+
+#define LOOK_AGAIN_MS 100
+
+struct doubt {
+	uint32_t socket; /* index */
+	bool there;      /* it is there, in the same state */
+	bool held;       /* somebody holds it */
+	bool flowing;
+};
+
+struct again {
+	struct snapshot_visit visit; /* first: the namespaces' visitor gets it */
+	struct doubt *v;
+	uint32_t n, cap;
+	struct map by_cookie, by_inode; /* to v */
+	bool wait;
+};
+
+static struct census_socket *socket_of(struct again *a, const struct doubt *d)
+{
+	return &a->visit.b->c->sockets[d->socket];
+}
+
+static int collect(struct again *a, const struct filter *only)
+{
+	struct census *c = a->visit.b->c;
+
+	for (uint32_t i = 0; i < c->sockets_n; i++) {
+		const struct census_socket *s = &c->sockets[i];
+		bool moving = s->v.cause == TCP_CAUSE_DEAD || tcp_may_be_replying(&s->s);
+
+		if (!s->s.cookie || (!moving && s->v.cause != TCP_CAUSE_NO_DESCRIPTOR) ||
+		    (only && !filter_match_facts(only, c, s)))
+			continue;
+		if (vec_reserve(&a->v, &a->cap, a->n + 1, sizeof(*a->v)) < 0 ||
+		    map_put(&a->by_cookie, s->s.cookie, a->n) < 0 ||
+		    map_put(&a->by_inode, s->s.inode, a->n) < 0)
+			return -ENOMEM;
+		a->v[a->n++] = (struct doubt){ .socket = i };
+		a->wait |= moving;
+	}
+	return 0;
+}
+
+/* Asks sock_diag for the doubtful connections of one namespace. */
+static int visit_netns(struct snapshot_visit *v, struct err *e)
+{
+	struct again *a = (struct again *)v;
+	int r = 0, fd = -1;
+
+	for (uint32_t i = 0; i < a->n && r == 0; i++) {
+		const struct census_socket *s = socket_of(a, &a->v[i]);
+		struct tcp_sample now = { 0 };
+
+		if (s->netns != v->netns || s->s.state == TCPS_CLOSE)
+			continue;
+		if (fd < 0)
+			fd = diag_open(e);
+		r = fd < 0 ? fd : diag_lookup(fd, &s->s.local, &s->s.peer, &now, e);
+		if (r < 0 || now.cookie != s->s.cookie || now.state != s->s.state)
+			continue;
+		a->v[i].there = true;
+		a->v[i].flowing = tcp_flow(&now) > tcp_flow(&s->s);
+	}
+	fd_close(fd);
+	return r;
+}
+
+static int each_record(const struct sockets_found *f, void *arg)
+{
+	struct again *a = arg;
+	uint32_t i = f->is_mptcp ? map_get(&a->by_inode, f->s.inode)
+				 : map_get(&a->by_cookie, f->s.cookie);
+
+	if (i == MAP_NONE)
+		return 0;
+	a->v[i].held = true;
+	a->v[i].there |= !f->is_mptcp && f->s.state == socket_of(a, &a->v[i])->s.state;
+	return 0;
+}
+
+static int each_owner(const struct owner *o, void *arg)
+{
+	struct again *a = arg;
+	uint32_t i = map_get(&a->by_inode, o->inode);
+	const struct census_socket *s;
+	struct tcp_sample now;
+
+	if (i == MAP_NONE)
+		return 0;
+	s = socket_of(a, &a->v[i]);
+	a->v[i].held = true;
+	if (s->s.state == TCPS_CLOSE && owner_look(o, &now) == 1)
+		a->v[i].there = now.cookie == s->s.cookie && now.state == TCPS_CLOSE;
+	return 0;
+}
+
+static void settle(struct again *a)
+{
+	for (uint32_t i = 0; i < a->n; i++) {
+		const struct doubt *d = &a->v[i];
+		struct census_socket *s = socket_of(a, d);
+		struct tcp_context context;
+
+		if (s->v.cause == TCP_CAUSE_DEAD) {
+			if (d->there) {
+				s->v.age_is = TCP_AGE_AT_LEAST;
+				s->v.age_ms = LOOK_AGAIN_MS;
+			}
+			continue;
+		}
+		if (s->v.cause == TCP_CAUSE_NO_DESCRIPTOR)
+			s->all_seen = d->there && !d->held;
+		s->flowing = d->flowing;
+		context = census_context(a->visit.b->c, s);
+		s->v = tcp_verdict(&s->s, &context);
+	}
+}
+
+int snapshot_look_again(struct builder *b, const struct snapshot_opts *opts,
+			const struct netns_list *spaces, struct sockets *sockets, struct err *e)
+{
+	struct again a = { .visit = { .b = b, .fn = visit_netns, .opts = opts } };
+	struct timespec wait = { .tv_nsec = LOOK_AGAIN_MS * CLOCK_NS_PER_MS };
+	uint32_t unseen;
+	int r = collect(&a, opts->only);
+
+	if (r == 0 && a.n > 0) {
+		if (a.wait)
+			clock_nanosleep(CLOCK_MONOTONIC, 0, &wait, NULL);
+		r = snapshot_visit_all(&a.visit, spaces, e);
+		if (r == 0 && sockets)
+			r = sockets_pass(sockets, b->states, each_record, &a, e);
+		else if (r == 0)
+			r = owners_walk(each_owner, &a, &unseen, e);
+		if (r == 0)
+			settle(&a);
+	}
+	free(a.v);
+	map_free(&a.by_cookie);
+	map_free(&a.by_inode);
+	return r;
+}
