@@ -77,7 +77,8 @@ static int visit_stamps(struct snapshot_visit *v, struct err *e)
 	for (uint32_t i = 0; i < c->sockets_n && r == 0; i++) {
 		struct tcp_sample *s = &c->sockets[i].s, now;
 
-		if (c->sockets[i].netns != v->netns || s->has_info || s->state != TCPS_CLOSE_WAIT)
+		if (c->sockets[i].netns != v->netns || s->has_info ||
+		    s->timer == TCP_TIMER_TIME_WAIT)
 			continue;
 		if (fd < 0)
 			fd = r = diag_open(e);

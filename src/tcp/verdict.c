@@ -31,43 +31,31 @@
 /* TCP_RTO_MAX: doubling stops here. */
 #define RTO_MAX_MS 120000
 
+/* What a cause means in full sentences stands in tcp/explain.c. */
 static const struct cause {
-	const char *name, *meaning, *advice;
+	const char *name, *advice;
 } causes[TCP_CAUSE_COUNT] = {
-	[TCP_CAUSE_NONE] = { "none", "nothing is wrong with it", NULL },
-	[TCP_CAUSE_UNREAD] = { "unread",
-			       "the peer has closed, and the program has not read to the end",
-			       "read until 0, then close" },
-	[TCP_CAUSE_TOLD] = { "told", "a read returned 0 and the descriptor is still open",
-			     "close the descriptor after a read returned 0" },
-	[TCP_CAUSE_DRAINED] = { "drained",
-				"the peer has closed, everything was read, and the program has not closed",
-				"close the descriptor at the end of the stream" },
+	[TCP_CAUSE_NONE] = { "none", NULL },
+	[TCP_CAUSE_UNREAD] = { "unread", "the program must read until 0, then close" },
+	[TCP_CAUSE_TOLD] = { "told", "the program was told by a read of 0: it must close" },
+	[TCP_CAUSE_DRAINED] = { "drained", "the program must close at the end of the stream" },
 	[TCP_CAUSE_NOT_ACCEPTED] = { "not-accepted",
-				     "the peer has closed before the program accepted the connection",
-				     "accept faster: the listener's program is stuck or too slow" },
-	[TCP_CAUSE_SHARED] = { "shared", "several processes hold it, and all of them must close",
-			       "close it in every holder; set CLOEXEC, and close after fork" },
+				     "the listener's program must accept: it is stuck or too slow" },
+	[TCP_CAUSE_SHARED] = { "shared",
+			       "every holder must close: mind close after fork, and CLOEXEC" },
 	[TCP_CAUSE_NO_DESCRIPTOR] = { "no-descriptor",
-				      "no process has a descriptor: in a message, in io_uring, or the kernel's own",
-				      "look for an undelivered SCM_RIGHTS message or an io_uring file table" },
-	[TCP_CAUSE_REPLYING] = { "replying", "data still flows: a half-close in use", NULL },
-	[TCP_CAUSE_CLOSING] = { "closing", "our FIN was sent a moment ago: normal", NULL },
-	[TCP_CAUSE_PEER_GONE] = { "peer-gone", "our FIN is sent again and again without an answer",
-				  "wait: the kernel gives up by itself; look at the peer or the path" },
+				      "look for an unread SCM_RIGHTS message or an io_uring file table" },
+	[TCP_CAUSE_REPLYING] = { "replying", NULL },
+	[TCP_CAUSE_CLOSING] = { "closing", NULL },
+	[TCP_CAUSE_PEER_GONE] = { "peer-gone",
+				  "the peer or the path is gone: the kernel gives up by itself" },
 	[TCP_CAUSE_SEND_BLOCKED] = { "send-blocked",
-				     "our FIN waits behind data that the peer has no room for",
-				     "make the peer read; the kernel gives up by itself" },
+				     "the peer must read; the kernel gives up by itself" },
 	[TCP_CAUSE_HALF_CLOSED_HERE] = { "half-closed-here",
-					 "this host shut down its side and holds on; tcp_fin_timeout does not apply",
-					 "close the descriptor, or make the peer close" },
-	[TCP_CAUSE_ORPHAN] = { "orphan",
-			       "closed here, the peer has not closed; the kernel drops it soon",
-			       NULL },
-	[TCP_CAUSE_DEAD] = { "dead", "the connection is gone and the descriptor is still open",
-			     "close the descriptor on an error or a hang-up" },
-	[TCP_CAUSE_TIME_WAIT] = { "time-wait", "finished; the kernel forgets it within a minute",
-				  NULL },
+					 "the program must close, or the peer: no timer ends this" },
+	[TCP_CAUSE_ORPHAN] = { "orphan", NULL },
+	[TCP_CAUSE_DEAD] = { "dead", "the program must close on an error or a hang-up" },
+	[TCP_CAUSE_TIME_WAIT] = { "time-wait", NULL },
 };
 
 const char *tcp_cause_name(unsigned cause)
@@ -89,11 +77,6 @@ int tcp_cause_parse(const char *name)
 		if (same_cause(name, causes[i].name))
 			return i;
 	return -1;
-}
-
-const char *tcp_cause_meaning(unsigned cause)
-{
-	return cause < TCP_CAUSE_COUNT ? causes[cause].meaning : "?";
 }
 
 const char *tcp_cause_advice(unsigned cause)

@@ -75,10 +75,7 @@ const char *tcp_cause_name(unsigned cause);
 /* Reads a cause's name ('_' for '-' is taken). Returns the cause, or -1. */
 int tcp_cause_parse(const char *name);
 
-/* One sentence without a full stop: what the cause means. Never NULL; static. */
-const char *tcp_cause_meaning(unsigned cause);
-
-/* What to do about it, one short imperative line; NULL where there is nothing to do. Static. */
+/* What to do about it, one short line; NULL where there is nothing to do. Static. */
 const char *tcp_cause_advice(unsigned cause);
 
 /* "exact", "at-least", "unknown". Static. */

@@ -118,6 +118,8 @@ int descriptors(struct bpf_iter__task_file *ctx)
 		r.shutdown = sk->sk_shutdown;
 		r.error = (__u16)sk->sk_err;
 		add_addresses(&r, sk);
+		if (!r.local_port) /* of a dead one, inet_put_port() cleared the other copy */
+			r.local_port = __builtin_bswap16(tp->inet_conn.icsk_inet.inet_sport);
 		add_numbers(&r, tp);
 	} else {
 		return 0;
