@@ -31,31 +31,39 @@
 /* TCP_RTO_MAX: doubling stops here. */
 #define RTO_MAX_MS 120000
 
-/* What a cause means in full sentences stands in tcp/explain.c. */
+/* Clauses for a line; full sentences stand in tcp/explain.c. */
 static const struct cause {
-	const char *name, *advice;
+	const char *name, *meaning, *advice;
 } causes[TCP_CAUSE_COUNT] = {
-	[TCP_CAUSE_NONE] = { "none", NULL },
-	[TCP_CAUSE_UNREAD] = { "unread", "the program must read until 0, then close" },
-	[TCP_CAUSE_TOLD] = { "told", "the program was told by a read of 0: it must close" },
-	[TCP_CAUSE_DRAINED] = { "drained", "the program must close at the end of the stream" },
-	[TCP_CAUSE_NOT_ACCEPTED] = { "not-accepted",
+	[TCP_CAUSE_NONE] = { "none", "nothing is wrong with it", NULL },
+	[TCP_CAUSE_UNREAD] = { "unread",
+			       "the peer has closed, and the program has not read to the end",
+			       "the program must read until 0, then close" },
+	[TCP_CAUSE_TOLD] = { "told", "a read returned 0 and the descriptor is still open",
+			     "the program was told by a read of 0: it must close" },
+	[TCP_CAUSE_DRAINED] = { "drained", "the peer has closed and all was read, but for close",
+				"the program must close at the end of the stream" },
+	[TCP_CAUSE_NOT_ACCEPTED] = { "not-accepted", "the peer has closed before it was accepted",
 				     "the listener's program must accept: it is stuck or too slow" },
-	[TCP_CAUSE_SHARED] = { "shared",
+	[TCP_CAUSE_SHARED] = { "shared", "the peer has closed, and several processes hold it",
 			       "every holder must close: mind close after fork, and CLOEXEC" },
-	[TCP_CAUSE_NO_DESCRIPTOR] = { "no-descriptor",
+	[TCP_CAUSE_NO_DESCRIPTOR] = { "no-descriptor", "no process has a descriptor of it",
 				      "look for an unread SCM_RIGHTS message or an io_uring file table" },
-	[TCP_CAUSE_REPLYING] = { "replying", NULL },
-	[TCP_CAUSE_CLOSING] = { "closing", NULL },
-	[TCP_CAUSE_PEER_GONE] = { "peer-gone",
+	[TCP_CAUSE_REPLYING] = { "replying", "data still flows: a half-close in use", NULL },
+	[TCP_CAUSE_CLOSING] = { "closing", "our FIN is on its way: normal", NULL },
+	[TCP_CAUSE_PEER_GONE] = { "peer-gone", "our FIN is sent again and again without an answer",
 				  "the peer or the path is gone: the kernel gives up by itself" },
 	[TCP_CAUSE_SEND_BLOCKED] = { "send-blocked",
+				     "our FIN waits behind data that the peer has no room for",
 				     "the peer must read; the kernel gives up by itself" },
-	[TCP_CAUSE_HALF_CLOSED_HERE] = { "half-closed-here",
+	[TCP_CAUSE_HALF_CLOSED_HERE] = { "half-closed-here", "shut down here, and still held",
 					 "the program must close, or the peer: no timer ends this" },
-	[TCP_CAUSE_ORPHAN] = { "orphan", NULL },
-	[TCP_CAUSE_DEAD] = { "dead", "the program must close on an error or a hang-up" },
-	[TCP_CAUSE_TIME_WAIT] = { "time-wait", NULL },
+	[TCP_CAUSE_ORPHAN] = { "orphan", "closed here, not by the peer; the kernel drops it soon",
+			       NULL },
+	[TCP_CAUSE_DEAD] = { "dead", "the connection is gone and the descriptor is open",
+			     "the program must close on an error or a hang-up" },
+	[TCP_CAUSE_TIME_WAIT] = { "time-wait", "finished; the kernel forgets it within a minute",
+				  NULL },
 };
 
 const char *tcp_cause_name(unsigned cause)
@@ -77,6 +85,11 @@ int tcp_cause_parse(const char *name)
 		if (same_cause(name, causes[i].name))
 			return i;
 	return -1;
+}
+
+const char *tcp_cause_meaning(unsigned cause)
+{
+	return cause < TCP_CAUSE_COUNT ? causes[cause].meaning : "?";
 }
 
 const char *tcp_cause_advice(unsigned cause)

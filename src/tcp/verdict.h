@@ -75,6 +75,9 @@ const char *tcp_cause_name(unsigned cause);
 /* Reads a cause's name ('_' for '-' is taken). Returns the cause, or -1. */
 int tcp_cause_parse(const char *name);
 
+/* A clause without a full stop: what the cause means. Never NULL; static. */
+const char *tcp_cause_meaning(unsigned cause);
+
 /* What to do about it, one short line; NULL where there is nothing to do. Static. */
 const char *tcp_cause_advice(unsigned cause);
 
