@@ -33,10 +33,13 @@ enum {
 	OPT_LOOPBACK,
 	OPT_ASCII,
 	OPT_SEED,
+	OPT_LOSS,
 	OPT_COLOUR,
 };
 
 #define ALLOW_MAX 16
+/* More than half lost is a cut wire with patience. */
+#define LOSS_MAX 50
 /* A scenario of the catalogue needs a tenth of a second; one's own may wait for a kernel timer. */
 #define TIMEOUT_NS (60 * CLOCK_NS_PER_S)
 
@@ -61,6 +64,7 @@ static const struct opt lab_opts[] = {
 	{ OPT_ASCII, "ascii", NULL, "plain ASCII in diagrams", NULL },
 	{ OPT_COLOUR, "colour", "[=WHEN]", "colours: auto (the default), always, never",
 	  "auto always never" },
+	{ OPT_LOSS, "loss", "PERCENT", "lose so many of all packets, by chance (0 to 50)", NULL },
 	{ OPT_SEED, "seed", "N", "for the wire's chances (default 1)", NULL },
 	OPTS_COMMON,
 	OPTS_END,
@@ -137,6 +141,12 @@ static int set_option(struct lab_settings *s, int id, const char *arg, struct er
 		if (term_parse_when(arg, &s->colour) < 0)
 			return err_set(e, -EINVAL, "--colour is auto, always or never, not '%s'",
 				       arg);
+		break;
+	case OPT_LOSS:
+		if (num_u64(arg, 0, LOSS_MAX, &n) < 0)
+			return err_set(e, -EINVAL, "--loss takes 0 to %d percent, not '%s'",
+				       LOSS_MAX, arg);
+		lab->loss = (uint32_t)n;
 		break;
 	case OPT_SEED:
 		if (num_u64(arg, 0, UINT64_MAX, &lab->seed) < 0)

@@ -40,9 +40,11 @@ static uint16_t fold(uint32_t sum)
 
 static void put_tcp(const struct forge_segment *s, uint8_t *t, size_t addr_len)
 {
-	uint32_t sum = IPPROTO_TCP + TCP_LEN; /* the pseudo-header's protocol and length */
+	/* The pseudo-header's protocol and length begin the sum. */
+	uint32_t sum = IPPROTO_TCP + TCP_LEN + (uint32_t)s->len;
 
-	memset(t, 0, TCP_LEN);
+	memset(t, 0, TCP_LEN + (size_t)s->len + 1);
+	memset(t + TCP_LEN, 'x', s->len);
 	put16(t, s->src.port);
 	put16(t + 2, s->dst.port);
 	put32(t + 4, s->seq);
@@ -52,14 +54,14 @@ static void put_tcp(const struct forge_segment *s, uint8_t *t, size_t addr_len)
 	put16(t + 14, FORGED_WINDOW);
 	sum = add_words(sum, s->src.bytes, addr_len);
 	sum = add_words(sum, s->dst.bytes, addr_len);
-	put16(t + 16, fold(add_words(sum, t, TCP_LEN)));
+	put16(t + 16, fold(add_words(sum, t, TCP_LEN + (size_t)s->len + s->len % 2)));
 }
 
 static size_t put_ipv4(const struct forge_segment *s, uint8_t *p)
 {
 	memset(p, 0, IPV4_LEN);
 	p[0] = 0x45;
-	put16(p + 2, IPV4_LEN + TCP_LEN);
+	put16(p + 2, (uint16_t)(IPV4_LEN + TCP_LEN + s->len));
 	p[6] = 0x40; /* don't fragment */
 	p[8] = HOP_LIMIT;
 	p[9] = IPPROTO_TCP;
@@ -67,27 +69,28 @@ static size_t put_ipv4(const struct forge_segment *s, uint8_t *p)
 	memcpy(p + 16, s->dst.bytes, 4);
 	put16(p + 10, fold(add_words(0, p, IPV4_LEN)));
 	put_tcp(s, p + IPV4_LEN, 4);
-	return IPV4_LEN + TCP_LEN;
+	return IPV4_LEN + TCP_LEN + (size_t)s->len;
 }
 
 static size_t put_ipv6(const struct forge_segment *s, uint8_t *p)
 {
 	memset(p, 0, IPV6_LEN);
 	p[0] = 0x60;
-	put16(p + 4, TCP_LEN);
+	put16(p + 4, (uint16_t)(TCP_LEN + s->len));
 	p[6] = IPPROTO_TCP;
 	p[7] = HOP_LIMIT;
 	memcpy(p + 8, s->src.bytes, 16);
 	memcpy(p + 24, s->dst.bytes, 16);
 	put_tcp(s, p + IPV6_LEN, 16);
-	return IPV6_LEN + TCP_LEN;
+	return IPV6_LEN + TCP_LEN + (size_t)s->len;
 }
 
 size_t forge_frame(const struct forge_segment *s, uint8_t *out, size_t cap)
 {
 	bool v6 = s->src.family == AF_INET6;
 
-	if (s->src.family != s->dst.family || cap < ETH_HLEN + IPV6_LEN + TCP_LEN)
+	if (s->src.family != s->dst.family || s->len > FORGE_DATA_MAX ||
+	    cap < ETH_HLEN + IPV6_LEN + TCP_LEN + (size_t)s->len + 1)
 		return 0;
 	memcpy(out, s->dst_mac, 6);
 	memcpy(out + 6, s->src_mac, 6);

@@ -13,6 +13,8 @@
 
 /* How long a step waits where the script does not say `within`. */
 #define LAB_WITHIN_NS (5LL * 1000000000)
+/* So much longer where chance takes packets: retransmissions double their distance. */
+#define LAB_LOSS_PATIENCE 6
 
 struct op;
 
@@ -41,6 +43,7 @@ struct lab {
 
 	struct actor actors[ACTOR_MAX];
 	int nactors;
+	int posted;    /* Unix socket in which a descriptor waits to be taken; -1 */
 	int *failures; /* shared with the children: why a command was not executed */
 
 	int room; /* socket to the script; -1 once it has ended */

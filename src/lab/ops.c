@@ -171,7 +171,7 @@ static void settle(struct lab *lab, enum op_result result, struct answer *a)
 }
 
 /* Reads `within`. Returns false with the answer's error set where it is no duration. */
-static bool set_deadline(struct pending *p, struct answer *a)
+static bool set_deadline(const struct lab *lab, struct pending *p, struct answer *a)
 {
 	int64_t ns = LAB_WITHIN_NS;
 	char text[32];
@@ -181,7 +181,7 @@ static bool set_deadline(struct pending *p, struct answer *a)
 		op_error(a, "within = \"%s\" is no duration, such as \"2s\" or \"250ms\"", text);
 		return false;
 	}
-	p->deadline_ns = clock_mono_ns() + ns;
+	p->deadline_ns = clock_mono_ns() + ns * (lab->wire.loss ? LAB_LOSS_PATIENCE : 1);
 	return true;
 }
 
@@ -197,7 +197,7 @@ static void begin(struct lab *lab, json_t *message)
 	p->op = find_op(arg_text(p, "op", name, sizeof(name)));
 	if (!p->op)
 		result = op_error(&a, "no request '%s'", name);
-	else if (!set_deadline(p, &a))
+	else if (!set_deadline(lab, p, &a))
 		result = OP_ERROR;
 	else
 		result = p->op->begin(lab, p, &a);

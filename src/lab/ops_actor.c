@@ -311,15 +311,24 @@ static enum op_result begin_sysctl(struct lab *lab, struct pending *p, struct an
 	};
 	char name[64], value[64];
 	struct err e = { 0 };
+	struct tl_event *v;
+	int r;
 
 	arg_text(p, "name", name, sizeof(name));
 	arg_text(p, "value", value, sizeof(value));
 	for (size_t i = 0; i < sizeof(allowed) / sizeof(allowed[0]); i++) {
 		if (strcmp(allowed[i], name))
 			continue;
-		if (net_sysctl(&lab->net, arg_side(p), name, value, &e) < 0)
+		r = net_sysctl(&lab->net, arg_side(p), name, value, &e);
+		if (r == -ENOENT && arg_true(p, "optional"))
+			return op_ok(a, json_false());
+		if (r < 0)
 			return op_broken(lab, p, "%s", e.text);
-		return OP_OK;
+		v = record_event(&lab->rec, TL_STEP, TL_NOBODY, TL_NO_CONN);
+		if (v)
+			snprintf(v->text, sizeof(v->text), "The %s's kernel has %s set to %s.",
+				 arg_side(p) ? "server" : "client", strrchr(name, '/') + 1, value);
+		return op_ok(a, json_true());
 	}
 	return op_error(a, "a scenario may not set the sysctl '%s'", name);
 }

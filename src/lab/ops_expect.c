@@ -8,6 +8,27 @@
 #include "lab/json_bytes.h"
 #include "lab/lab.h"
 
+/* Chance takes packets only where the scenario does not forbid it. Retransmission is then made
+ * fast, where the kernel allows it, so that a run with losses does not take minutes. */
+static void set_loss(struct lab *lab, struct pending *p)
+{
+	const json_t *loss = json_object_get(p->args, "loss");
+	static const struct {
+		const char *name, *value;
+	} quick[] = {
+		{ "ipv4/tcp_rto_min_us", "5000" }, /* Linux 6.11 */
+		{ "ipv4/tcp_rto_max_ms", "1000" }, /* Linux 6.15 */
+	};
+	struct err unused;
+
+	if (loss && !json_is_true(loss))
+		lab->wire.loss = 0;
+	lab->run->loss = (uint8_t)lab->wire.loss;
+	for (int side = 0; side < 2 && lab->wire.loss; side++)
+		for (size_t i = 0; i < sizeof(quick) / sizeof(quick[0]); i++)
+			net_sysctl(&lab->net, side, quick[i].name, quick[i].value, &unused);
+}
+
 static enum op_result begin_scenario(struct lab *lab, struct pending *p, struct answer *a)
 {
 	struct tl_run *run = lab->run;
@@ -27,6 +48,7 @@ static enum op_result begin_scenario(struct lab *lab, struct pending *p, struct 
 	}
 	if (!run->title[0])
 		return op_error(a, "a scenario needs a title");
+	set_loss(lab, p);
 	if (lab->options->describe) {
 		record_finish(&lab->rec, TL_PASSED, "");
 		return OP_STOP;
@@ -226,8 +248,9 @@ static enum op_result begin_expect_path(struct lab *lab, struct pending *p, stru
 
 	if (!read_states(p, "states", &p->states, a))
 		return OP_ERROR;
-	if (lab->net.loopback) /* states that pass within microseconds are not seen without the wire
-				*/
+	/* States that pass within microseconds are not seen without the wire; and what is lost
+	 * changes the path, as when an ACK and a FIN come together. */
+	if (lab->net.loopback || lab->wire.loss)
 		return OP_OK;
 	for (size_t i = 0; i < json_array_size(list); i++)
 		add_text(wanted, sizeof(wanted), ", ", json_string_value(json_array_get(list, i)));
@@ -248,6 +271,33 @@ static enum op_result begin_expect_path(struct lab *lab, struct pending *p, stru
 		}
 	}
 	return lab_expect(lab, p, side, found == json_array_size(list), wanted, seen);
+}
+
+static enum op_result begin_sample(struct lab *lab, struct pending *p, struct answer *a)
+{
+	enum tl_side side = arg_side(p);
+	uint16_t conn = arg_conn(lab, p);
+	struct tcp_sample s = { 0 };
+	struct err e = { 0 };
+	json_t *o;
+
+	if (conn == TL_NO_CONN)
+		return op_error(a, "there is no connection to look at so far");
+	if (record_sample(&lab->rec, conn, side, &s, &e) < 0 ||
+	    record_changes(&lab->rec, conn, &e) < 0)
+		return op_broken(lab, p, "%s", e.text);
+	o = json_object();
+	json_object_set_new(o, "state", json_string(tcp_state_name(s.state)));
+	json_object_set_new(o, "timer_ms", json_integer(s.timer_ms));
+	json_object_set_new(o, "rto_ms", json_integer(s.rto_ms));
+	json_object_set_new(o, "window", json_integer(s.snd_wnd));
+	for (const struct property *row = properties; row->name; row++) {
+		int64_t value = row->value(lab, conn, side, &s);
+
+		json_object_set_new(o, row->name,
+				    row->is_flag ? json_boolean(value) : json_integer(value));
+	}
+	return op_ok(a, o);
 }
 
 static enum op_result begin_check(struct lab *lab, struct pending *p, struct answer *a)
@@ -285,6 +335,7 @@ const struct op ops_expect[] = {
 	{ "scenario", begin_scenario, NULL, NULL },
 	{ "expect", begin_expect, poll_expect, late_expect },
 	{ "expect_path", begin_expect_path, NULL, NULL },
+	{ "sample", begin_sample, NULL, NULL },
 	{ "check", begin_check, NULL, NULL },
 	{ "observe", begin_observe, NULL, NULL },
 	{ "step", begin_step, NULL, NULL },

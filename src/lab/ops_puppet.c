@@ -233,6 +233,15 @@ static bool fill_connect(struct lab *lab, struct puppet_command *c, const json_t
 	return true;
 }
 
+static bool fill_bind(struct lab *lab, struct pending *p, struct puppet_command *c,
+		      const json_t *args)
+{
+	c->op = PUPPET_BIND;
+	c->addr = lab->net.addr[lab->actors[p->actor].side][lab->options->ipv6];
+	c->addr.port = (uint16_t)json_integer_value(json_object_get(args, "port"));
+	return true;
+}
+
 static bool fill_listen(struct lab *lab, struct pending *p, struct puppet_command *c,
 			const json_t *args)
 {
@@ -261,6 +270,8 @@ static bool fill(struct lab *lab, struct pending *p, struct puppet_command *c, s
 		return fill_shutdown(c, args, a);
 	if (!strcmp(name, "set"))
 		return fill_option(c, args, a);
+	if (!strcmp(name, "bind"))
+		return fill_bind(lab, p, c, args);
 	if (!strcmp(name, "socket")) {
 		c->op = PUPPET_SOCKET;
 		c->arg[0] = lab->options->ipv6 ? AF_INET6 : AF_INET;
@@ -273,6 +284,12 @@ static bool fill(struct lab *lab, struct pending *p, struct puppet_command *c, s
 		c->op = PUPPET_CLOSE;
 	} else if (!strcmp(name, "dup")) {
 		c->op = PUPPET_DUP;
+	} else if (!strcmp(name, "nonblock")) {
+		c->op = PUPPET_NONBLOCK;
+		c->arg[0] = 1;
+	} else if (!strcmp(name, "limit")) {
+		c->op = PUPPET_LIMIT;
+		c->arg[0] = json_integer_value(json_object_get(args, "count"));
 	} else {
 		op_error(a, "no call '%s'", name);
 		return false;
@@ -317,63 +334,64 @@ static enum op_result begin_fork(struct lab *lab, struct pending *p, struct answ
 		return OP_ERROR;
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
 		return op_broken(lab, p, "making a command socket: %s", strerror(errno));
+	arg_text(p, "name", name, sizeof(name));
+	c.len = (uint32_t)strlen(name);
+	memcpy(c.data, name, c.len);
 	r = issue(lab, p, parent, &c, pair[1]);
 	close(pair[1]);
 	p->states = (uint32_t)lab->nactors; /* the child's number */
-	actor_adopt(child, parent, 0, pair[0], arg_text(p, "name", name, sizeof(name)));
+	actor_adopt(child, parent, 0, pair[0], name);
 	lab->nactors++;
 	return r;
 }
 
 static enum op_result poll_fork(struct lab *lab, struct pending *p, struct answer *a)
 {
+	struct actor *child = &lab->actors[p->states];
 	enum op_result r = poll_call(lab, p, a);
 
 	if (r != OP_OK)
 		return r;
-	lab->actors[p->states].pid = (pid_t)json_integer_value(a->value);
+	child->pid = (pid_t)json_integer_value(a->value);
 	json_decref(a->value);
+	trace_adopted(&lab->trace, child->pid, (int)p->states, child->name);
 	return op_ok(a, json_integer(p->states));
 }
 
-/* pass: the giver sends the descriptor into a Unix socket pair, and the taker takes it out. */
-static enum op_result begin_pass(struct lab *lab, struct pending *p, struct answer *a)
+/* post: the giver sends the descriptor into a Unix socket pair; until somebody takes it out, no
+ * process has it. */
+static enum op_result begin_post(struct lab *lab, struct pending *p, struct answer *a)
 {
 	struct puppet_command give = { .op = PUPPET_SEND_FD, .fd = (int32_t)arg_int(p, "fd", -1) };
-	struct puppet_command take = { .op = PUPPET_TAKE_FD };
-	struct actor *giver = idle_puppet(lab, p, a), *taker;
-	int64_t to = arg_int(p, "to", -1);
-	int pair[2], r;
+	struct actor *giver = idle_puppet(lab, p, a);
+	enum op_result r;
+	int pair[2];
 
 	if (!giver)
 		return OP_ERROR;
-	if (to < 0 || to >= lab->nactors || lab->actors[to].command < 0 || lab->actors[to].busy)
-		return op_error(a, "no process to pass the socket to");
-	taker = &lab->actors[to];
+	if (lab->posted >= 0)
+		return op_error(a, "a socket is on its way already: take it first");
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
 		return op_broken(lab, p, "making a Unix socket: %s", strerror(errno));
-	r = send_command(giver, &give, pair[0]);
-	if (r == 0)
-		r = send_command(taker, &take, pair[1]);
+	r = issue(lab, p, giver, &give, pair[0]);
 	close(pair[0]);
-	close(pair[1]);
-	p->states = (uint32_t)to;
-	return r < 0 ? op_broken(lab, p, "passing a socket: %s", strerror(-r)) : OP_WAIT;
+	lab->posted = pair[1];
+	return r;
 }
 
-static enum op_result poll_pass(struct lab *lab, struct pending *p, struct answer *a)
+static enum op_result begin_take(struct lab *lab, struct pending *p, struct answer *a)
 {
+	struct puppet_command take = { .op = PUPPET_TAKE_FD };
+	struct actor *taker = idle_puppet(lab, p, a);
 	enum op_result r;
 
-	if (lab->actors[p->actor].busy) { /* first the giver's answer */
-		r = poll_call(lab, p, a);
-		if (r != OP_OK)
-			return r;
-		json_decref(a->value);
-		a->value = NULL;
-	}
-	p->actor = (int)p->states;
-	return lab->actors[p->actor].busy ? poll_call(lab, p, a) : OP_WAIT;
+	if (!taker)
+		return OP_ERROR;
+	if (lab->posted < 0)
+		return op_error(a, "no socket is on its way");
+	r = issue(lab, p, taker, &take, lab->posted);
+	lab->posted = fd_close(lab->posted);
+	return r;
 }
 
 static enum op_result begin_exec(struct lab *lab, struct pending *p, struct answer *a)
@@ -426,7 +444,8 @@ const struct op ops_puppet[] = {
 	{ "call", begin_call, poll_call, late_call },
 	{ "finish", begin_finish, poll_call, late_call },
 	{ "fork", begin_fork, poll_fork, late_call },
-	{ "pass", begin_pass, poll_pass, late_call },
+	{ "post", begin_post, poll_call, late_call },
+	{ "take", begin_take, poll_call, late_call },
 	{ "exec", begin_exec, poll_exec, late_call },
 	{ "exit", begin_exit, poll_exit, late_call },
 	{ NULL, NULL, NULL, NULL },

@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "base/num.h"
+#include "lab/forge.h"
 #include "lab/lab.h"
 
 /* Reads flags as in "FIN ACK" or "SYN,ACK". Returns false with the answer's error set. */
@@ -38,11 +39,11 @@ static bool read_flags(struct pending *p, const char *key, uint8_t *flags, struc
 
 static int read_action(struct pending *p)
 {
-	static const char *const names[] = { "drop", "hold", "delay", "duplicate" };
+	static const char *const names[] = { "drop", "hold", "delay", "duplicate", "reorder" };
 	char text[16];
 
 	arg_text(p, "action", text, sizeof(text));
-	for (int i = 0; i < 4; i++)
+	for (int i = 0; i < 5; i++)
 		if (!strcmp(names[i], text))
 			return i;
 	return -1;
@@ -68,6 +69,7 @@ static enum op_result begin_rule(struct lab *lab, struct pending *p, struct answ
 	rule.delay_us = ns / 1000;
 	rule.only_data = arg_given(p, "data") && arg_true(p, "data");
 	rule.only_empty = arg_given(p, "data") && !arg_true(p, "data");
+	rule.length = (int32_t)arg_int(p, "length", -1);
 	rule.skip = (uint32_t)(arg_int(p, "nth", 1) - 1);
 	rule.times = (uint32_t)arg_int(p, "times", arg_given(p, "nth") ? 1 : 0);
 	rule.percent = (uint32_t)arg_int(p, "percent", 0);
@@ -120,9 +122,12 @@ static enum op_result begin_inject(struct lab *lab, struct pending *p, struct an
 {
 	uint16_t conn = arg_conn(lab, p);
 	enum tl_side to = arg_side(p);
+	int64_t length = arg_int(p, "length", 0);
 	struct err e = { 0 };
 	uint8_t flags;
 
+	if (length < 0 || length > FORGE_DATA_MAX)
+		return op_error(a, "a made-up packet has at most %d bytes of data", FORGE_DATA_MAX);
 	if (lab->net.loopback)
 		return op_broken(lab, p, "loopback has no wire to put a packet on");
 	if (conn == TL_NO_CONN)
@@ -133,7 +138,8 @@ static enum op_result begin_inject(struct lab *lab, struct pending *p, struct an
 	 */
 	if (wire_inject(&lab->wire, conn, to, flags,
 			(uint32_t)arg_int(p, "seq", lab->rec.seq_end[conn][!to]),
-			(uint32_t)arg_int(p, "ack", lab->rec.seq_end[conn][to]), &e) < 0)
+			(uint32_t)arg_int(p, "ack", lab->rec.seq_end[conn][to]), (uint16_t)length,
+			&e) < 0)
 		return op_broken(lab, p, "%s", e.text);
 	return OP_OK;
 }
@@ -165,6 +171,8 @@ static enum op_result begin_expect_packet(struct lab *lab, struct pending *p, st
 		snprintf(wanted + strlen(wanted), sizeof(wanted) - strlen(wanted), ", %lld times",
 			 (long long)least);
 	snprintf(seen, sizeof(seen), "%lld such packets", (long long)count);
+	if (lab->wire.loss && least > 0) /* chance adds retransmissions */
+		least = -1;
 	return lab_expect(lab, p, TL_NOBODY, least < 0 ? count > 0 : count == least, wanted, seen);
 }
 

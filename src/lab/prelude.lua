@@ -76,18 +76,42 @@ function Socket:dup(options)
 	return socket(self.process, call(self.process, "dup", self.fd, {}, options))
 end
 
-function Socket:begin(name, what)
-	return call(self.process, name, self.fd, type(what) == "table" and what or { count = what },
-		{ begin = true })
+function Socket:bind(port, options)
+	call(self.process, "bind", self.fd, { port = port }, options)
+	return self
+end
+
+function Socket:nonblocking(options)
+	return call(self.process, "nonblock", self.fd, {}, options)
+end
+
+-- Begins one of the calls above; `finish` takes what it returned.
+function Socket:begin(name, what, port)
+	local args = {}
+	if name == "connect" then
+		args = { host = what.side, port = port }
+	elseif type(what) == "string" then
+		args = name == "shutdown" and { how = what } or { data = what }
+	elseif what or name == "read" then
+		args = { count = what or 65536 }
+	end
+	self.begun = name
+	return call(self.process, name, self.fd, args, { begin = true })
 end
 
 function Socket:finish(options)
-	return request("finish", arguments({ actor = self.process.id }, options))
+	local what = request("finish", arguments({ actor = self.process.id, name = self.begun }, options))
+	return self.begun == "accept" and what and socket(self.process, what) or what
+end
+
+-- Puts a copy of the descriptor into a Unix socket, where no process has it until one takes it out.
+function Socket:post(options)
+	return request("post", arguments({ actor = self.process.id, fd = self.fd, name = "sendmsg" }, options))
 end
 
 function Socket:pass(process, options)
-	return socket(process, request("pass", arguments({ actor = self.process.id, fd = self.fd,
-		to = process.id }, options)))
+	self:post(options)
+	return process:take(options)
 end
 
 -- The same socket in a process that inherited it.
@@ -104,16 +128,34 @@ local function process(host, id)
 end
 
 function Process:listen(port, options)
-	return socket(self, call(self, "listen", -1,
-		arguments({ port = port or self.host.port, backlog = 5, reuse = true }, options)))
+	options = arguments({ backlog = 5, reuse = true }, options)
+	return socket(self, call(self, "listen", -1, { port = port or self.host.port,
+		backlog = options.backlog, reuse = options.reuse },
+		{ within = options.within, fails = options.fails }))
 end
 
 function Process:socket(options)
 	return socket(self, call(self, "socket", -1, arguments({}, options)))
 end
 
+-- options.from: the port to connect from.
 function Process:connect(host, port, options)
-	return self:socket():connect(host, port or host.port, options)
+	options = arguments({}, options)
+	local s = self:socket()
+	if options.from then
+		s:bind(options.from)
+	end
+	options.from = nil
+	return s:connect(host, port or host.port, options)
+end
+
+function Process:take(options)
+	return socket(self, request("take", arguments({ actor = self.id, name = "recvmsg" }, options)))
+end
+
+-- The highest number of descriptors that the process may have open.
+function Process:limit(count)
+	return call(self, "limit", -1, { count = count })
 end
 
 function Process:fork(name)
@@ -179,8 +221,9 @@ function Host:connect(host, port, options)
 	return self:process():connect(host, port, options)
 end
 
-function Host:sysctl(name, value)
-	return request("sysctl", { side = self.side, name = name, value = tostring(value) })
+-- Returns whether it was set; false only where options.optional says that it need not be there.
+function Host:sysctl(name, value, options)
+	return request("sysctl", arguments({ side = self.side, name = name, value = tostring(value) }, options))
 end
 
 client = setmetatable({ side = 0, name = "client", address = facts.client, port = facts.port }, Host)
@@ -202,8 +245,19 @@ function expect(host, state, options)
 	return request("expect", arguments({ side = host.side, states = list(state) }, options))
 end
 
+-- The states may be followed by options.
 function expect_path(host, ...)
-	return request("expect_path", { side = host.side, states = { ... } })
+	local states, options = { ... }, nil
+	if type(states[#states]) == "table" then
+		options = states[#states]
+		states[#states] = nil
+	end
+	return request("expect_path", arguments({ side = host.side, states = states }, options))
+end
+
+-- What the kernel says of that host's end right now: a table.
+function sample(host, options)
+	return request("sample", arguments({ side = host.side }, options))
 end
 
 function expect_packet(from, what)
@@ -245,6 +299,7 @@ wire = {
 	hold = rule("hold"),
 	delay = rule("delay"),
 	duplicate = rule("duplicate"),
+	reorder = rule("reorder"),
 }
 
 function wire.release(options)

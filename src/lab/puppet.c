@@ -7,6 +7,8 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -16,6 +18,9 @@
 #define PUPPET_IO_BYTES (1 << 20)
 
 static char filling[PUPPET_IO_BYTES];
+
+/* The result in a child that fork has just made: its parent answers. */
+#define NO_ANSWER INT64_MIN
 
 static int64_t or_errno(int64_t r)
 {
@@ -154,11 +159,31 @@ static int64_t do_exec(const struct puppet_command *c, int command)
 	return -errno;
 }
 
+/* The child takes its command socket and its name; the parent gets its pid. */
+static int64_t do_fork(const struct puppet_command *c, int *command, int along)
+{
+	char name[16] = { 0 };
+	int child = fork();
+
+	if (child != 0)
+		return or_errno(child);
+	close(*command);
+	*command = fcntl(along, F_DUPFD_CLOEXEC, 3);
+	memcpy(name, c->data, c->len < sizeof(name) ? c->len : sizeof(name) - 1);
+	prctl(PR_SET_NAME, name);
+	return NO_ANSWER;
+}
+
+static int64_t do_limit(const struct puppet_command *c)
+{
+	struct rlimit limit = { (rlim_t)c->arg[0], (rlim_t)c->arg[0] };
+
+	return or_errno(setrlimit(RLIMIT_NOFILE, &limit));
+}
+
 static int64_t obey(const struct puppet_command *c, struct puppet_answer *a, int *command,
 		    int along)
 {
-	int child;
-
 	switch ((enum puppet_op)c->op) {
 	case PUPPET_LISTEN:
 		return do_listen(c);
@@ -184,12 +209,9 @@ static int64_t obey(const struct puppet_command *c, struct puppet_answer *a, int
 	case PUPPET_DUP:
 		return or_errno(fcntl(c->fd, F_DUPFD_CLOEXEC, 3));
 	case PUPPET_FORK:
-		child = fork();
-		if (child == 0) {
-			close(*command);
-			*command = fcntl(along, F_DUPFD_CLOEXEC, 3);
-		}
-		return or_errno(child);
+		return do_fork(c, command, along);
+	case PUPPET_LIMIT:
+		return do_limit(c);
 	case PUPPET_SEND_FD:
 		return send_fd(along, c->fd);
 	case PUPPET_TAKE_FD:
@@ -211,17 +233,15 @@ void puppet_main(int command)
 
 	signal(SIGPIPE, SIG_IGN);
 	for (;;) {
-		int along, before = command;
+		int along;
 		ssize_t n = receive(command, &c, sizeof(c), &along);
-		bool forked_child;
 
 		if (n < (ssize_t)offsetof(struct puppet_command, data) || c.len > sizeof(c.data))
 			_exit(n == 0 ? 0 : 1);
 		a.len = 0;
 		a.result = obey(&c, &a, &command, along);
 		fd_close(along);
-		forked_child = command != before;
-		if (!forked_child)
+		if (a.result != NO_ANSWER)
 			send(command, &a, offsetof(struct puppet_answer, data) + a.len,
 			     MSG_NOSIGNAL);
 	}

@@ -23,14 +23,16 @@ enum puppet_op {
 	PUPPET_SETOPT,   /* fd, arg[0] level, arg[1] name, data */
 	PUPPET_NONBLOCK, /* fd, arg[0] on or off */
 	PUPPET_DUP,      /* fd -> descriptor */
-	PUPPET_FORK,     /* a descriptor rides along: the child's command socket -> pid */
-	PUPPET_SEND_FD,  /* fd, arg[0]; a descriptor rides along: the Unix socket to pass fd through
-			  */
-	PUPPET_TAKE_FD,  /* a descriptor rides along: the Unix socket to take one from -> descriptor
-			  */
-	PUPPET_EXEC, /* executes `data`, which holds what it inherits until it is killed; arg[0]:
-			keep descriptors (clear FD_CLOEXEC) */
-	PUPPET_EXIT, /* arg[0] status; no answer */
+	PUPPET_LIMIT,    /* arg[0]: highest number of open descriptors (RLIMIT_NOFILE) */
+	PUPPET_FORK, /* data: the child's name; a descriptor rides along: its command socket -> pid
+		      */
+	PUPPET_SEND_FD, /* fd, arg[0]; a descriptor rides along: the Unix socket to pass fd through
+			 */
+	PUPPET_TAKE_FD, /* a descriptor rides along: the Unix socket to take one from -> descriptor
+			 */
+	PUPPET_EXEC,    /* executes `data`, which holds what it inherits until it is killed; arg[0]:
+			   keep descriptors (clear FD_CLOEXEC) */
+	PUPPET_EXIT,    /* arg[0] status; no answer */
 	PUPPET_OP_COUNT
 };
 

@@ -151,6 +151,8 @@ static json_t *to_json(lua_State *L, int index, int depth)
 
 static void push_json(lua_State *L, const json_t *v)
 {
+	const char *key;
+	json_t *field;
 	char *bytes;
 	size_t len;
 
@@ -166,6 +168,13 @@ static void push_json(lua_State *L, const json_t *v)
 		bytes = json_to_bytes(v, &len);
 		lua_pushlstring(L, bytes ? bytes : "", bytes ? len : 0);
 		free(bytes);
+		break;
+	case JSON_OBJECT:
+		lua_newtable(L);
+		json_object_foreach ((json_t *)v, key, field) {
+			push_json(L, field);
+			lua_setfield(L, -2, key);
+		}
 		break;
 	default:
 		lua_pushnil(L);

@@ -231,6 +231,16 @@ static void end_actors(struct lab *lab)
 	}
 }
 
+/* Each scenario has its own chances, with the same seed too (FNV-1a of its name). */
+static uint64_t seed_of(const struct lab *lab)
+{
+	uint64_t h = 0xcbf29ce484222325ULL ^ lab->options->seed;
+
+	for (const char *p = lab->script->name; *p; p++)
+		h = (h ^ (uint8_t)*p) * 0x100000001b3ULL;
+	return h;
+}
+
 /* The script: from its room's start to the record's end. */
 static void play(struct lab *lab)
 {
@@ -240,7 +250,7 @@ static void play(struct lab *lab)
 
 	trace_start(&lab->trace, &lab->rec, &hooks);
 	lab->trace.proc = lab->own_proc || lab->net.loopback;
-	wire_start(&lab->wire, &lab->net, &lab->rec, lab->options->seed);
+	wire_start(&lab->wire, &lab->net, &lab->rec, seed_of(lab), lab->options->loss);
 	lab->failures = mmap(NULL, sizeof(int) * ACTOR_MAX, PROT_READ | PROT_WRITE,
 			     MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (signals < 0 || lab->failures == MAP_FAILED || start_room(lab, &e) < 0) {
@@ -278,6 +288,7 @@ static _Noreturn void run_child(const struct lab_script *script, const struct la
 	lab->options = options;
 	lab->run = run;
 	lab->room = -1;
+	lab->posted = -1;
 	r = make_network(lab, &e);
 	run->setup_us = (clock_mono_ns() - began) / 1000;
 	record_start(&lab->rec, run, &lab->net);

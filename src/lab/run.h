@@ -25,6 +25,7 @@ struct lab_options {
 	bool describe;            /* end the script once it has said what it is: for listings */
 	int64_t timeout_ns;       /* for the whole script */
 	uint64_t seed;            /* of the wire's chances */
+	uint32_t loss;            /* percent of all packets that are lost by chance; 0 to 99 */
 	const char *bindir;       /* where unclosed is, and daytime and daytimed, or in ../sbin */
 	const char *const *allow; /* names of further programs that scripts may run, or "*" */
 	size_t nallow;

@@ -21,6 +21,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <seccomp.h>
 #include <signal.h>
 #include <stdio.h>
@@ -30,6 +31,7 @@
 #include <sys/ptrace.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -48,16 +50,24 @@ static const struct call_row {
 	const char *name; /* as recorded: the family's plain name */
 	bool counts;      /* its result is a number of bytes */
 } rows[] = {
-	{ SYS_connect, CALL_ACT, "connect", false },   { SYS_listen, CALL_LISTEN, "listen", false },
+	{ SYS_connect, CALL_ACT, "connect", false },
+	{ SYS_listen, CALL_LISTEN, "listen", false },
 #ifdef SYS_accept
 	{ SYS_accept, CALL_WAIT, "accept", false },
 #endif
-	{ SYS_accept4, CALL_WAIT, "accept", false },   { SYS_read, CALL_WAIT, "read", true },
-	{ SYS_readv, CALL_WAIT, "read", true },        { SYS_recvfrom, CALL_WAIT, "read", true },
-	{ SYS_recvmsg, CALL_WAIT, "read", true },      { SYS_write, CALL_ACT, "write", true },
-	{ SYS_writev, CALL_ACT, "write", true },       { SYS_sendto, CALL_ACT, "write", true },
-	{ SYS_sendmsg, CALL_ACT, "write", true },      { SYS_sendfile, CALL_ACT, "write", true },
-	{ SYS_shutdown, CALL_ACT, "shutdown", false }, { SYS_close, CALL_ACT, "close", false },
+	{ SYS_accept4, CALL_WAIT, "accept", false },
+	{ SYS_read, CALL_WAIT, "read", true },
+	{ SYS_readv, CALL_WAIT, "read", true },
+	{ SYS_recvfrom, CALL_WAIT, "read", true },
+	{ SYS_recvmsg, CALL_WAIT, "read", true },
+	{ SYS_write, CALL_ACT, "write", true },
+	{ SYS_writev, CALL_ACT, "write", true },
+	{ SYS_sendto, CALL_ACT, "write", true },
+	{ SYS_sendmsg, CALL_ACT, "write", true },
+	{ SYS_sendfile, CALL_ACT, "write", true },
+	{ SYS_shutdown, CALL_ACT, "shutdown", false },
+	{ SYS_close, CALL_ACT, "close", false },
+	{ SYS_setsockopt, CALL_ACT, "setsockopt", false },
 };
 #define ROW_COUNT (sizeof(rows) / sizeof(rows[0]))
 
@@ -266,6 +276,47 @@ static bool found_nothing(int64_t result)
 	return result == -EAGAIN || result == -EINTR || is_restart(result);
 }
 
+/* The options that decide how a connection ends; all others are of no interest here. */
+static const struct {
+	int level, option;
+	const char *name;
+} telling_options[] = {
+	{ SOL_SOCKET, SO_LINGER, "SO_LINGER" },
+	{ SOL_SOCKET, SO_KEEPALIVE, "SO_KEEPALIVE" },
+	{ SOL_SOCKET, SO_RCVBUF, "SO_RCVBUF" },
+	{ SOL_SOCKET, SO_SNDBUF, "SO_SNDBUF" },
+	{ IPPROTO_TCP, TCP_KEEPIDLE, "TCP_KEEPIDLE" },
+	{ IPPROTO_TCP, TCP_KEEPINTVL, "TCP_KEEPINTVL" },
+	{ IPPROTO_TCP, TCP_KEEPCNT, "TCP_KEEPCNT" },
+	{ IPPROTO_TCP, TCP_USER_TIMEOUT, "TCP_USER_TIMEOUT" },
+	{ IPPROTO_TCP, TCP_LINGER2, "TCP_LINGER2" },
+};
+
+/* "SO_LINGER 0" from setsockopt's arguments. Returns false where the option is none of the above.
+ */
+static bool describe_option(pid_t tid, const uint64_t args[6], char *buf, size_t cap)
+{
+	int value[2] = { 0 };
+	struct iovec mine = { value, sizeof(value) }, theirs = { (void *)(uintptr_t)args[3], 8 };
+
+	for (size_t i = 0; i < sizeof(telling_options) / sizeof(telling_options[0]); i++) {
+		if ((int)args[1] != telling_options[i].level ||
+		    (int)args[2] != telling_options[i].option)
+			continue;
+		if (args[4] < theirs.iov_len)
+			theirs.iov_len = args[4];
+		if (process_vm_readv(tid, &mine, 1, &theirs, 1, 0) < (ssize_t)sizeof(int))
+			snprintf(buf, cap, "%s", telling_options[i].name);
+		else if (telling_options[i].option == SO_LINGER && args[1] == SOL_SOCKET)
+			snprintf(buf, cap, "%s %s %d", telling_options[i].name,
+				 value[0] ? "on" : "off", value[1]);
+		else
+			snprintf(buf, cap, "%s %d", telling_options[i].name, value[0]);
+		return true;
+	}
+	return false;
+}
+
 static void enter_call(struct trace *t, struct trace_task *task,
 		       const struct __ptrace_syscall_info *info)
 {
@@ -274,6 +325,7 @@ static void enter_call(struct trace *t, struct trace_task *task,
 	int fd = (int)info->seccomp.args[0];
 	struct socket_facts facts;
 	struct tl_event *v;
+	char option[48] = "";
 
 	*call = (struct trace_call){ .nr = (int)info->seccomp.nr,
 				     .event = UINT32_MAX,
@@ -293,7 +345,14 @@ static void enter_call(struct trace *t, struct trace_task *task,
 		call->active = row->kind != CALL_ACT;
 		return;
 	}
+	if (row->nr == SYS_setsockopt &&
+	    !describe_option(task->tid, call->args, option, sizeof(option))) {
+		call->active = false;
+		return;
+	}
 	v = add_call(t, task, row, call->conn, fd);
+	if (v)
+		snprintf(v->call.detail, sizeof(v->call.detail), "%s", option);
 	if (v && row->nr == SYS_shutdown)
 		describe(&v->call, row, call, 0);
 	if (v)
@@ -513,6 +572,16 @@ static void handle_event(struct trace *t, struct trace_task *task, pid_t tid, in
 		break;
 	}
 	resume(task, tid, 0);
+}
+
+void trace_adopted(struct trace *t, pid_t pid, int actor, const char *comm)
+{
+	struct trace_task *task = find(t, pid);
+
+	if (!task)
+		return;
+	task->actor = actor;
+	snprintf(task->comm, sizeof(task->comm), "%s", comm);
 }
 
 bool trace_handle(struct trace *t, pid_t tid, int status, struct err *e)

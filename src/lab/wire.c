@@ -28,22 +28,33 @@
 #include "base/clock.h"
 #include "lab/forge.h"
 
-void wire_start(struct wire *w, const struct lab_net *net, struct record *rec, uint64_t seed)
+/* How long a frame waits for another of its host to overtake it. */
+#define OVERTAKE_US 20000
+
+void wire_start(struct wire *w, const struct lab_net *net, struct record *rec, uint64_t seed,
+		uint32_t loss)
 {
 	memset(w, 0, sizeof(*w));
 	w->net = net;
 	w->rec = rec;
-	w->random = seed * 0x9e3779b97f4a7c15ULL + 1;
+	w->seed = seed;
+	w->loss = loss;
 }
 
-/* splitmix64: small, seedable, the same everywhere. */
-static uint64_t next_random(struct wire *w)
+/* splitmix64's mixing: small, the same everywhere. */
+static uint64_t mix(uint64_t z)
 {
-	uint64_t z = (w->random += 0x9e3779b97f4a7c15ULL);
-
+	z += 0x9e3779b97f4a7c15ULL;
 	z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ULL;
 	z = (z ^ (z >> 27)) * 0x94d049bb133111ebULL;
 	return z ^ (z >> 31);
+}
+
+/* Whether chance takes the `count`th frame of a host, for the purpose with this number. */
+static bool chance(const struct wire *w, uint64_t purpose, enum tl_side from, uint64_t count,
+		   uint32_t percent)
+{
+	return mix(mix(mix(w->seed) ^ (purpose * 2 + from)) ^ count) % 100 < percent;
 }
 
 /* Fills a host's slot with its next frame. Returns 0, also where none waits, or -errno. */
@@ -116,7 +127,8 @@ static bool rule_matches(const struct wire_rule *r, enum tl_side from,
 {
 	return (r->from == TL_NOBODY || r->from == from) &&
 	       (seg->flags & r->flags_set) == r->flags_set && !(seg->flags & r->flags_clear) &&
-	       (!r->only_data || seg->len > 0) && (!r->only_empty || seg->len == 0);
+	       (!r->only_data || seg->len > 0) && (!r->only_empty || seg->len == 0) &&
+	       (r->length < 0 || seg->len == r->length);
 }
 
 /* The rule that chooses this packet, or NULL. Each rule counts every match it sees. */
@@ -130,7 +142,7 @@ static const struct wire_rule *choose(struct wire *w, enum tl_side from,
 			continue;
 		if (r->times && r->chosen >= r->times)
 			continue;
-		if (r->percent && next_random(w) % 100 >= r->percent)
+		if (r->percent && !chance(w, (uint64_t)i + 1, from, r->seen, r->percent))
 			continue;
 		r->chosen++;
 		return r;
@@ -182,6 +194,55 @@ static int carry_segment(struct wire *w, const struct wire_frame *f, const struc
 	return 0;
 }
 
+static int carry_queued(struct wire *w, struct wire_frame *q, struct err *e)
+{
+	struct tcp_segment seg;
+
+	q->used = false;
+	if (!segment_decode(q->bytes, q->len, &seg))
+		return 0;
+	return carry_segment(w, q, &seg, w->cut ? TL_DROPPED : TL_RELEASED, e);
+}
+
+/* Whether chance takes this frame. The handshake is spared: it is repeated after whole seconds only,
+ * and no verdict is about it. */
+static bool lost_by_chance(struct wire *w, enum tl_side from, const struct tcp_segment *seg)
+{
+	uint64_t count = w->taken[from]++;
+	uint16_t conn = record_find_conn(w->rec, from, &seg->src, &seg->dst);
+	const uint32_t opening = TCP_BIT(TCPS_SYN_SENT) | TCP_BIT(TCPS_SYN_RECV) |
+				 TCP_BIT(TCPS_NEW_SYN_RECV);
+
+	if (!w->loss || conn == TL_NO_CONN || seg->flags & TL_SYN ||
+	    TCP_BIT(w->rec->last[conn][!from].state) & opening)
+		return false;
+	return chance(w, 0, from, count, w->loss);
+}
+
+/* Delivers what was to be overtaken, now that another frame of that host has arrived. */
+static int carry_overtaken(struct wire *w, enum tl_side from, struct err *e)
+{
+	int r = 0;
+
+	for (int i = 0; i < WIRE_MAX_QUEUED && r == 0; i++)
+		if (w->queued[i].used && w->queued[i].overtaken && w->queued[i].from == from)
+			r = carry_queued(w, &w->queued[i], e);
+	return r;
+}
+
+static int hold(struct wire *w, const struct wire_frame *f, const struct wire_rule *rule,
+		struct err *e)
+{
+	struct wire_frame copy = *f;
+	int64_t by = rule->action == WIRE_REORDER ? OVERTAKE_US : rule->delay_us;
+	int r;
+
+	copy.overtaken = rule->action == WIRE_REORDER;
+	r = enqueue(w, &copy, rule->action == WIRE_HOLD ? INT64_MAX : record_now_us(w->rec) + by);
+	return r < 0 ? err_set(e, r, "more than %d packets are held on the wire", WIRE_MAX_QUEUED)
+		     : 0;
+}
+
 static int carry_new(struct wire *w, struct wire_frame *f, struct err *e)
 {
 	const struct wire_rule *rule;
@@ -193,21 +254,21 @@ static int carry_new(struct wire *w, struct wire_frame *f, struct err *e)
 	if (w->cut)
 		return carry_segment(w, f, &seg, TL_DROPPED, e);
 	rule = choose(w, f->from, &seg);
-	if (!rule)
-		return carry_segment(w, f, &seg, TL_DELIVERED, e);
+	if (!rule && lost_by_chance(w, f->from, &seg))
+		return carry_segment(w, f, &seg, TL_DROPPED, e);
+	if (!rule) {
+		r = carry_segment(w, f, &seg, TL_DELIVERED, e);
+		return r < 0 ? r : carry_overtaken(w, f->from, e);
+	}
 	switch (rule->action) {
 	case WIRE_DUPLICATE:
 		r = carry_segment(w, f, &seg, TL_DELIVERED, e);
 		return r < 0 ? r : carry_segment(w, f, &seg, TL_DUPLICATED, e);
 	case WIRE_HOLD:
 	case WIRE_DELAY:
-		r = enqueue(w, f,
-			    rule->action == WIRE_HOLD ? INT64_MAX
-						      : record_now_us(w->rec) + rule->delay_us);
-		if (r < 0)
-			return err_set(e, r, "more than %d packets are held on the wire",
-				       WIRE_MAX_QUEUED);
-		return carry_segment(w, f, &seg, TL_HELD, e);
+	case WIRE_REORDER:
+		r = hold(w, f, rule, e);
+		return r < 0 ? r : carry_segment(w, f, &seg, TL_HELD, e);
 	default:
 		return carry_segment(w, f, &seg, TL_DROPPED, e);
 	}
@@ -227,16 +288,6 @@ static struct wire_frame *first_due(struct wire *w, int64_t now_us, bool reverse
 			best = q;
 	}
 	return best;
-}
-
-static int carry_queued(struct wire *w, struct wire_frame *q, struct err *e)
-{
-	struct tcp_segment seg;
-
-	q->used = false;
-	if (!segment_decode(q->bytes, q->len, &seg))
-		return 0;
-	return carry_segment(w, q, &seg, w->cut ? TL_DROPPED : TL_RELEASED, e);
 }
 
 int wire_carry(struct wire *w, struct err *e)
@@ -310,7 +361,7 @@ int wire_release(struct wire *w, bool reverse, struct err *e)
 }
 
 int wire_inject(struct wire *w, uint16_t conn, enum tl_side to, uint8_t flags, uint32_t seq,
-		uint32_t ack, struct err *e)
+		uint32_t ack, uint16_t len, struct err *e)
 {
 	const struct tl_conn *c = &w->rec->run->conns[conn];
 	struct wire_frame f = { .from = (uint8_t)!to };
@@ -320,6 +371,7 @@ int wire_inject(struct wire *w, uint16_t conn, enum tl_side to, uint8_t flags, u
 		.flags = flags,
 		.seq = c->isn[!to] + seq,
 		.ack = flags & TL_ACK ? c->isn[to] + ack : 0,
+		.len = len,
 	};
 	struct tcp_segment seg;
 

@@ -17,6 +17,7 @@ enum wire_action {
 	WIRE_HOLD,      /* until wire_release() */
 	WIRE_DELAY,     /* by rule.delay_us */
 	WIRE_DUPLICATE, /* deliver twice */
+	WIRE_REORDER,   /* deliver after the next frame of the same host, or 20 ms later */
 };
 
 /* Chooses packets. Zero means any. */
@@ -27,6 +28,7 @@ struct wire_rule {
 	uint8_t flags_clear; /* none of these is set */
 	bool only_data;      /* has data */
 	bool only_empty;     /* has none */
+	int32_t length;      /* bytes of data; -1: any */
 	uint32_t skip;       /* the first so many matches pass */
 	uint32_t times;      /* then so many are chosen; 0: all */
 	uint32_t percent; /* 1 to 99: each match is chosen with this chance, by the wire's seed */
@@ -40,6 +42,7 @@ struct wire_frame {
 	bool used;
 	uint8_t from;
 	uint16_t len;
+	bool overtaken; /* due as soon as another frame of the same host has arrived */
 	int64_t due_us; /* INT64_MAX: held */
 	uint64_t order;
 	uint8_t bytes[SEGMENT_FRAME_MAX];
@@ -49,7 +52,9 @@ struct wire {
 	const struct lab_net *net;
 	struct record *rec;
 	bool cut;
-	uint64_t random; /* state of the generator; set from the seed */
+	uint64_t seed;
+	uint32_t loss;     /* percent of all frames that are lost by chance; 0 to 99 */
+	uint64_t taken[2]; /* frames of each host so far */
 	uint64_t orders;
 	struct wire_rule rules[WIRE_MAX_RULES];
 	struct wire_frame slot[2]; /* the next frame of each host, taken but not yet carried */
@@ -57,7 +62,10 @@ struct wire {
 	struct wire_frame queued[WIRE_MAX_QUEUED]; /* held and delayed */
 };
 
-void wire_start(struct wire *w, const struct lab_net *net, struct record *rec, uint64_t seed);
+/* Begins. What chance decides follows from the seed, the host and the number of the frame alone, so
+ * that the same seed gives the same losses in whatever order the hosts happen to send. */
+void wire_start(struct wire *w, const struct lab_net *net, struct record *rec, uint64_t seed,
+		uint32_t loss);
 
 /* Carries one frame: the one that was sent first of those that wait. Returns 1 when it did, 0 where
  * none waits, -errno with text. Never blocks. */
@@ -76,6 +84,7 @@ void wire_end_rule(struct wire *w, int number);
 int wire_release(struct wire *w, bool reverse, struct err *e);
 
 /* Delivers a made-up segment to `to`, as if the other end of `conn` had sent it; sequence numbers
- * are relative, as in the record. Returns 0 or -errno with text. */
+ * are relative, as in the record, and `len` is the number of bytes of data (FORGE_DATA_MAX at
+ * most). Returns 0 or -errno with text. */
 int wire_inject(struct wire *w, uint16_t conn, enum tl_side to, uint8_t flags, uint32_t seq,
-		uint32_t ack, struct err *e);
+		uint32_t ack, uint16_t len, struct err *e);

@@ -163,6 +163,7 @@ struct tl_run {
 	char shows[768];        /* the scenario's own explanation; lines separated by \n */
 	char conclusion[2][32]; /* names of the conclusions that this run bears on */
 	uint8_t status;         /* enum tl_status */
+	uint8_t loss;           /* percent of the packets that chance took */
 	bool loopback;          /* states without packets: namespaces were refused */
 	char error[512];
 	struct tcp_addr host[2];  /* the hosts' addresses; port 0 */
