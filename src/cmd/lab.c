@@ -294,7 +294,8 @@ static int run_all(struct lab_settings *s, struct jobs *jobs)
 	int r;
 
 	s->jobs.lab.describe = s->list;
-	s->jobs.lab.loopback |= s->list; /* a script that only says what it is needs no namespaces */
+	s->jobs.lab.loopback |=
+		s->list; /* a script that only says what it is needs no namespaces */
 	r = jobs_run(jobs, &s->jobs, s->list ? NULL : show, &shown, &e);
 	if (r < 0) {
 		fprintf(stderr, "unclosed lab: %s\n", e.text);

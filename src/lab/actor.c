@@ -3,19 +3,17 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "lab/isolate.h"
 #include "lab/puppet.h"
 #include "lab/trace.h"
 
@@ -47,17 +45,6 @@ static int child_setup(const struct lab_net *net, enum tl_side side, const int o
 	return net_enter(net, side);
 }
 
-static int make_read_only(void)
-{
-	struct mount_attr attr = { .attr_set = MOUNT_ATTR_RDONLY };
-
-	if (unshare(CLONE_NEWNS) < 0)
-		return -errno;
-	if (syscall(SYS_mount_setattr, -1, "/", AT_RECURSIVE, &attr, sizeof(attr)) < 0)
-		return -errno;
-	return 0;
-}
-
 #ifdef __SANITIZE_ADDRESS__
 /* LeakSanitizer needs ptrace for itself and gives up under another's. */
 static void quiet_sanitizer(void)
@@ -73,7 +60,7 @@ static void quiet_sanitizer(void)
 static _Noreturn void program_child(const struct lab_net *net, enum tl_side side,
 				    const struct actor_program *p, int sync, const int output[2])
 {
-	int r = p->read_only ? make_read_only() : 0;
+	int r = p->read_only ? isolate_read_only() : 0;
 
 	quiet_sanitizer();
 	if (r == 0)

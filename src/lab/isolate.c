@@ -175,7 +175,35 @@ pid_t isolate_fork_plain(struct err *e)
 
 bool isolate_own_proc(void)
 {
-	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+	/* A mount must not spread to where we came from. In a chroot, "/" is no mount, but /proc
+	 * is. */
+	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 &&
+	    mount(NULL, "/proc", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
 		return false;
 	return mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) == 0;
+}
+
+/* In a chroot "/" is no mount that could be set read-only: a copy of the tree is, and takes its
+ * place. */
+static int read_only_copy(struct mount_attr *attr)
+{
+	_fd_ int tree = open_tree(AT_FDCWD, "/",
+				  OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE);
+
+	if (tree < 0 ||
+	    mount_setattr(tree, "", AT_EMPTY_PATH | AT_RECURSIVE, attr, sizeof(*attr)) < 0 ||
+	    fchdir(tree) < 0 || chroot(".") < 0)
+		return -errno;
+	return 0;
+}
+
+int isolate_read_only(void)
+{
+	struct mount_attr attr = { .attr_set = MOUNT_ATTR_RDONLY };
+
+	if (unshare(CLONE_NEWNS) < 0)
+		return -errno;
+	if (mount_setattr(-1, "/", AT_RECURSIVE, &attr, sizeof(attr)) == 0)
+		return 0;
+	return errno == EINVAL ? read_only_copy(&attr) : -errno;
 }

@@ -19,3 +19,7 @@ pid_t isolate_fork_plain(struct err *e);
 /* In the child: gives it a /proc of its own. Returns false where that is refused; /proc must then
  * not be read, as it shows other processes. */
 bool isolate_own_proc(void);
+
+/* In a process of a run: makes its whole file system read-only, for it and its children. Returns 0
+ * or -errno. */
+int isolate_read_only(void);
