@@ -217,7 +217,8 @@ static void say_event(struct buf *out, const struct tl_run *run, const struct st
 		break;
 	case STORY_STEP:
 		story_field(out, v->text, sizeof(v->text), true);
-		buf_str(out, ".");
+		if (out->len && !strchr(".!?", out->data[out->len - 1]))
+			buf_str(out, ".");
 		break;
 	case STORY_CONN:
 		story_conn_text(out, run, row);

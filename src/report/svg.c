@@ -23,6 +23,7 @@
 #define GAP        10 /* between a lifeline and the text beside it */
 #define CALL_WRAP  20 /* letters */
 #define PROSE_WRAP 68
+#define TITLE_WRAP 48  /* leaves room for "RFC 9293 3.6" */
 #define LINE       18  /* height of a line of text */
 #define LETTER     7.8 /* width of a letter in a state's label */
 #define LABEL_H    20
@@ -74,7 +75,7 @@ static void add_state(struct drawing *d, unsigned side, int y, unsigned state)
 static void add_lifelines(struct drawing *d, const struct story_row *row, int height)
 {
 	for (unsigned side = 0; side < 2; side++)
-		buf_printf(d->out, "<path class=\"life s-%s\" d=\"M%d 0V%d\"/>",
+		buf_printf(d->out, "<path class=\"life s-%s\" d=\"M%d -.3V%d.3\"/>",
 			   tcp_state_name(row->state[side]), lifeline(side), height);
 }
 
@@ -356,44 +357,57 @@ static void prose_of(struct buf *lines, const struct drawing *d, const struct st
 	prose_expects(lines, d, row);
 }
 
+/* The section of the RFC at the right edge, beside the title, which is broken before it. */
+static void add_rfc(struct drawing *d, int y)
+{
+	_buf_ struct buf section = { 0 };
+	char rfc[EXPLAIN_RFC_TEXT];
+
+	story_field(&section, d->run->rfc, sizeof(d->run->rfc), true);
+	if (!section.data || !*section.data)
+		return;
+	buf_printf(d->out, "<text class=\"rfc\" x=\"%d\" y=\"%d\">", WIDTH - 14, y);
+	xml_text(d->out, explain_rfc_text(section.data, true, rfc));
+	buf_str(d->out, "</text>");
+}
+
+/* The title of an observation, over as many lines as it needs. Empty where there is none. */
+static int title_of(struct buf *lines, const struct drawing *d, const struct story_row *row)
+{
+	const struct tl_event *v = &d->run->events[row->event];
+	_buf_ struct buf title = { 0 };
+
+	if (row->kind != STORY_OBSERVE || v->observation >= d->run->nobservations)
+		return 0;
+	story_field(&title, d->run->observations[v->observation].title,
+		    sizeof(d->run->observations[0].title), true);
+	return wrap_lines(lines, title.len ? title.data : "both ends now", TITLE_WRAP);
+}
+
 static void add_prose(struct drawing *d, const struct story_row *row)
 {
 	const struct tl_event *v = &d->run->events[row->event];
-	bool observe = row->kind == STORY_OBSERVE && v->observation < d->run->nobservations;
 	_buf_ struct buf lines = { 0 };
 	_buf_ struct buf title = { 0 };
 	const char *class = "prose";
-	int n = 0, y = 26;
+	int n = title_of(&title, d, row), y = 26;
 	char *rest, *line;
 
 	prose_of(&lines, d, row);
 	for (const char *p = lines.data; p && *p; p++)
 		n += *p == '\n';
-	begin_row(d, row, observe ? "observe" : "expect", 18 + LINE * (n + observe));
+	begin_row(d, row, row->kind == STORY_OBSERVE ? "observe" : "expect", 18 + LINE * n);
 	buf_printf(d->out,
 		   "<rect class=\"box\" x=\"50\" y=\"6\" width=\"%d\" height=\"%d\" rx=\"6\"/>",
-		   WIDTH - 56, 8 + LINE * (n + observe));
+		   WIDTH - 56, 8 + LINE * n);
 	add_time(d, row, y);
-	if (observe) {
-		const struct tl_observation *seen = &d->run->observations[v->observation];
-
-		story_field(&title, seen->title, sizeof(seen->title), true);
-		add_prose_line(d, y, "title", title.len ? title.data : "both ends now");
-		y += LINE;
-	}
+	if (row->kind == STORY_OBSERVE && v->observation == d->run->main_observation)
+		add_rfc(d, y);
+	for (rest = title.data; (line = next_line(&rest)); y += LINE)
+		add_prose_line(d, y, "title", line);
 	for (rest = lines.data; (line = next_line(&rest)); y += LINE) {
 		class = prose_class(line, class);
 		add_prose_line(d, y, class, line);
-	}
-	if (observe && v->observation == d->run->main_observation && d->run->rfc[0]) {
-		char rfc[EXPLAIN_RFC_TEXT];
-
-		_buf_ struct buf section = { 0 };
-
-		story_field(&section, d->run->rfc, sizeof(d->run->rfc), true);
-		buf_printf(d->out, "<text class=\"rfc\" x=\"%d\" y=\"26\">", WIDTH - 14);
-		xml_text(d->out, explain_rfc_text(section.data ? section.data : "", true, rfc));
-		buf_str(d->out, "</text>");
 	}
 	end_row(d);
 }
