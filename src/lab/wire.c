@@ -204,8 +204,8 @@ static int carry_queued(struct wire *w, struct wire_frame *q, struct err *e)
 	return carry_segment(w, q, &seg, w->cut ? TL_DROPPED : TL_RELEASED, e);
 }
 
-/* Whether chance takes this frame. The handshake is spared: it is repeated after whole seconds only,
- * and no verdict is about it. */
+/* Whether chance takes this frame. The handshake is spared: it is repeated after whole seconds
+ * only, and no verdict is about it. */
 static bool lost_by_chance(struct wire *w, enum tl_side from, const struct tcp_segment *seg)
 {
 	uint64_t count = w->taken[from]++;
