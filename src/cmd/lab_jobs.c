@@ -44,11 +44,11 @@ static void join(char buf[PATH_MAX], const char *dir, const char *rest)
 		buf[0] = '\0';
 }
 
-/* Scenarios lie beside the sources where this is run from its build directory, else where they were
- * installed. UNCLOSED_SCENARIOS names another place. */
+/* Scenarios lie where they were installed with this program, or beside the sources where it is run
+ * from its build directory. UNCLOSED_SCENARIOS names another place. */
 static void scenario_directory(const char *bindir, char buf[PATH_MAX])
 {
-	static const char *const places[] = { "../../scenarios", "../share/unclosed/scenarios" };
+	static const char *const places[] = { "../share/unclosed/scenarios", "../../scenarios" };
 	const char *env = getenv("UNCLOSED_SCENARIOS");
 	char probe[PATH_MAX];
 

@@ -59,6 +59,38 @@ uint16_t record_find_cookie(const struct record *rec, enum tl_side side, uint64_
 	return TL_NO_CONN;
 }
 
+uint16_t record_connect_conn(struct record *rec, uint32_t event, enum tl_side side,
+			     const struct tcp_addr *local)
+{
+	struct tcp_addr l = plain(local);
+
+	for (uint32_t i = rec->run->nconns; i-- > 0;)
+		if (tcp_addr_equal(&rec->run->conns[i].addr[side], &l))
+			return (uint16_t)i;
+	for (int i = 0; i < RECORD_MAX_CONNECTS && l.port; i++) {
+		struct record_connect *c = &rec->connects[i];
+
+		if (c->event)
+			continue;
+		*c = (struct record_connect){ event + 1, (uint8_t)side, l };
+		break;
+	}
+	return TL_NO_CONN;
+}
+
+/* Gives a connect() that came before its connection was known what it made. */
+static void claim_connect(struct record *rec, uint16_t conn)
+{
+	for (int i = 0; i < RECORD_MAX_CONNECTS; i++) {
+		struct record_connect *c = &rec->connects[i];
+
+		if (!c->event || !tcp_addr_equal(&c->local, &rec->run->conns[conn].addr[c->side]))
+			continue;
+		rec->run->events[c->event - 1].conn = conn;
+		c->event = 0;
+	}
+}
+
 uint16_t record_add_conn(struct record *rec, const struct tcp_addr *client,
 			 const struct tcp_addr *server)
 {
@@ -72,6 +104,7 @@ uint16_t record_add_conn(struct record *rec, const struct tcp_addr *client,
 	c = &run->conns[run->nconns];
 	c->addr[TL_CLIENT] = plain(client);
 	c->addr[TL_SERVER] = plain(server);
+	claim_connect(rec, (uint16_t)run->nconns);
 	return (uint16_t)run->nconns++;
 }
 

@@ -7,6 +7,14 @@
 #include "tcp/segment.h"
 #include "tcp/timeline.h"
 
+/* A connect() whose connection has not been seen so far. */
+struct record_connect {
+	uint32_t event; /* its index, and one; 0: free */
+	uint8_t side;
+	struct tcp_addr local;
+};
+#define RECORD_MAX_CONNECTS 64
+
 struct record {
 	struct tl_run *run;
 	const struct lab_net *net;
@@ -14,7 +22,8 @@ struct record {
 	struct tl_state last[TL_MAX_CONNS][2]; /* as last recorded */
 	uint32_t seq_end[TL_MAX_CONNS][2];     /* highest relative sequence number sent, and one */
 	uint64_t cookie[TL_MAX_CONNS][2]; /* of the sockets, once an actor has used them; else 0 */
-	bool told[TL_MAX_CONNS][2];       /* that end's program has read the end of the stream */
+	struct record_connect connects[RECORD_MAX_CONNECTS];
+	bool told[TL_MAX_CONNS][2]; /* that end's program has read the end of the stream */
 };
 
 /* Begins; `run` must be zeroed but for what the caller knows of the scenario. */
@@ -34,6 +43,11 @@ uint16_t record_find_cookie(const struct record *rec, enum tl_side side, uint64_
 /* Adds a connection; TL_NO_CONN, counted, where the table is full. */
 uint16_t record_add_conn(struct record *rec, const struct tcp_addr *client,
 			 const struct tcp_addr *server);
+
+/* The connection that the connect() of event number `event` makes from `local`: where none is known
+ * so far, TL_NO_CONN, and the event gets its connection when its SYN is seen. */
+uint16_t record_connect_conn(struct record *rec, uint32_t event, enum tl_side side,
+			     const struct tcp_addr *local);
 
 /* Asks both kernels for the state of a connection's ends. A kernel that does not answer leaves the
  * last known state, and the run's error says so. Returns 0 or -errno with text. */

@@ -375,6 +375,9 @@ static void finish_act(struct trace *t, struct trace_task *task, const struct ca
 		struct socket_facts facts = look(task, (int)call->args[0]);
 
 		call->conn = conn_of_connect(t, task, &facts);
+		if (call->conn == TL_NO_CONN && v)
+			call->conn = record_connect_conn(t->rec, call->event, task->side,
+							 &facts.local);
 		if (v && call->conn != TL_NO_CONN)
 			v->conn = call->conn;
 	}

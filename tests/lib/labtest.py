@@ -74,7 +74,7 @@ def illegal(record):
     """The first state change of a record that RFC 9293 does not know, or None."""
     last = {}
     for number, event in enumerate(record["timeline"]):
-        if event["kind"] not in ("packet", "call", "state") or event["conn"] is None:
+        if event["kind"] not in ("packet", "call", "state") or event.get("conn") is None:
             continue
         for side in ("client", "server"):
             state = event[side]

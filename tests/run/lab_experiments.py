@@ -60,6 +60,8 @@ def all_five(who, option):
         equal(sum(e["len"] for e in packets if not e["retransmission"]), REPLY, "bytes on the wire")
         equal(sum("FIN" in e["flags"] for e in packets if not e["retransmission"]), 2, "FINs")
         equal(sum("RST" in e["flags"] for e in packets), 0, "resets")
+        true(all("conn" in e for e in r["timeline"] if e["kind"] in ("call", "packet")),
+             "every call and packet belongs to the connection")
         family = ":" in r["connections"][0]["client"].rpartition(":")[0]
         equal(family, option == "--ipv6", "address family")
 
