@@ -233,9 +233,15 @@ int diag_lookup(int fd, const struct tcp_addr *local, const struct tcp_addr *pee
 	return diag_lookup_bound(fd, 0, local, peer, out, e);
 }
 
-/* Walks the messages of one received block. Returns 1 to go on, 0 at the end, or as diag_dump(). */
-static int dump_block(const char *space, int len, uint32_t seq, diag_each_fn *each, void *arg,
-		      bool *changed, struct err *e)
+struct dump {
+	uint32_t seq;
+	bool done, changed;
+	diag_each_fn *each;
+	void *arg;
+};
+
+/* Walks the messages of one received block. Returns as diag_dump(), with `done` set at the end. */
+static int dump_block(struct dump *d, const char *space, int len, struct err *e)
 {
 	const struct nlmsghdr *nlh = (const struct nlmsghdr *)space;
 
@@ -243,21 +249,23 @@ static int dump_block(const char *space, int len, uint32_t seq, diag_each_fn *ea
 		struct tcp_sample s;
 		int r;
 
-		if (nlh->nlmsg_seq != seq)
+		if (nlh->nlmsg_seq != d->seq)
 			continue;
-		*changed |= nlh->nlmsg_flags & NLM_F_DUMP_INTR;
+		d->changed |= nlh->nlmsg_flags & NLM_F_DUMP_INTR;
 		r = diag_decode(nlh, nlh->nlmsg_len, &s);
-		if (r == 0)
+		if (r == 0) {
+			d->done = true;
 			return 0;
+		}
 		if (r < 0)
 			return err_errno(e, r, "reading a sock_diag dump");
-		r = each(&s, arg);
+		r = d->each(&s, d->arg);
 		if (r)
 			return r;
 	}
 	if (len > 0)
 		return err_set(e, -EBADMSG, "a sock_diag dump was cut short by %d bytes", len);
-	return 1;
+	return 0;
 }
 
 static int ask_for_dump(int fd, int family, unsigned states, bool info, uint32_t seq)
@@ -284,27 +292,25 @@ int diag_dump_as(int fd, int family, unsigned states, bool info, diag_each_fn *e
 		 struct err *e)
 {
 	static uint32_t seq = 1u << 31;
-	bool changed = false;
+	struct dump d = { .seq = ++seq, .each = each, .arg = arg };
 	char *space = malloc(DIAG_RECV_BYTES);
 	int r;
 
 	if (!space)
 		return err_set(e, -ENOMEM, "no memory for a sock_diag dump");
-	r = ask_for_dump(fd, family, states, info, ++seq);
+	r = ask_for_dump(fd, family, states, info, d.seq);
 	if (r < 0)
-		r = err_errno(e, r, "asking sock_diag for a dump");
-	else
-		r = 1;
-	while (r == 1) {
+		err_errno(e, r, "asking sock_diag for a dump");
+	while (r == 0 && !d.done) {
 		ssize_t n = receive(fd, space, DIAG_RECV_BYTES);
 
 		if (n < 0)
 			r = err_errno(e, (int)n, "waiting for a sock_diag dump");
 		else
-			r = dump_block(space, (int)n, seq, each, arg, &changed, e);
+			r = dump_block(&d, space, (int)n, e);
 	}
 	free(space);
-	if (r == 0 && changed)
+	if (r == 0 && d.changed)
 		return err_set(e, -EINTR, "sockets changed while sock_diag listed them");
 	return r;
 }
