@@ -11,6 +11,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 
+#include "base/fd.h"
 #include "doctor/snapshot_tiers.h"
 #include "kernel/proc.h"
 
@@ -68,15 +69,18 @@ int snapshot_take_socket(const struct tcp_sample *s, void *visit)
 	return builder_socket(v->b, s, v->netns);
 }
 
-int snapshot_dump(struct snapshot_visit *v, int fd, unsigned states, bool info, diag_each_fn *each)
+int snapshot_dump(struct snapshot_visit *v, unsigned states, bool info, diag_each_fn *each)
 {
 	struct err e = { 0 };
 	int r = -EINTR;
 
 	for (int tries = 0; r == -EINTR && tries < DUMP_TRIES; tries++) {
+		int fd = diag_open(&e);
+
 		if (states & TCP_BIT(TCPS_TIME_WAIT))
 			builder_forget_time_wait(v->b, v->netns);
-		r = diag_dump_as(fd, AF_UNSPEC, states, info, each, v, &e);
+		r = fd < 0 ? fd : diag_dump_as(fd, AF_UNSPEC, states, info, each, v, &e);
+		fd_close(fd);
 	}
 	if (r == -ENOMEM)
 		return r;

@@ -19,14 +19,10 @@
 /* Listeners first: TIME_WAIT entries are told apart by them. */
 static int visit_netns(struct snapshot_visit *v, struct err *e)
 {
-	int r, fd = diag_open(e);
+	int r = snapshot_dump(v, TCP_BIT(TCPS_LISTEN), false, snapshot_take_socket);
 
-	if (fd < 0)
-		return fd;
-	r = snapshot_dump(v, fd, TCP_BIT(TCPS_LISTEN), false, snapshot_take_socket);
 	if (r == 0 && v->b->states & LISTED)
-		r = snapshot_dump(v, fd, v->b->states & LISTED, false, snapshot_take_socket);
-	fd_close(fd);
+		r = snapshot_dump(v, v->b->states & LISTED, false, snapshot_take_socket);
 	return r;
 }
 

@@ -32,14 +32,10 @@ static int each_socket(const struct tcp_sample *s, void *arg)
 /* Listeners first: TIME_WAIT entries are told apart by them. */
 static int visit_netns(struct snapshot_visit *v, struct err *e)
 {
-	int r, fd = diag_open(e);
+	int r = snapshot_dump(v, TCP_BIT(TCPS_LISTEN), false, each_socket);
 
-	if (fd < 0)
-		return fd;
-	r = snapshot_dump(v, fd, TCP_BIT(TCPS_LISTEN), false, each_socket);
 	if (r == 0)
-		r = snapshot_dump(v, fd, ALL_STATES & ~TCP_BIT(TCPS_LISTEN), true, each_socket);
-	fd_close(fd);
+		r = snapshot_dump(v, ALL_STATES & ~TCP_BIT(TCPS_LISTEN), true, each_socket);
 	return r;
 }
 

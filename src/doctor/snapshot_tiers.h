@@ -23,8 +23,9 @@ int snapshot_visit_all(struct snapshot_visit *v, const struct netns_list *spaces
 
 /* Asks sock_diag of the namespace entered and gives the answers to `each` (as
  * diag_dump_as() does). A dump that changed under way is asked for again; one that stays broken
- * makes the census partial. Returns 0 or the callback's non-zero. */
-int snapshot_dump(struct snapshot_visit *v, int fd, unsigned states, bool info, diag_each_fn *each);
+ * makes the census partial. Each dump has its own socket: one that was broken off blocks the next
+ * (EBUSY). Returns 0 or the callback's non-zero. */
+int snapshot_dump(struct snapshot_visit *v, unsigned states, bool info, diag_each_fn *each);
 
 /* The callback that takes in every socket; its argument is the visit. */
 int snapshot_take_socket(const struct tcp_sample *s, void *visit);

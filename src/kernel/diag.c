@@ -106,13 +106,19 @@ static int decode_attr(const struct nlattr *attr, void *arg)
 	return MNL_CB_OK;
 }
 
+/* As mnl_nlmsg_ok(), which takes a length of 2 GiB and more for a negative one and lets it pass. */
+static bool is_whole(const struct nlmsghdr *nlh, size_t len)
+{
+	return len >= sizeof(*nlh) && nlh->nlmsg_len >= sizeof(*nlh) && nlh->nlmsg_len <= len;
+}
+
 int diag_decode(const void *msg, size_t len, struct tcp_sample *out)
 {
 	const struct nlmsghdr *nlh = msg;
 	const struct inet_diag_msg *d;
 	struct tcp_sample s = { 0 };
 
-	if (len > INT32_MAX || !mnl_nlmsg_ok(nlh, (int)len))
+	if (!is_whole(nlh, len))
 		return -EBADMSG;
 	if (nlh->nlmsg_type == NLMSG_DONE)
 		return 0;
@@ -245,7 +251,7 @@ static int dump_block(struct dump *d, const char *space, int len, struct err *e)
 {
 	const struct nlmsghdr *nlh = (const struct nlmsghdr *)space;
 
-	for (; mnl_nlmsg_ok(nlh, len); nlh = mnl_nlmsg_next(nlh, &len)) {
+	for (; len > 0 && is_whole(nlh, (size_t)len); nlh = mnl_nlmsg_next(nlh, &len)) {
 		struct tcp_sample s;
 		int r;
 

@@ -1,0 +1,411 @@
+# SPDX-License-Identifier: MIT
+"""`unclosed list` against sockets whose cause is known, with both tiers, and against ss and lsof."""
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
+from fixture import Fixture  # noqa: E402
+from tap import binary, cases, equal, has, json_lines, main, run, test, true  # noqa: E402
+
+TIERS = ("bpf", "proc")
+FIELDS = ["schema", "state", "cause", "local", "peer", "age_ms", "age_is", "recv_q", "send_q", "cookie",
+          "inode", "netns", "holders", "evidence"]
+
+
+def listed(made, tier, *args, code=None):
+    """The objects of `unclosed list --json` for the fixture's namespace, by cookie."""
+    r = made.run(binary("unclosed"), "list", "--json", "--tier", tier, "--netns", made.netns, *args)
+    equal(r.stderr, "", "stderr")
+    true(r.returncode in ((0, 1) if code is None else (code,)), f"exit code {r.returncode}")
+    found = json_lines(r.stdout)
+    by_cookie = {s["cookie"]: s for s in found}
+    equal(len(by_cookie), len(found), "a socket is listed once")
+    return by_cookie
+
+
+def text(made, *args, **kw):
+    r = made.run(binary("unclosed"), "list", "--netns", made.netns, *args, **kw)
+    equal(r.stderr, "", "stderr")
+    return r
+
+
+def holders(s):
+    return sorted((h["pid"], h["fd"], h["comm"]) for h in s["holders"])
+
+
+def judge(made, found):
+    """Every end that was made is told rightly, and nothing else is told."""
+    found = dict(found)
+    for m in made.sockets:
+        s = found.pop(m["cookie"], None)
+        if m["cause"] == "healthy":
+            equal(s, None, f"an accusation of {m}")
+            continue
+        true(s, f"missed: {m}")
+        equal(s["cause"], m["snapshot"] or m["cause"], f"cause of {m}: {s}")
+        equal(s["state"], m["state"], f"state of {m}")
+        equal(s["inode"], m["inode"], "inode")
+        equal(holders(s), sorted((h["pid"], h["fd"], h["comm"]) for h in m["holders"]),
+              f"holders of {m}")
+        if s["state"] != "CLOSED":
+            equal((s["local"], s["peer"]), (m["local"], m["peer"]), "addresses")
+    equal(list(found.values()), [], "told, but not made")
+
+
+@cases(*[(family, tier) for family in ("4", "6", "mapped") for tier in TIERS])
+def every_cause_is_told_from_every_other(family, tier):
+    """Many of each cause, mixed with healthy connections: no miss, no false accusation."""
+    with Fixture("all=12", family=family) as made:
+        for _ in range(3):
+            judge(made, listed(made, tier))
+
+
+@test
+def both_tiers_say_the_same():
+    """Cause, state, queues and holders are equal wherever both can see."""
+    def essence(found):
+        return {c: (s["state"], s["cause"], s["recv_q"], s["inode"], holders(s), s["netns"])
+                for c, s in found.items() if s["cause"] != "replying"}
+    with Fixture("all=6") as made:
+        equal(essence(listed(made, "bpf")), essence(listed(made, "proc")), "tiers")
+
+
+@test
+def ss_says_the_same():
+    """State, queues and owners, for every connection that ss can see."""
+    with Fixture("all=4") as made:
+        seen = made.ss()
+        found = listed(made, "bpf", "--state", "half-closed")
+        for s in found.values():
+            other = seen[s["local"], s["peer"]]
+            equal(s["state"], other["state"], "state")
+            equal(s["cookie"], other["cookie"], "cookie")
+            equal(s["inode"], other["inode"], "inode")
+            equal({(h["pid"], h["fd"]) for h in s["holders"]}, other["users"], "owners")
+            if s["cause"] != "replying":
+                equal((s["recv_q"], s["send_q"]), (other["recv_q"], other["send_q"]), "queues")
+        half = {k for k, v in seen.items()
+                if v["state"] in ("CLOSE_WAIT", "FIN_WAIT_1", "FIN_WAIT_2", "LAST_ACK", "CLOSING")}
+        equal({(s["local"], s["peer"]) for s in found.values()}, half, "connections")
+
+
+def lsof(made):
+    """{(pid, fd): (state, local, peer)} of what lsof shows of TCP."""
+    found, pid, fd, name = {}, 0, 0, None
+    for line in made.run("lsof", "-nP", "-iTCP", "-F", "pfnT").stdout.splitlines():
+        if line[0] == "p":
+            pid = int(line[1:])
+        elif line[0] == "f":
+            fd = int(line[1:])
+        elif line[0] == "n":
+            name = line[1:]
+        elif line.startswith("TST="):
+            local, _, peer = name.partition("->")
+            found[pid, fd] = (line[4:], local, peer)
+    return found
+
+
+@test
+def lsof_says_the_same():
+    """Every half-closed socket that somebody holds is lsof's, and lsof has no other."""
+    names = {"FIN_WAIT1": "FIN_WAIT_1", "FIN_WAIT2": "FIN_WAIT_2"}
+    with Fixture("all=4") as made:
+        theirs = {k: (names.get(s, s), local, peer) for k, (s, local, peer) in lsof(made).items()
+                  if s not in ("LISTEN", "ESTABLISHED", "CLOSED")}
+        pids = {h["pid"] for m in made.sockets for h in m["holders"]}
+        theirs = {k: v for k, v in theirs.items() if k[0] in pids}
+        ours = {(h["pid"], h["fd"]): (s["state"], s["local"], s["peer"])
+                for s in listed(made, "bpf", "--state", "half-closed").values() for h in s["holders"]}
+        equal(ours, theirs, "held sockets")
+
+
+@cases(*TIERS)
+def not_accepted_names_the_listener(tier):
+    with Fixture("not-accepted=5") as made:
+        for m in made.of("not-accepted"):
+            e = listed(made, tier)[m["cookie"]]["evidence"]
+            equal((e["listener"], e["queue"], e["backlog"]),
+                  (m["local"], m["listener"]["queue"], m["listener"]["backlog"]), "listener")
+            equal([(o["pid"], o["fd"]) for o in e["owners"]],
+                  [(m["listener"]["pid"], m["listener"]["fd"])], "its owner")
+
+
+@cases(*TIERS)
+def the_object_has_exactly_the_promised_fields(tier):
+    with Fixture("all=1") as made:
+        for s in listed(made, tier).values():
+            equal(list(s), FIELDS, "fields")
+            equal(s["schema"], 1, "schema")
+            true(s["age_is"] in ("exact", "at-least", "unknown"), s["age_is"])
+            equal(s["age_ms"] is None, s["age_is"] == "unknown", "an age is given where it is known")
+            equal(s["netns"], made.netns, "netns")
+            true(s["evidence"], f"evidence of {s}")
+            for h in s["holders"]:
+                equal(list(h), ["pid", "comm", "fd"], "holder")
+
+
+@cases(*TIERS)
+def the_age_is_right(tier):
+    """A FIN that nothing followed is as old as it is, to a few ticks, and grows."""
+    with Fixture("unread=2", "drained=2") as made:
+        first, second = listed(made, tier), listed(made, tier)
+        for m in made.of("unread") + made.of("drained"):
+            if m["end"] != "server":
+                continue
+            a, b = first[m["cookie"]], second[m["cookie"]]
+            equal(a["age_is"], "exact", "age")
+            true(b["age_ms"] >= a["age_ms"], f"{a['age_ms']} then {b['age_ms']}")
+            true(b["age_ms"] < 30000, f"{b['age_ms']} ms")
+
+
+@test
+def filters_narrow():
+    with Fixture("unread=2", "dead=1", "orphan=2") as made:
+        every = listed(made, "bpf")
+        m = made.of("unread", end="server")[0]
+
+        def count(*args):
+            got = listed(made, "bpf", *args)
+            true(set(got) <= set(every), "a filter adds nothing")
+            return len(got)
+        equal(count("--state", "CLOSE_WAIT"), sum(s["state"] == "CLOSE_WAIT" for s in every.values()))
+        equal(count("--cause", "dead"), 1, "dead")
+        equal(count("--pid", m["pid"], "--cause", "unread"), 2, "by pid")
+        equal(count("--pid", 1), 0, "another pid")
+        equal(count("--comm", "mkcaus?", "--cause", "unread"), 2, "by name")
+        equal(count("--comm", "other"), 0, "another name")
+        equal(count("--port", m["peer"].rpartition(":")[2]), 2, "by port: both ends")
+        equal(count("--peer", m["peer"]), 1, "by peer")
+        equal(count("--peer", "192.0.2.1"), 0, "another peer")
+        equal(count("--older", "1h"), 0, "by age")
+        equal(count("--cgroup", "no such group"), 0, "by cgroup")
+        r = made.run(binary("unclosed"), "list", "--json", "--netns", "1")
+        equal((r.returncode, r.stdout), (0, ""), "another namespace")
+
+
+@test
+def exit_codes_make_a_health_check():
+    with Fixture("unread=3") as made:
+        equal(text(made).returncode, 0, "younger than 60 s")
+        equal(text(made, "--older", "0").returncode, 1, "with --older 0")
+        equal(text(made, "--older", "1h").returncode, 0, "with --older 1h")
+        equal(text(made, "--older", "0", "--more-than", "2").returncode, 1, "three are more than two")
+        equal(text(made, "--older", "0", "--more-than", "3").returncode, 0, "not more than three")
+    with Fixture("dead=1") as made:
+        equal(text(made).returncode, 1, "a dead one has no age, and was seen twice")
+    with Fixture("replying=2", "time-wait=2", "orphan=2", "peer-gone=5") as made:
+        equal(text(made, "--older", "0", "--cause", "replying,time-wait,orphan,peer-gone").returncode, 0,
+              "what ends by itself needs nobody")
+
+
+@test
+def misuse_is_named():
+    for args, words in ((("--older", "60"), "--older"), (("--state", "x"), "no state 'x'"),
+                        (("--cause", "x"), "no cause 'x'"), (("--peer", "x"), "'x' is no peer"),
+                        (("--columns", "x"), "no column 'x'"), (("--watch", "1ms"), "100ms"),
+                        (("--tier", "x"), "no tier 'x'"), (("--more-than", "x"), "no number"),
+                        (("x",), "'x' is not wanted"), (("--jsn",), "did you mean --json?")):
+        r = run(binary("unclosed"), "list", *args)
+        equal((r.returncode, r.stdout), (2, ""), f"{args}")
+        equal(r.stderr.count("\n"), 1, "one line")
+        if args[0] != "--older":
+            has(r.stderr, words)
+
+
+@test
+def the_summary_says_who_what_and_why():
+    with Fixture("unread=7", "not-accepted=3", "time-wait=2") as made:
+        pid = made.of("unread", end="server")[0]["pid"]
+        r = text(made, "--older", "0")
+        equal(r.returncode, 1, "exit code")
+        lines = r.stdout.splitlines()
+        has(lines[0], "sockets need a person")
+        row = next(i for i, line in enumerate(lines) if f"mkcause[{pid}]" in line and "unread" in line)
+        equal(lines[row].split()[:3], ["7", "CLOSE_WAIT", "unread"], "row")
+        has(lines[row + 1], "read until 0, then close", "what to do")
+        has(r.stdout, "3 of at most", "the listener's queue")
+        has(r.stdout, "2 in TIME_WAIT, which is normal")
+        has(r.stdout, "Looked with BPF in 1 network namespace.")
+        rows = [line.split() for line in lines if re.match(r" +\d+  [A-Z]", line)]
+        equal([(row[0], row[2]) for row in rows], [("7", "unread"), ("3", "not-accepted"), ("10", "orphan")],
+              "the worst comes first, the normal last")
+
+
+@test
+def time_wait_is_held_against_the_ephemeral_ports():
+    program = """
+import socket
+l = socket.create_server(("127.0.0.1", 0), backlog=128)
+for _ in range(50):
+    c = socket.create_connection(l.getsockname()); s, _ = l.accept()
+    c.shutdown(socket.SHUT_WR); s.recv(1); s.close(); c.recv(1); c.close()
+print(l.getsockname()[1], flush=True)
+import sys; sys.stdin.read()
+"""
+    argv = ["unshare", "--net", "sh", "-c", "ip link set lo up && sysctl -qw "
+            "net.ipv4.ip_local_port_range='50000 50999' && exec python3 -c \"$0\"", program]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as p:
+        try:
+            port = int(p.stdout.readline())
+            ino = os.stat(f"/proc/{p.pid}/ns/net").st_ino
+            r = run(binary("unclosed"), "list", "--netns", ino)
+            has(r.stdout, f"50  to 127.0.0.1:{port} from 127.0.0.1: 5.0 % of 1000 ephemeral ports")
+            equal(r.returncode, 0, "normal")
+        finally:
+            p.stdin.close()
+            p.wait(20)
+
+
+@test
+def columns_are_for_scripts():
+    with Fixture("unread=2", "shared=1") as made:
+        r = text(made, "--columns", "cause,pid,fd,cookie,peer", "--cause", "unread", "--older", "0")
+        heading, *rows = [line.split("\t") for line in r.stdout.splitlines()]
+        equal(heading, ["CAUSE", "PID", "FD", "COOKIE", "PEER"], "heading")
+        made_rows = {("unread", str(m["pid"]), str(m["fd"]), str(m["cookie"]), m["peer"])
+                     for m in made.of("unread")}
+        true(made_rows <= {tuple(r) for r in rows}, f"{made_rows} in {rows}")
+        r = text(made, "--columns", "cause", "--no-heading", "--cause", "shared")
+        equal(r.stdout, "shared\n", "without a heading")
+        names = "state cause age recv-q send-q local peer pid comm fd netns container cgroup inode cookie " \
+                "age-ms age-is holders listener evidence".split()
+        r = text(made, "--columns", ",".join(names))
+        true(all(len(line.split("\t")) == len(names) for line in r.stdout.splitlines()), "every cell is there")
+
+
+@test
+def sockets_are_shown_one_a_line():
+    with Fixture("unread=3", "not-accepted=1") as made:
+        r = text(made, "--sockets", "--cause", "unread,not-accepted")
+        for m in made.of("unread") + made.of("not-accepted"):
+            line = next(li for li in r.stdout.splitlines() if m["peer"] in li.split() and m["local"] in li.split())
+            equal(line.split()[:2], ["CLOSE_WAIT", m["cause"]], "line")
+            for h in m["holders"]:
+                has(line, f"{h['comm']}[{h['pid']}]:{h['fd']}")
+
+
+@test
+def names_of_others_cannot_write_on_the_terminal():
+    """A process may call itself anything: nothing of it reaches the terminal or breaks the JSON."""
+    name = b"\x1b[31m\"\\\n\xff\x9bx"
+    program = ("import socket,sys,ctypes; ctypes.CDLL(None).prctl(15, bytes.fromhex(sys.argv[1]), 0, 0, 0);"
+               "l=socket.create_server(('127.0.0.1',0)); c=socket.create_connection(l.getsockname());"
+               "s,_=l.accept(); c.close(); print(flush=True); sys.stdin.read()")
+    argv = ["unshare", "--net", "sh", "-c", 'ip link set lo up && exec python3 -c "$0" "$1"', program, name.hex()]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as p:
+        try:
+            p.stdout.readline()
+            ino = os.stat(f"/proc/{p.pid}/ns/net").st_ino
+            for args in ([], ["--sockets"], ["--columns", "comm,netns,cgroup,holders"], ["--json"]):
+                for tier in TIERS:
+                    r = run(binary("unclosed"), "list", "--netns", ino, "--tier", tier, *args, text=False,
+                            errors=None)
+                    true(r.stdout, "output")
+                    bad = [b for b in r.stdout.decode() if ord(b) < 32 and b not in "\n\t" or ord(b) == 0x9b]
+                    equal(bad, [], f"unsafe bytes in {args}")
+                    if args == ["--json"]:
+                        comms = {h["comm"] for li in r.stdout.splitlines() for h in json.loads(li)["holders"]}
+                        equal(comms, {"\\x1b[31m\"\\\\\\n\\xff\\x9bx"}, "name")
+        finally:
+            p.stdin.close()
+            p.wait(20)
+
+
+@test
+def all_namespaces_are_seen_at_once():
+    """Without a filter the fixtures of two namespaces are there, each with its own inode."""
+    with Fixture("unread=2") as one, Fixture("unread=2", family="6") as two:
+        r = run(binary("unclosed"), "list", "--json", "--state", "CLOSE_WAIT")
+        found = {s["cookie"]: s for s in json_lines(r.stdout)}
+        for made in (one, two):
+            for m in made.of("unread", end="server"):
+                equal(found[m["cookie"]]["netns"], made.netns, "netns")
+        r = run(binary("unclosed"), "list", "--columns", "cookie,netns", "--state", "CLOSE_WAIT")
+        has(r.stdout, f"mkcause[{one.pid}]", "a namespace is named by what lives in it")
+
+
+@test
+def who_may_see_less_is_told_so():
+    """Without privileges: own namespace, own descriptors; and it says what it could not see."""
+    with tempfile.TemporaryDirectory() as folder, Fixture("unread=3", "no-descriptor=2") as made:
+        os.chmod(folder, 0o755)
+        copy = shutil.copy(binary("unclosed"), folder)
+        argv = made.command("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups",
+                            "--bounding-set=-all", "--inh-caps=-all", copy, "list")
+        r = run(*argv, "--older", "0")
+        has(r.stdout, "Looked with sock_diag and /proc in 1 network namespace.")
+        has(r.stdout, "Not with BPF: ")
+        true(re.search(r"Not seen: the descriptors of \d+ processes", r.stdout), r.stdout)
+        has(r.stdout, "nobody seen")
+        found = {s["cookie"]: s for s in json_lines(run(*argv, "--json").stdout)}
+        for m in made.of("unread", end="server"):
+            equal((found[m["cookie"]]["cause"], found[m["cookie"]]["holders"]), ("unread", []), "unseen owner")
+        for m in made.of("no-descriptor"):
+            true(found[m["cookie"]]["cause"] != "no-descriptor", "no accusation without proof")
+        r = run(*argv, "--tier", "bpf")
+        equal(r.returncode, 3, "BPF is not to be had")
+        has(r.stderr, "CAP_BPF")
+
+
+ENV = dict(os.environ, ASAN_OPTIONS="detect_leaks=0")  # the leak check cannot trace what is traced
+
+
+@cases("ENOBUFS", "EAGAIN", "EIO")
+def a_broken_answer_makes_it_partial(error):
+    """strace breaks the kernel's answer: what came is shown, marked partial, with its exit code."""
+    with Fixture("unread=1") as made:
+        for when, code in (("1+", 3), ("2", 3)):
+            r = made.run("strace", "-qq", "-o", "/dev/null", "-e", f"inject=recvfrom:error={error}:when={when}",
+                         binary("unclosed"), "list", "--tier", "proc", "--netns", made.netns, env=ENV)
+            equal(r.returncode, code, f"exit code: {r.stdout} {r.stderr}")
+            has(r.stdout, "Partial: ")
+            r = made.run("strace", "-qq", "-o", "/dev/null", "-e", f"inject=recvfrom:error={error}:when={when}",
+                         binary("unclosed"), "list", "--json", "--netns", made.netns, env=ENV)
+            has(r.stderr, "partial: ")
+            equal(r.returncode, code, "exit code")
+            json_lines(r.stdout)
+
+
+@test
+def findings_outrank_a_partial_picture():
+    with Fixture("unread=2") as made:
+        r = made.run("strace", "-qq", "-o", "/dev/null", "-e", "inject=recvfrom:error=ENOBUFS:when=1",
+                     binary("unclosed"), "list", "--tier", "proc", "--older", "0", "--netns", made.netns, env=ENV)
+        has(r.stdout, "Partial: ")
+        equal(r.returncode, 1, "what was seen is proven")
+
+
+@test
+def watch_redraws_until_interrupted():
+    with Fixture("unread=2") as made:
+        argv = made.command(binary("unclosed"), "list", "--watch", "100ms", "--netns", made.netns)
+        with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as p:
+            seen = 0
+            for line in p.stdout:
+                seen += "Looked with" in line
+                if seen == 3:
+                    break
+            p.send_signal(signal.SIGINT)
+            rest = p.stdout.read()
+            equal(p.wait(10), 0, "exit code")
+            true("\033[" not in rest, "no terminal codes where there is no terminal")
+
+
+@test
+def help_and_version():
+    r = run(binary("unclosed"), "list", "--help")
+    equal((r.returncode, r.stderr), (0, ""), "--help")
+    for word in ("--state", "--cause", "--pid", "--comm", "--port", "--peer", "--older", "--netns",
+                 "--cgroup", "--watch", "--json", "--sockets", "--columns", "--more-than"):
+        has(r.stdout, word)
+    true(all(len(line) <= 80 for line in r.stdout.splitlines()), "80 columns")
+    equal(run(binary("unclosed"), "list", "--version").returncode, 0, "--version")
+
+
+main()
