@@ -153,7 +153,7 @@ static void call_side(struct diagram *d, const struct story_row *row, struct sid
 	const struct tl_call *c = &d->run->events[row->event].call;
 	_buf_ struct buf text = { 0 };
 
-	story_call_text(&text, c, d->style->utf8);
+	story_row_call_text(&text, d->run, row, d->style->utf8);
 	if (text.data)
 		set_side(t, c->returned && c->result < 0 ? PAINT_BAD : PAINT_PLAIN, text.data,
 			 diagram_side(d) - 1);
@@ -173,7 +173,8 @@ static void row_sides(struct diagram *d, const struct story_row *row, struct sid
 	} else if (row->kind == STORY_STATE && v->kind == TL_STATE) {
 		for (unsigned i = 0; i < 2; i++)
 			if (row->changed[i])
-				set_side(&side[i], PAINT_DIM, "(timer)", d->call);
+				set_side(&side[i], PAINT_DIM, d->run->loopback ? "" : "(timer)",
+					 d->call);
 	}
 }
 

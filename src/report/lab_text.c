@@ -24,20 +24,31 @@ static void add_prose(struct diagram *d, const char *text)
 	style_wrap(d->out, text, DIAGRAM_TIME, d->columns - DIAGRAM_TIME);
 }
 
+/* Adds a rule across, with a title; a title too long for one line gets more. */
 static void add_rule(struct diagram *d, int64_t t_us, const char *title, bool heavy)
 {
 	const char *dash = d->style->utf8 ? (heavy ? "\u2501" : "\u2500") : (heavy ? "=" : "-");
-	size_t used = DIAGRAM_TIME + 3 + (*title ? text_width(title) + 1 : 0);
+	_buf_ struct buf lines = { 0 };
 	_buf_ struct buf line = { 0 };
+	size_t used = DIAGRAM_TIME + 3;
+	char *last;
 
 	diagram_time(d, t_us);
 	style_repeat(&line, dash, 2);
 	buf_str(&line, *title ? " " : dash);
 	diagram_paint(d, PAINT_DIM, line.data ? line.data : "");
-	diagram_paint(d, PAINT_BOLD, title);
 	buf_free(&line);
-	if (*title)
+	style_wrap(&lines, title, DIAGRAM_TIME + 3, d->columns - DIAGRAM_TIME - 6);
+	if (!lines.data)
+		return;
+	lines.data[lines.len - 1] = '\0'; /* the rule goes on behind the last line */
+	diagram_paint(d, PAINT_BOLD, lines.data);
+	last = strrchr(lines.data, '\n');
+	used = last ? text_width(last + 1) : used + text_width(title);
+	if (*title) {
 		buf_str(&line, " ");
+		used++;
+	}
 	style_repeat(&line, dash, used < d->columns ? d->columns - used : 0);
 	diagram_paint(d, PAINT_DIM, line.data ? line.data : "");
 	buf_str(d->out, "\n");
@@ -215,11 +226,13 @@ static void add_end_name(struct buf *out, const struct diagram *d, unsigned side
 	buf_printf(out, "[%" PRId32 "]", actor->pid);
 }
 
+/* "name: title", and where it comes from at the right, or below where it does not fit. */
 static void add_title(struct diagram *d)
 {
 	const struct tl_run *run = d->run;
 	_buf_ struct buf left = { 0 };
 	_buf_ struct buf right = { 0 };
+	_buf_ struct buf lines = { 0 };
 	size_t wide;
 
 	story_field(&left, run->name, sizeof(run->name), d->style->utf8);
@@ -228,16 +241,23 @@ static void add_title(struct diagram *d)
 		story_field(&left, run->title, sizeof(run->title), d->style->utf8);
 	}
 	story_field(&right, run->source, sizeof(run->source), d->style->utf8);
-	if (!left.data)
+	style_wrap(&lines, left.data ? left.data : "", 2, d->columns - 2);
+	if (!lines.data)
 		return;
-	wide = text_width(left.data);
-	diagram_paint(d, PAINT_BOLD, left.data);
-	if (right.data && wide + 2 + text_width(right.data) <= d->columns) {
+	lines.data[lines.len - 1] = '\0';
+	diagram_paint(d, PAINT_BOLD, lines.data);
+	wide = text_width(lines.data);
+	if (right.data && !strchr(lines.data, '\n') &&
+	    wide + 2 + text_width(right.data) <= d->columns) {
 		add_spaces(d, wide, d->columns - text_width(right.data));
 		diagram_paint(d, PAINT_DIM, right.data);
-	} else if (right.data) {
+	} else if (right.data && *right.data) {
+		buf_free(&lines);
+		style_wrap(&lines, right.data, 2, d->columns - 2);
+		if (lines.data)
+			lines.data[lines.len - 1] = '\0';
 		buf_str(d->out, "\n  ");
-		diagram_paint(d, PAINT_DIM, right.data);
+		diagram_paint(d, PAINT_DIM, lines.data ? lines.data : "");
 	}
 	buf_str(d->out, "\n");
 }

@@ -57,6 +57,11 @@ void story_packet_text(struct buf *out, const struct tl_packet *p, bool fields);
 /* "read 25 bytes", "read: end of stream", "write: EPIPE", "exit 0". Escaped. */
 void story_call_text(struct buf *out, const struct tl_call *c, bool utf8);
 
+/* As above for the call of a row, with the program's name before it where it is not the one that
+ * stands at the head of its side: "child: close". */
+void story_row_call_text(struct buf *out, const struct tl_run *run, const struct story_row *row,
+			 bool utf8);
+
 /* "37 more packets, 52000 bytes to the server", "5 events of other connections". */
 void story_fold_text(struct buf *out, const struct tl_run *run, const struct story_row *row);
 

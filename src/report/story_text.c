@@ -69,6 +69,21 @@ void story_call_text(struct buf *out, const struct tl_call *c, bool utf8)
 		add_result(out, c);
 }
 
+void story_row_call_text(struct buf *out, const struct tl_run *run, const struct story_row *row,
+			 bool utf8)
+{
+	const struct tl_call *c = &run->events[row->event].call;
+	const struct tl_call *head = story_actor(run, row->from);
+
+	if (head && head->pid != c->pid) {
+		story_field(out, c->comm, sizeof(c->comm), utf8);
+		if (!strncmp(head->comm, c->comm, sizeof(c->comm)))
+			buf_printf(out, "[%" PRId32 "]", c->pid);
+		buf_str(out, ": ");
+	}
+	story_call_text(out, c, utf8);
+}
+
 static void add_bytes(struct buf *out, const struct story_row *row)
 {
 	for (unsigned side = 0; side < 2; side++)
@@ -209,11 +224,14 @@ static void say_event(struct buf *out, const struct tl_run *run, const struct st
 	case STORY_CALL:
 		buf_printf(out, "the %s %s ", story_side_name(row->from),
 			   is_named(&v->call, "killed") ? "is" : "calls");
-		story_call_text(out, &v->call, true);
+		story_row_call_text(out, run, row, true);
 		buf_str(out, ".");
 		break;
 	case STORY_STATE:
-		buf_str(out, v->kind == TL_STATE ? "a timer." : "before that.");
+		if (v->kind != TL_STATE)
+			buf_str(out, "before that.");
+		else
+			buf_str(out, run->loopback ? "packets that were not seen." : "a timer.");
 		break;
 	case STORY_STEP:
 		story_field(out, v->text, sizeof(v->text), true);

@@ -238,7 +238,7 @@ static void add_call(struct drawing *d, const struct story_row *row)
 	int n, height, y = 16;
 	char *rest, *line;
 
-	story_call_text(&text, c, true);
+	story_row_call_text(&text, d->run, row, true);
 	n = wrap_lines(&lines, text.data ? text.data : "", CALL_WRAP);
 	height = 6 + LINE * n + (row->changed[side] ? LABEL_H + 2 : 0);
 	if (row->changed[!side] && height < LABEL_H + 4)
@@ -266,7 +266,7 @@ static void add_change(struct drawing *d, const struct story_row *row)
 	for (unsigned side = 0; side < 2; side++)
 		if (row->changed[side])
 			add_state(d, side, 4, row->state[side]);
-	if (timer)
+	if (timer && !d->run->loopback)
 		buf_printf(d->out, "<text class=\"label\" x=\"%d\" y=\"18\">a timer</text>",
 			   (CLIENT_X + SERVER_X) / 2);
 	end_row(d);

@@ -89,7 +89,7 @@ static const struct explain states[] = {
 		"The ACK, a reset, or the last of the retransmissions, as in FIN_WAIT_1.",
 		"The peer's host has to acknowledge.",
 		"3.6",
-		NULL,
+		"both-close-fins-cross",
 	},
 	{
 		"LAST_ACK",
@@ -103,7 +103,7 @@ static const struct explain states[] = {
 	},
 	{
 		"TIME_WAIT",
-		"This end closed first and all is done. It stays to answer a FIN that comes again, and "
+		"This end closed first, or both did at once, and all is done. It stays to answer a FIN that comes again, and "
 		"to keep old segments out of a new connection between the same ports.",
 		"A timer of the kernel alone. No process is involved.",
 		"The timer: 60 s, which cannot be changed on Linux.",
@@ -182,7 +182,7 @@ static const struct explain causes[] = {
 		"The close by the last holder; shutdown by any of them.",
 		"Every holder, or the parent that forgot to close its copy.",
 		NULL,
-		NULL,
+		"fork-parent-closes",
 	},
 	{
 		"no-descriptor",
@@ -201,7 +201,7 @@ static const struct explain causes[] = {
 		"This end's close once it has sent all.",
 		"Nobody: this is what a half-close is for.",
 		"3.6.1",
-		NULL,
+		"client-shutdown-server-writes-on",
 	},
 	{
 		"peer-gone",

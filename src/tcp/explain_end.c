@@ -142,7 +142,7 @@ static void tell_open(const struct telling *t)
 
 static void tell_time_wait(const struct telling *t)
 {
-	buf_printf(t->out, "The %s closed first and is done: forgotten in ", t->who);
+	buf_printf(t->out, "The %s is done: its TIME_WAIT ends by itself in ", t->who);
 	add_duration(t, t->end->sample.timer_ms);
 	buf_str(t->out, ". Nobody has to act.");
 }

@@ -38,6 +38,18 @@ def diagrams_fit(*family):
 
 
 @test
+def long_titles_fit():
+    for line in lab("fork-parent-closes", "both-close-fins-cross", "server-close-restart-without-reuseaddr").splitlines():
+        true(len(line) <= 80, f"{len(line)} columns: {line!r}")
+
+
+@test
+def whose_call():
+    """a call of another program than the one at the head of its side names it"""
+    has(lab("fork-parent-closes"), "\u2502 child: close", "the child's close")
+
+
+@test
 def plain_ascii():
     true(lab("--ascii", "server-never-closes").isascii(), "--ascii")
     true(lab("server-never-closes", env=dict(os.environ, LC_ALL="C")).isascii(), "in the C locale")

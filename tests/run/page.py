@@ -45,10 +45,10 @@ def shot(browser, name):
         browser.screenshot(os.path.join(folder, name + ".png"))
 
 
-def states(name):
+def states(record):
     """The states of both ends, each pair once while it lasts, as the record has them."""
     seen = [["gone", "gone"]]
-    for event in json_lines(made("json", name))[0]["timeline"]:
+    for event in record["timeline"]:
         if "client" in event and [event["client"], event["server"]] != seen[-1]:
             seen.append([event["client"], event["server"]])
     return seen
@@ -75,7 +75,7 @@ def stepping_lights_the_states(name):
     for _ in range(count - 1):
         BROWSER.press("ArrowRight")
         forwards.append(BROWSER.run(LIT))
-    want = states(name)
+    want = states(json_lines(made("json", name))[0])
     got = without_repeats(forwards)
     equal(got, want if got[0] == ["gone", "gone"] else want[1:], "states lit")
     true(element(BROWSER, "#next:disabled"), "forward is off at the end")
@@ -85,6 +85,30 @@ def stepping_lights_the_states(name):
         BROWSER.click(back)
         backwards.append(BROWSER.run(LIT))
     equal(backwards, forwards[::-1], "states lit on the way back")
+    equal(BROWSER.console(), [], "console")
+
+
+@test
+def stepping_through_the_experiments():
+    """real runs: the page of a run lights what the same run's JSON says"""
+    path = os.path.join(FOLDER.name, "experiments.html")
+    done = run(os.path.join(BUILD, "src", "unclosed"), "lab", "--json", f"--html={path}")
+    equal((done.returncode, done.stderr), (0, ""), "unclosed lab")
+    records = json_lines(done.stdout)
+    equal(len(records), 5, "experiments")
+    BROWSER.open("file://" + path)
+    for number, record in enumerate(records):
+        lit = BROWSER.run("""const p = document.querySelector('#pick'), out = [];
+            p.value = arguments[0]; p.dispatchEvent(new Event('change'));
+            for (let i = 0; i < 1000; i++) {
+                out.push((() => { %s })());
+                if (document.querySelector('#next').disabled) break;
+                document.querySelector('#next').click();
+            }
+            return out;""" % LIT, number)
+        got, want = without_repeats(lit), states(record)
+        equal(got, want if got[0] == ["gone", "gone"] else want[1:], record["scenario"])
+        true(["gone", "gone"] != got[-1], "the last states")
     equal(BROWSER.console(), [], "console")
 
 

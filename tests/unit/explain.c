@@ -104,7 +104,7 @@ static const struct end_case ends[] = {
 	  "The client has closed, and its FIN waits behind 100 bytes: the server's window is shut. The "
 	  "server has to read." },
 	{ { .sample = { .state = TCPS_TIME_WAIT, .timer = TCP_TIMER_TIME_WAIT, .timer_ms = 60000 } }, TL_SERVER,
-	  "The server closed first and is done: forgotten in 60 s. Nobody has to act." },
+	  "The server is done: its TIME_WAIT ends by itself in 60 s. Nobody has to act." },
 	{ { .sample = { .state = TCPS_ESTABLISHED } }, TL_SERVER,
 	  "The server has not accepted the connection yet." },
 	{ { .sample = { .state = TCPS_CLOSE, .inode = 7 }, .holders_known = true, .nholders = 1,
