@@ -1,28 +1,74 @@
 /* SPDX-License-Identifier: MIT */
-/* daytimed: the daytime server. */
+/* daytimed: the daytime server. Reads the options, binds, gives up its privileges, serves. */
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/num.h"
 #include "cmd/opts.h"
 #include "daytime/confine.h"
 #include "daytime/listen.h"
+#include "daytime/notify.h"
 #include "daytime/server.h"
+#include "daytime/workers.h"
 
 enum {
 	OPT_AFTER = 256,
+	OPT_ADDRESS,
+	OPT_UTC,
+	OPT_CRLF,
+	OPT_LABEL,
+	OPT_HEALTH,
+	OPT_DRAIN_TIME,
+	OPT_DRAIN_BYTES,
+	OPT_MAX_CONNECTIONS,
+	OPT_MAX_PER_SOURCE,
+	OPT_GRACE,
+	OPT_UDP,
+	OPT_UDP_RATE,
+	OPT_UDP_BURST,
+	OPT_UDP_RATE_ALL,
+	OPT_LOG,
 };
 
 static const struct opt options[] = {
 	{ OPT_AFTER, "after-reply", "WHAT",
 	  "close, keep (never close), or hold:DURATION (close that much later, or on SIGUSR1)",
 	  "close keep hold:" },
+	{ OPT_ADDRESS, "address", "ADDRESS", "listen on this address only", NULL },
+	{ OPT_UDP, "udp", NULL, "answer UDP too", NULL },
+	{ 'w', "workers", "N", "serve with this many processes (1)", NULL },
 	{ 'u', "user", "NAME",
 	  "become this user once the port is bound; none: stay root (daytimed, else nobody)",
 	  NULL },
+	{ 'f', "format", "FORM",
+	  "what the reply looks like: asctime, rfc3339, nist, or a strftime format (asctime)",
+	  "asctime rfc3339 nist" },
+	{ OPT_UTC, "utc", NULL, "tell UTC, not local time", NULL },
+	{ OPT_CRLF, "crlf", NULL, "end the reply in CR LF, not LF", NULL },
+	{ OPT_LABEL, "label", "TEXT", "the time scale's name in the nist form (UTC(NIST))", NULL },
+	{ OPT_HEALTH, "health", "DIGIT",
+	  "the health digit of the nist form: 0 to 4, or auto: as the kernel's clock says (auto)",
+	  "auto 0 1 2 3 4" },
+	{ OPT_DRAIN_TIME, "drain-time", "DURATION",
+	  "reset a client that has not closed this long after its reply (5s)", NULL },
+	{ OPT_DRAIN_BYTES, "drain-bytes", "BYTES",
+	  "reset a client that sends more than this (65536)", NULL },
+	{ OPT_MAX_CONNECTIONS, "max-connections", "N", "connections at a time (1000)", NULL },
+	{ OPT_MAX_PER_SOURCE, "max-per-source", "N",
+	  "of these, from one IPv4 address or IPv6 /64 (100)", NULL },
+	{ OPT_UDP_RATE, "udp-rate", "N", "UDP replies a second to one source (1)", NULL },
+	{ OPT_UDP_BURST, "udp-burst", "N", "of these, at once after a rest (5)", NULL },
+	{ OPT_UDP_RATE_ALL, "udp-rate-all", "N", "UDP replies a second in all (1000)", NULL },
+	{ OPT_GRACE, "grace", "DURATION",
+	  "how long SIGTERM waits for connections that are open (2s)", NULL },
+	{ OPT_LOG, "log", "LEVEL",
+	  "quiet; events: what goes wrong, once a second; connections: each one (events)",
+	  "quiet events connections" },
 	OPTS_COMMON,
 	OPTS_END,
 };
@@ -33,14 +79,60 @@ static const struct usage usage = {
 	.summary =
 		"Daytime server (RFC 867) that closes its connections correctly, or not, on request",
 	.opts = options,
-	.more = "The port is 13 unless given; 0 lets the kernel choose. Stops on SIGTERM.\n",
+	.more = "The port is 13 unless given; 0 lets the kernel choose. Stops on SIGTERM; SIGUSR2 shows\n"
+		"what was done so far, as one line of JSON.\n",
 };
 
 struct settings {
 	struct server_config server;
-	uint16_t port;
+	struct listen_spec listen;
 	const char *user;
+	bool udp;
+	uint64_t workers, udp_rate, udp_burst, udp_rate_all;
 };
+
+/* The options whose argument is a number or a duration, with where it goes and what it may be. */
+struct number {
+	int id;
+	uint64_t *u64;
+	uint32_t *u32;
+	int64_t *ns;
+	uint64_t min, max;
+};
+
+static int parse_number(struct settings *s, int id, const char *arg, struct err *e)
+{
+	struct server_config *c = &s->server;
+	const struct number numbers[] = {
+		{ 'w', &s->workers, NULL, NULL, 1, WORKERS_MAX },
+		{ OPT_DRAIN_TIME, NULL, NULL, &c->drain_ns, 0, 0 },
+		{ OPT_DRAIN_BYTES, &c->drain_bytes, NULL, NULL, 0, 1ULL << 40 },
+		{ OPT_MAX_CONNECTIONS, NULL, &c->max_connections, NULL, 1, 1000000 },
+		{ OPT_MAX_PER_SOURCE, NULL, &c->max_per_source, NULL, 1, 1000000 },
+		{ OPT_GRACE, NULL, NULL, &c->grace_ns, 0, 0 },
+		{ OPT_UDP_RATE, &s->udp_rate, NULL, NULL, 1, 1000000 },
+		{ OPT_UDP_BURST, &s->udp_burst, NULL, NULL, 1, 1000000 },
+		{ OPT_UDP_RATE_ALL, &s->udp_rate_all, NULL, NULL, 1, 1000000000 },
+	};
+	const struct number *n = numbers;
+	uint64_t value;
+
+	while (n->id != id)
+		n++;
+	if (n->ns)
+		return num_duration(arg, n->ns) < 0
+			       ? err_set(e, -EINVAL, "'%s' is no duration; it reads 100s or 250ms",
+					 arg)
+			       : 0;
+	if (num_u64(arg, n->min, n->max, &value) < 0)
+		return err_set(e, -EINVAL, "'%s' is no number from %llu to %llu", arg,
+			       (unsigned long long)n->min, (unsigned long long)n->max);
+	if (n->u32)
+		*n->u32 = (uint32_t)value;
+	else
+		*n->u64 = value;
+	return 0;
+}
 
 static int parse_after(struct server_config *c, const char *word, struct err *e)
 {
@@ -60,16 +152,72 @@ static int parse_after(struct server_config *c, const char *word, struct err *e)
 	return 0;
 }
 
+static int parse_label(struct settings *s, const char *label, struct err *e)
+{
+	if (strlen(label) >= sizeof(s->server.format.label) || !*label)
+		return err_set(e, -EINVAL, "--label is 1 to %zu bytes long",
+			       sizeof(s->server.format.label) - 1);
+	strcpy(s->server.format.label, label);
+	return 0;
+}
+
+static int parse_health(struct settings *s, const char *word, struct err *e)
+{
+	uint64_t digit;
+
+	if (!strcmp(word, "auto")) {
+		s->server.health = -1;
+		return 0;
+	}
+	if (num_u64(word, 0, 4, &digit) < 0)
+		return err_set(e, -EINVAL, "--health is auto or 0 to 4, not '%s'", word);
+	s->server.health = (int)digit;
+	return 0;
+}
+
+static int parse_log(struct settings *s, const char *word, struct err *e)
+{
+	static const char *const levels[] = { "quiet", "events", "connections" };
+
+	for (int i = LOG_QUIET; i <= LOG_CONNECTIONS; i++) {
+		if (!strcmp(word, levels[i])) {
+			s->server.log_level = (enum log_level)i;
+			return 0;
+		}
+	}
+	return err_set(e, -EINVAL, "--log is quiet, events or connections, not '%s'", word);
+}
+
 static int parse_option(struct settings *s, int id, const char *arg, struct err *e)
 {
 	switch (id) {
 	case OPT_AFTER:
 		return parse_after(&s->server, arg, e);
+	case 'f':
+		return daytime_format_parse(&s->server.format, arg, e);
+	case OPT_LABEL:
+		return parse_label(s, arg, e);
+	case OPT_HEALTH:
+		return parse_health(s, arg, e);
+	case OPT_LOG:
+		return parse_log(s, arg, e);
+	case OPT_ADDRESS:
+		s->listen.address = arg;
+		return 0;
 	case 'u':
 		s->user = arg;
 		return 0;
+	case OPT_UTC:
+		s->server.format.utc = true;
+		return 0;
+	case OPT_CRLF:
+		s->server.format.crlf = true;
+		return 0;
+	case OPT_UDP:
+		s->udp = true;
+		return 0;
 	default:
-		return -EINVAL;
+		return parse_number(s, id, arg, e);
 	}
 }
 
@@ -95,21 +243,92 @@ static int parse(struct settings *s, int argc, char **argv)
 	}
 	if (argc - o.rest > 1)
 		return opts_misuse(&usage, "one port at most, not '%s' as well", argv[o.rest + 1]);
-	if (argc - o.rest == 1 && num_port(argv[o.rest], &s->port) < 0)
+	if (argc - o.rest == 1 && num_port(argv[o.rest], &s->listen.port) < 0)
 		return opts_misuse(&usage, "'%s' is no port; it is a number from 0 to 65535",
 				   argv[o.rest]);
 	return -1;
 }
 
-static int fail(const struct err *e)
+/* Everything that serving needs; one of it, and nothing of it is freed before the end. */
+static struct {
+	struct activation passed;
+	int listener[WORKERS_MAX]; /* worker i serves listener[i]; one process serves them all */
+	unsigned listeners;
+	int notify;
+	bool serve_udp;
+	struct udp udp;
+	struct server server;
+	struct log log;
+	struct workers workers;
+} run;
+
+/* Opens one listener per worker on one port, or takes what the service manager passed. */
+static int open_tcp(struct settings *s, struct err *e)
 {
-	fprintf(stderr, "daytimed: %s\n", e->text);
-	return EXIT_CANNOT;
+	if (run.passed.tcp_count + run.passed.udp_count > 0) {
+		run.listeners = run.passed.tcp_count;
+		memcpy(run.listener, run.passed.tcp, sizeof(run.passed.tcp));
+		return 0;
+	}
+	s->listen.shared = s->workers > 1;
+	for (unsigned i = 0; i < s->workers; i++) {
+		int fd = listen_tcp(&s->listen, &s->listen.port, e);
+
+		if (fd < 0)
+			return fd;
+		run.listener[run.listeners++] = fd;
+	}
+	return 0;
+}
+
+static int open_udp(struct settings *s, struct err *e)
+{
+	struct udp *u = &run.udp;
+	struct listen_spec spec = s->listen;
+	int r;
+
+	u->per_source = (struct rate){ CLOCK_NS_PER_S / (int64_t)s->udp_rate,
+				       (int64_t)s->udp_burst };
+	u->all = (struct rate){ CLOCK_NS_PER_S / (int64_t)s->udp_rate_all,
+				(int64_t)s->udp_rate_all };
+	if (run.passed.udp_count > 0) {
+		u->fd = run.passed.udp[0];
+		r = listen_udp_adopt(u->fd, e);
+		if (r == 0)
+			r = listen_port(u->fd, &u->port);
+		run.serve_udp = r == 0;
+		return r;
+	}
+	if (!s->udp)
+		return 0;
+	spec.shared = false;
+	u->fd = listen_udp(&spec, &u->port, e);
+	run.serve_udp = u->fd >= 0;
+	return u->fd < 0 ? u->fd : 0;
+}
+
+static int open_sockets(struct settings *s, struct err *e)
+{
+	int r = activation_take(&run.passed, e);
+
+	if (r >= 0 && run.passed.udp_count > 1)
+		r = err_set(e, -EINVAL, "more than one UDP socket from the service manager");
+	if (r >= 0 && run.passed.tcp_count + run.passed.udp_count > 0 && s->workers > 1)
+		r = err_set(
+			e, -EINVAL,
+			"--workers needs listeners of its own, not sockets from a service manager");
+	if (r >= 0)
+		r = open_tcp(s, e);
+	if (r >= 0)
+		r = open_udp(s, e);
+	if (r >= 0)
+		r = notify_open(&run.notify, e);
+	return r;
 }
 
 /* Gives up root. A server that was started as root serves as another user, or as root where it was
  * told so, or not at all. */
-static int confine(const struct settings *s, struct err *e)
+static int become_user(const struct settings *s, struct err *e)
 {
 	bool stay = s->user && !strcmp(s->user, CONFINE_STAY);
 	struct confine_user u;
@@ -128,39 +347,156 @@ static int confine(const struct settings *s, struct err *e)
 	return confine_capabilities(e);
 }
 
-static int serve(struct settings *s)
+static unsigned parts(const struct settings *s)
 {
-	static struct server server;
-	static struct counters count;
-	static struct log log;
-	struct err e = { 0 };
-	int r, listener = listen_tcp(&s->port, &e);
+	return (run.serve_udp ? CONFINE_UDP : 0U) |
+	       (s->server.format.kind == DAYTIME_NIST ? CONFINE_CLOCK : 0U) |
+	       (run.log.polled ? CONFINE_POLLED_LOG : 0U);
+}
 
-	if (listener < 0)
+/* Serves as the only process, or as one of several. */
+static int serve(const struct settings *s, const int *listener, unsigned count,
+		 struct counters *counters, bool alone, int ready, struct err *e)
+{
+	struct udp *udp = run.serve_udp ? &run.udp : NULL;
+	int r = server_open(&run.server, &s->server, listener, count, udp, &run.log, counters, e);
+
+	if (r == 0)
+		r = confine_syscalls(parts(s), e);
+	if (r < 0)
+		return r;
+	if (alone) {
+		log_line(&run.log, "listening on port %u...", s->listen.port);
+		notify_send(run.notify, "READY=1");
+	} else if (write(ready, "", 1) != 1) {
+		return err_errno(e, -errno, "cannot tell that this worker is ready");
+	}
+	return server_run(&run.server, e);
+}
+
+static int fail(const struct err *e)
+{
+	log_line(&run.log, "daytimed: %s", e->text);
+	return EXIT_CANNOT;
+}
+
+static void last_report(struct counters *c)
+{
+	char json[COUNTERS_JSON_MAX];
+
+	c->log_lines_lost += run.log.lost;
+	log_line(&run.log, "%s", counters_json(c, json));
+}
+
+static int serve_alone(const struct settings *s)
+{
+	static struct counters counters;
+	struct err e = { 0 };
+	int r = serve(s, run.listener, run.listeners, &counters, true, -1, &e);
+
+	if (r < 0)
 		return fail(&e);
-	tzset();
-	log_open(&log, STDERR_FILENO, "");
-	if (confine(s, &e) < 0)
-		return fail(&e);
-	if (server_open(&server, &s->server, listener, &log, &count, &e) < 0)
-		return fail(&e);
-	log_line(&log, "listening on port %u...", s->port);
-	r = server_run(&server, &e);
-	server_close(&server);
-	close(listener);
-	log_close(&log);
+	notify_send(run.notify, "STOPPING=1");
+	counters.log_lines_lost = 0;
+	last_report(&counters);
+	return EXIT_FINE;
+}
+
+static int worker(unsigned index, int ready, void *arg)
+{
+	const struct settings *s = arg;
+	struct counters *counters = &run.workers.counters[index];
+	struct err e = { 0 };
+	int r;
+
+	for (unsigned i = 0; i < run.listeners; i++)
+		if (i != index)
+			close(run.listener[i]);
+	run.serve_udp &= index == 0; /* one socket, one reader: the rates are then true */
+	r = serve(s, &run.listener[index], 1, counters, false, ready, &e);
+	counters->log_lines_lost = run.log.lost;
 	return r < 0 ? fail(&e) : EXIT_FINE;
+}
+
+static int serve_with_workers(struct settings *s)
+{
+	struct counters sum;
+	struct err e = { 0 };
+	int r = workers_open(&run.workers, (unsigned)s->workers, &run.log, &e);
+
+	if (r == 0)
+		r = workers_start(&run.workers, worker, s, &e);
+	if (r < 0)
+		return fail(&e);
+	for (unsigned i = 0; i < run.listeners; i++)
+		close(run.listener[i]);
+	r = confine_syscalls(CONFINE_SUPERVISE | (parts(s) & CONFINE_POLLED_LOG), &e);
+	if (r < 0)
+		return fail(&e); /* the workers end with this process */
+	log_line(&run.log, "listening on port %u...", s->listen.port);
+	notify_send(run.notify, "READY=1");
+	r = workers_watch(&run.workers, &e);
+	notify_send(run.notify, "STOPPING=1");
+	sum = workers_sum(&run.workers);
+	last_report(&sum);
+	return r < 0 ? fail(&e) : EXIT_FINE;
+}
+
+/* The limit of open files bounds the table: a connection that is admitted has its descriptor. */
+static void fit_table(struct settings *s)
+{
+	static const unsigned long others = 32; /* descriptors besides the connections' */
+	unsigned long may = confine_open_files(s->server.max_connections + others);
+
+	if (may >= s->server.max_connections + others)
+		return;
+	s->server.max_connections = may > 2 * others ? (uint32_t)(may - others) : (uint32_t)others;
+	log_line(&run.log, "only %lu files may be open: %u connections at a time", may,
+		 s->server.max_connections);
+}
+
+static int start(struct settings *s)
+{
+	struct err e = { 0 };
+
+	setenv("TZ", ":/etc/localtime", 0); /* unset, strftime() would read the file each time */
+	tzset();
+	log_open(&run.log, STDERR_FILENO, "");
+	fit_table(s);
+	if (open_sockets(s, &e) < 0 || become_user(s, &e) < 0)
+		return fail(&e);
+	return s->workers > 1 ? serve_with_workers(s) : serve_alone(s);
+}
+
+static void describe_syscalls(void)
+{
+	const char *names[CONFINE_SYSCALLS_MAX + 1];
+
+	for (unsigned p = 0; p <= CONFINE_SUPERVISE; p++) {
+		confine_names(p, names);
+		printf("%u", p);
+		for (size_t i = 0; names[i]; i++)
+			printf(" %s", names[i]);
+		printf("\n");
+	}
 }
 
 int main(int argc, char **argv)
 {
 	struct settings s = {
-		.port = DAYTIME_PORT,
+		.listen = { .port = DAYTIME_PORT },
+		.workers = 1,
+		.udp_rate = 1,
+		.udp_burst = 5,
+		.udp_rate_all = 1000,
 		.server = {
-			.drain_ns = 5 * 1000000000LL,
+			.log_level = LOG_EVENTS,
+			.drain_ns = 5 * CLOCK_NS_PER_S,
 			.drain_bytes = 65536,
 			.max_connections = 1000,
-			.grace_ns = 2 * 1000000000LL,
+			.max_per_source = 100,
+			.grace_ns = 2 * CLOCK_NS_PER_S,
+			.health = -1,
 		},
 	};
 	int done;
@@ -169,6 +505,10 @@ int main(int argc, char **argv)
 		opts_describe(&usage);
 		return EXIT_FINE;
 	}
+	if (argc == 2 && !strcmp(argv[1], "--describe-syscalls")) { /* for the test */
+		describe_syscalls();
+		return EXIT_FINE;
+	}
 	done = parse(&s, argc, argv);
-	return done >= 0 ? done : serve(&s);
+	return done >= 0 ? done : start(&s);
 }

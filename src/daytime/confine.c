@@ -2,11 +2,18 @@
 #include "daytime/confine.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <grp.h>
 #include <pwd.h>
+#include <seccomp.h>
+#include <stdbool.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/capability.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 int confine_find_user(const char *name, struct confine_user *u, struct err *e)
@@ -85,4 +92,118 @@ int confine_capabilities(struct err *e)
 	if (r == 0 && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
 		r = err_errno(e, -errno, "cannot set no_new_privs");
 	return r;
+}
+
+#if defined(__SANITIZE_ADDRESS__) || defined(UNCLOSED_COVERAGE)
+static const bool instrumented = true;
+#else
+static const bool instrumented = false;
+#endif
+
+#define SERVE 0U /* no other part */
+
+static const struct {
+	const char *name;
+	unsigned parts; /* any of these */
+} calls[] = {
+	{ "accept4", SERVE },
+	{ "close", SERVE },
+	{ "epoll_ctl", SERVE },
+#ifdef SYS_epoll_wait
+	{ "epoll_wait", SERVE },
+#else
+	{ "epoll_pwait", SERVE },
+#endif
+	{ "fcntl", SERVE },
+	{ "read", SERVE },
+	{ "recvfrom", SERVE },
+	{ "setsockopt", SERVE },
+	{ "shutdown", SERVE },
+	{ "recvmsg", CONFINE_UDP },
+	{ "sendmsg", CONFINE_UDP },
+	{ "adjtimex", CONFINE_CLOCK },
+	{ "poll", CONFINE_POLLED_LOG },
+	{ "rt_sigtimedwait", CONFINE_SUPERVISE },
+	{ "wait4", CONFINE_SUPERVISE },
+	{ "kill", CONFINE_SUPERVISE },
+};
+
+/* What every process here needs. The clock is usually read without a call (vdso(7)); poll() goes on
+ * through restart_syscall after a stop. */
+static const char *const common[] = {
+	"sendto", "write", "exit_group", "clock_gettime", "restart_syscall",
+};
+
+unsigned confine_names(unsigned parts, const char *names[CONFINE_SYSCALLS_MAX + 1])
+{
+	unsigned n = 0;
+
+	for (size_t i = 0; i < sizeof(common) / sizeof(common[0]); i++)
+		names[n++] = common[i];
+	for (size_t i = 0; i < sizeof(calls) / sizeof(calls[0]); i++) {
+		bool serving = calls[i].parts == SERVE && !(parts & CONFINE_SUPERVISE);
+
+		if (serving || (calls[i].parts & parts))
+			names[n++] = calls[i].name;
+	}
+	names[n] = NULL;
+	return n;
+}
+
+/* Allows one call; of those that can do much, only what is used. */
+static int allow(scmp_filter_ctx ctx, const char *name)
+{
+	int nr = seccomp_syscall_resolve_name(name);
+
+	if (!strcmp(name, "fcntl"))
+		return seccomp_rule_add(ctx, SCMP_ACT_ALLOW, nr, 1,
+					SCMP_A1(SCMP_CMP_EQ, F_DUPFD_CLOEXEC));
+	if (!strcmp(name, "setsockopt"))
+		return seccomp_rule_add(ctx, SCMP_ACT_ALLOW, nr, 2,
+					SCMP_A1(SCMP_CMP_EQ, SOL_SOCKET),
+					SCMP_A2(SCMP_CMP_EQ, SO_LINGER));
+	return seccomp_rule_add(ctx, SCMP_ACT_ALLOW, nr, 0);
+}
+
+int confine_syscalls(unsigned parts, struct err *e)
+{
+	const char *names[CONFINE_SYSCALLS_MAX + 1];
+	scmp_filter_ctx ctx;
+	int r = 0;
+
+	if (instrumented)
+		return 1;
+	confine_names(parts, names);
+	ctx = seccomp_init(SCMP_ACT_KILL_PROCESS);
+	if (!ctx)
+		return err_set(e, -ENOMEM, "no memory for the seccomp filter");
+	/* Nothing here runs code of a stranger's, so that the mitigation against speculative
+	 * stores, which kernels before 5.16 tie to seccomp, would only cost. */
+	seccomp_attr_set(ctx, SCMP_FLTATR_CTL_SSB, 1);
+	for (size_t i = 0; r == 0 && names[i]; i++)
+		r = allow(ctx, names[i]);
+	if (r == 0)
+		r = seccomp_load(ctx);
+	seccomp_release(ctx);
+	if (r < 0)
+		return err_errno(e, r, "cannot install the seccomp filter; refusing to serve");
+	return 0;
+}
+
+unsigned long confine_open_files(unsigned long need)
+{
+	struct rlimit l;
+
+	if (getrlimit(RLIMIT_NOFILE, &l) < 0)
+		return 0;
+	if (l.rlim_cur < need) {
+		struct rlimit more = { need, l.rlim_max > need ? l.rlim_max : need };
+
+		if (setrlimit(RLIMIT_NOFILE, &more) < 0) {
+			more = (struct rlimit){ l.rlim_max, l.rlim_max };
+			setrlimit(RLIMIT_NOFILE, &more);
+		}
+		getrlimit(RLIMIT_NOFILE, &l);
+	}
+	return l.rlim_cur;
 }

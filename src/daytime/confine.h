@@ -30,3 +30,25 @@ void confine_bounds(void);
 
 /* Drops every capability and sets no_new_privs. Returns 0 or -errno. */
 int confine_capabilities(struct err *e);
+
+/* What a process will do, which decides which system calls it keeps. */
+enum confine_part {
+	CONFINE_UDP = 1,        /* serve UDP */
+	CONFINE_CLOCK = 2,      /* ask how good the clock is, for the NIST form */
+	CONFINE_POLLED_LOG = 4, /* poll() before writing to the log */
+	CONFINE_SUPERVISE = 8,  /* watch over workers, and serve nothing */
+};
+
+/* The names of the system calls that are allowed, ended by NULL, for confine_syscalls() and for the
+ * test that compares them with what is called. `parts` is a mask of enum confine_part. Returns how
+ * many there are; `names` has room for CONFINE_SYSCALLS_MAX + 1. */
+#define CONFINE_SYSCALLS_MAX 20
+unsigned confine_names(unsigned parts, const char *names[CONFINE_SYSCALLS_MAX + 1]);
+
+/* Installs the seccomp filter: any other call kills the process. Returns 0 or -errno. A build with
+ * a sanitizer or for coverage calls much else: it installs none, and returns 1. */
+int confine_syscalls(unsigned parts, struct err *e);
+
+/* Raises the limit of open files to at least `need`, as far as may be. Returns how many there may
+ * be. */
+unsigned long confine_open_files(unsigned long need);

@@ -3,6 +3,7 @@
  * All that wait in one queue wait equally long, so its head is always the first to be due. */
 #pragma once
 
+#include <netinet/in.h>
 #include <stdint.h>
 
 #define CONN_NONE UINT32_MAX
@@ -21,6 +22,7 @@ struct conn {
 	uint32_t source;  /* index in the table of sources */
 	uint64_t drained; /* bytes read after the reply */
 	int64_t deadline; /* CLOCK_MONOTONIC, nanoseconds */
+	struct sockaddr_in6 peer;
 };
 
 struct conns {

@@ -116,21 +116,39 @@ static void tell_lost(struct log *l)
 		l->lost_told = l->lost;
 }
 
-void log_line(struct log *l, const char *fmt, ...)
+static void add(struct log *l, const char *fmt, va_list ap)
 {
 	char line[LOG_LINE];
 	size_t len;
-	va_list ap;
 
 	len = (size_t)snprintf(line, sizeof(line), "%s", l->prefix);
-	va_start(ap, fmt);
 	vsnprintf(line + len, sizeof(line) - len - 1, fmt, ap);
-	va_end(ap);
 	len = strlen(line);
 	line[len++] = '\n';
+	tell_lost(l);
+	if (put(l, line, len))
+		return;
 	log_flush(l);
 	tell_lost(l);
 	if (!put(l, line, len))
 		l->lost++;
+}
+
+void log_add(struct log *l, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	add(l, fmt, ap);
+	va_end(ap);
+}
+
+void log_line(struct log *l, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	add(l, fmt, ap);
+	va_end(ap);
 	log_flush(l);
 }

@@ -28,6 +28,9 @@ struct log {
 void log_open(struct log *l, int fd, const char *prefix);
 void log_close(struct log *l);
 
+/* Adds one line; it goes on with the next log_line() or log_flush(). */
+void log_add(struct log *l, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
 /* Adds one line and hands on what can be. */
 void log_line(struct log *l, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 

@@ -16,31 +16,56 @@
  */
 #include "daytime/serve.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <sys/timex.h>
 #include <time.h>
 #include <unistd.h>
 
-static const size_t DRAIN_AT_ONCE = 65536; /* bytes per read; one client has one read per round */
+#include "base/clock.h"
 
-/* Makes the text of this second. Compares for difference, not order: the clock may step back. */
-static void refresh_text(struct server *s)
+#define DRAIN_AT_ONCE 65536 /* bytes per read; one client has one read per round */
+
+/* Fills in what the kernel knows of its clock: a leap second that is due, and how good it is. A
+ * clock that nothing disciplines may be wrong by any amount. */
+static void read_clock_state(const struct server_config *c, struct daytime_moment *m)
 {
-	struct daytime_moment m = { .t = time(NULL) };
+	struct timex tx = { .modes = 0 };
+	int state = adjtimex(&tx);
+
+	m->leap = state == TIME_INS ? 1 : state == TIME_DEL ? 2 : 0;
+	if (c->health >= 0)
+		m->health = (unsigned)c->health;
+	else if (state < 0 || state == TIME_ERROR)
+		m->health = 4;
+	else
+		m->health = tx.maxerror < 1000000 ? 0 : tx.maxerror < 5000000 ? 1 : 4;
+}
+
+void serve_refresh_text(struct server *s)
+{
+	struct daytime_moment m = { 0 };
+	struct timespec ts;
 	int n;
 
-	if (s->text_len > 0 && m.t == s->text_of)
+	clock_gettime(CLOCK_REALTIME, &ts);
+	m.t = ts.tv_sec;
+	/* For difference, not order: the clock may step back. */
+	if (s->text_len > 0 && m.t == s->moment.t)
 		return;
+	if (s->config->format.kind == DAYTIME_NIST)
+		read_clock_state(s->config, &m);
 	n = daytime_text(&s->config->format, &m, s->text);
 	if (n < 0)
 		return; /* a year beyond the format's: the last text that could be made stays */
 	s->text_len = n;
-	s->text_of = m.t;
+	s->moment = m;
 }
 
-/* Closes with a reset: the kernel forgets the connection at once. */
-static void reset(int fd)
+void serve_reset(int fd)
 {
 	static const struct linger now = { .l_onoff = 1, .l_linger = 0 };
 
@@ -48,61 +73,111 @@ static void reset(int fd)
 	close(fd);
 }
 
-/* Closes a connection that has a slot. Closing takes it out of the epoll too: nobody else has it.
- */
-static void finish(struct server *s, uint32_t i)
+static const char *peer_text(const struct sockaddr_in6 *peer, char text[INET6_ADDRSTRLEN])
 {
-	close(s->conns.slot[i].fd);
+	const struct sockaddr_in *in = (const struct sockaddr_in *)peer;
+
+	if (peer->sin6_family == AF_INET)
+		return inet_ntop(AF_INET, &in->sin_addr, text, INET6_ADDRSTRLEN);
+	if (IN6_IS_ADDR_V4MAPPED(&peer->sin6_addr))
+		return inet_ntop(AF_INET, &peer->sin6_addr.s6_addr[12], text, INET6_ADDRSTRLEN);
+	return inet_ntop(AF_INET6, &peer->sin6_addr, text, INET6_ADDRSTRLEN);
+}
+
+/* Frees the slot of a connection that is closed; `how` is for the log. */
+static void forget(struct server *s, uint32_t i, const char *how)
+{
+	const struct conn *c = &s->conns.slot[i];
+
+	if (s->config->log_level >= LOG_CONNECTIONS) {
+		char text[INET6_ADDRSTRLEN];
+
+		log_add(s->log, "%s port %u: %s", peer_text(&c->peer, text),
+			ntohs(c->peer.sin6_port), how);
+	}
+	sources_release(&s->sources, c->source);
 	conns_move(&s->conns, i, CONN_FREE, 0);
 }
 
-static void count_failure(struct server *s, int error)
+/* Closes a connection; that takes it out of the epoll too, since nobody else has it. */
+static void finish(struct server *s, uint32_t i, const char *how)
 {
-	if (error == ECONNRESET || error == EPIPE)
-		s->count->reset_by_client++;
-	else
-		s->count->send_failed++;
+	close(s->conns.slot[i].fd);
+	forget(s, i, how);
 }
 
 /* Sends the FIN and waits for the client's. */
 static void start_drain(struct server *s, uint32_t i)
 {
 	struct conn *c = &s->conns.slot[i];
-	struct epoll_event ev = { .events = EPOLLIN | EPOLLRDHUP, .data.u64 = i };
+	struct epoll_event ev = { .events = EPOLLIN, .data.u64 = i };
 
 	if (shutdown(c->fd, SHUT_WR) < 0) { /* the client has reset it already */
-		count_failure(s, ECONNRESET);
-		finish(s, i);
+		s->count->reset_by_client++;
+		finish(s, i, "reset by the client");
 		return;
 	}
 	conns_move(&s->conns, i, CONN_DRAINING, s->now + s->config->drain_ns);
 	if (epoll_ctl(s->epoll, EPOLL_CTL_ADD, c->fd, &ev) < 0) {
-		s->count->send_failed++;
-		finish(s, i);
+		/* The kernel has no memory for it: it is read when its time is up. */
+		if (log_gate_pass(&s->failed, s->now))
+			log_line(s->log, "epoll_ctl: %s", strerrordesc_np(errno));
 	}
 }
 
-void serve_new(struct server *s, int fd)
+/* Refuses a connection over a limit. A reset leaves nothing behind, here or in the kernel. */
+static void refuse(struct server *s, int fd, const struct sockaddr_in6 *peer, uint64_t *counter,
+		   const char *why)
 {
-	bool closes = s->config->after == AFTER_CLOSE;
+	char text[INET6_ADDRSTRLEN];
+
+	serve_reset(fd);
+	++*counter;
+	if (s->config->log_level < LOG_EVENTS || !log_gate_pass(&s->refused, s->now))
+		return;
+	log_line(s->log, "refused %s: %s; %llu more since the last such line",
+		 peer_text(peer, text), why, (unsigned long long)s->refused.skipped);
+	s->refused.skipped = 0;
+}
+
+/* Gives the connection a slot, or refuses it. Returns the slot or CONN_NONE. */
+static uint32_t admit(struct server *s, int fd, const struct sockaddr_in6 *peer)
+{
 	int64_t until = INT64_MAX;
-	uint32_t i;
-	ssize_t n;
+	uint32_t source, i;
 
 	if (s->config->after == AFTER_HOLD)
 		until = s->now + s->config->hold_ns;
-	i = conns_add(&s->conns, fd, CONN_HOLDING, until);
-	if (i == CONN_NONE) {
-		s->count->refused_full++;
-		reset(fd);
-		return;
+	if (s->conns.used == s->conns.size) {
+		refuse(s, fd, peer, &s->count->refused_full, "too many connections in all");
+		return CONN_NONE;
 	}
-	refresh_text(s);
+	source = sources_take(&s->sources, source_key(peer), s->config->max_per_source);
+	if (source == SOURCE_NONE) {
+		refuse(s, fd, peer, &s->count->refused_source,
+		       "too many connections from this source");
+		return CONN_NONE;
+	}
+	i = conns_add(&s->conns, fd, CONN_HOLDING, until);
+	s->conns.slot[i].source = source;
+	s->conns.slot[i].peer = *peer;
+	return i;
+}
+
+void serve_new(struct server *s, int fd, const struct sockaddr_in6 *peer)
+{
+	bool closes = s->config->after == AFTER_CLOSE;
+	uint32_t i = admit(s, fd, peer);
+	ssize_t n;
+
+	if (i == CONN_NONE)
+		return;
+	serve_refresh_text(s);
 	n = send(fd, s->text, (size_t)s->text_len,
 		 MSG_DONTWAIT | MSG_NOSIGNAL | (closes ? MSG_MORE : 0));
 	if (n != s->text_len) { /* a part of so small a reply is no reply: the socket is new */
-		count_failure(s, n < 0 ? errno : ENOBUFS);
-		finish(s, i);
+		s->count->unsent++;
+		finish(s, i, "the reply could not be sent");
 		return;
 	}
 	s->count->replied++;
@@ -112,29 +187,30 @@ void serve_new(struct server *s, int fd)
 
 void serve_drain(struct server *s, uint32_t i)
 {
-	static char bytes[65536]; /* never looked at */
+	static char bytes[DRAIN_AT_ONCE]; /* MSG_TRUNC: never written to (tcp(7)) */
 	struct conn *c = &s->conns.slot[i];
 	ssize_t n;
 
 	if (c->queue != CONN_DRAINING) /* closed earlier in this round */
 		return;
-	n = recv(c->fd, bytes, DRAIN_AT_ONCE, MSG_DONTWAIT | MSG_TRUNC);
+	n = recv(c->fd, bytes, sizeof(bytes), MSG_DONTWAIT | MSG_TRUNC);
+	if (n == 0) {
+		s->count->closed++;
+		finish(s, i, "closed");
+		return;
+	}
 	if (n < 0) {
 		if (errno == EAGAIN || errno == EINTR)
 			return;
 		s->count->reset_by_client++;
-		finish(s, i);
-		return;
-	}
-	if (n == 0) {
-		finish(s, i);
+		finish(s, i, "reset by the client");
 		return;
 	}
 	c->drained += (uint64_t)n;
 	if (c->drained > s->config->drain_bytes) {
-		s->count->reset_bytes++;
-		reset(c->fd);
-		conns_move(&s->conns, i, CONN_FREE, 0);
+		s->count->too_much++;
+		serve_reset(c->fd);
+		forget(s, i, "reset by us: it sent too much");
 	}
 }
 
@@ -145,7 +221,11 @@ void serve_end_hold(struct server *s, uint32_t i)
 
 void serve_time_up(struct server *s, uint32_t i)
 {
-	s->count->reset_time++;
-	reset(s->conns.slot[i].fd);
-	conns_move(&s->conns, i, CONN_FREE, 0);
+	serve_drain(s,
+		    i); /* it may have closed unnoticed, where epoll_ctl() had no memory for it */
+	if (s->conns.slot[i].queue != CONN_DRAINING)
+		return;
+	s->count->timed_out++;
+	serve_reset(s->conns.slot[i].fd);
+	forget(s, i, "reset by us: it did not close in time");
 }

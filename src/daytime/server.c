@@ -11,137 +11,129 @@
 #include "daytime/server.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/random.h>
 #include <sys/signalfd.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "daytime/accept.h"
+#include "daytime/gate.h"
 #include "daytime/serve.h"
 
 #define EVENTS_AT_ONCE 64
-#define ACCEPT_AT_ONCE 64
-/* epoll data above every table index */
-#define TAG_LISTENER (1ULL << 32)
-#define TAG_SIGNALS  (2ULL << 32)
+/* epoll data above every table index; listeners have GATE_TAG and up */
+#define TAG_SIGNALS (2ULL << 32)
+#define TAG_UDP     (3ULL << 32)
 
 static const int64_t LONGEST_WAIT_MS = 3600000; /* one hour: epoll_wait() takes an int */
-static const int64_t PAUSE_NS = 100 * CLOCK_NS_PER_MS;
+static const int64_t LOG_RETRY_NS = 100 * CLOCK_NS_PER_MS;
 
-static int watch(struct server *s, int fd, uint64_t tag, int op, uint32_t events)
+bool log_gate_pass(struct log_gate *g, int64_t now)
 {
-	struct epoll_event ev = { .events = events, .data.u64 = tag };
-
-	return epoll_ctl(s->epoll, op, fd, &ev) < 0 ? -errno : 0;
+	if (now < g->next) {
+		g->skipped++;
+		return false;
+	}
+	g->next = now + CLOCK_NS_PER_S;
+	return true;
 }
 
-static int open_signals(void)
+int server_signals(void)
 {
-	static const int numbers[] = { SIGTERM, SIGINT, SIGHUP, SIGUSR1 };
+	static const int numbers[] = { SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2 };
 	sigset_t set;
+	int fd;
 
 	sigemptyset(&set);
 	for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
 		sigaddset(&set, numbers[i]);
-	if (sigprocmask(SIG_BLOCK, &set, NULL) < 0)
+	if (sigprocmask(SIG_BLOCK, &set, NULL) < 0 || signal(SIGPIPE, SIG_IGN) == SIG_ERR)
 		return -errno;
-	if (signal(SIGPIPE, SIG_IGN) == SIG_ERR)
-		return -errno;
-	int fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
-
+	fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
 	return fd < 0 ? -errno : fd;
 }
 
-int server_open(struct server *s, const struct server_config *c, int listener, struct log *log,
-		struct counters *count, struct err *e)
+static int open_tables(struct server *s, struct err *e)
+{
+	const struct server_config *c = s->config;
+	uint64_t seed;
+
+	if (getrandom(&seed, sizeof(seed), 0) != sizeof(seed))
+		return err_errno(e, -errno, "getrandom");
+	if (conns_open(&s->conns, c->max_connections) < 0 ||
+	    sources_open(&s->sources, c->max_connections, seed) < 0)
+		return err_set(e, -ENOMEM, "no memory for %u connections", c->max_connections);
+	if (s->udp)
+		s->udp->sources.seed = seed;
+	return 0;
+}
+
+static int watch_one(struct server *s, int fd, uint64_t tag)
+{
+	struct epoll_event ev = { .events = EPOLLIN, .data.u64 = tag };
+
+	return epoll_ctl(s->epoll, EPOLL_CTL_ADD, fd, &ev) < 0 ? -errno : 0;
+}
+
+static int open_descriptors(struct server *s, struct err *e)
 {
 	int r;
 
-	*s = (struct server){ .config = c, .log = log, .count = count, .listener = listener };
-	s->epoll = s->signals = -1;
-	if (conns_open(&s->conns, c->max_connections) < 0)
-		return err_set(e, -ENOMEM, "no memory for %u connections", c->max_connections);
 	s->epoll = epoll_create1(EPOLL_CLOEXEC);
-	if (s->epoll < 0) {
-		r = err_errno(e, -errno, "epoll");
-		goto fail;
-	}
-	s->signals = open_signals();
-	if (s->signals < 0) {
-		r = err_errno(e, s->signals, "signals");
-		goto fail;
-	}
-	r = watch(s, s->signals, TAG_SIGNALS, EPOLL_CTL_ADD, EPOLLIN);
+	if (s->epoll < 0)
+		return err_errno(e, -errno, "epoll_create1");
+	s->reserve = fcntl(s->epoll, F_DUPFD_CLOEXEC, 0);
+	if (s->reserve < 0)
+		return err_errno(e, -errno, "cannot reserve a descriptor");
+	s->signals = server_signals();
+	if (s->signals < 0)
+		return err_errno(e, s->signals, "signals");
+	r = watch_one(s, s->signals, TAG_SIGNALS);
+	if (r == 0 && s->udp)
+		r = watch_one(s, s->udp->fd, TAG_UDP);
 	if (r == 0)
-		r = watch(s, listener, TAG_LISTENER, EPOLL_CTL_ADD, EPOLLIN);
-	if (r < 0) {
-		err_errno(e, r, "epoll_ctl");
-		goto fail;
-	}
-	return 0;
-fail:
-	server_close(s);
+		r = gate_watch(s, EPOLL_CTL_ADD, EPOLLIN);
+	return r < 0 ? err_errno(e, r, "epoll_ctl") : 0;
+}
+
+int server_open(struct server *s, const struct server_config *c, const int *listeners,
+		unsigned count, struct udp *udp, struct log *log, struct counters *counters,
+		struct err *e)
+{
+	int r;
+
+	*s = (struct server){ .config = c, .log = log, .count = counters, .udp = udp };
+	s->epoll = s->signals = s->reserve = -1;
+	memcpy(s->listener, listeners, count * sizeof(*listeners));
+	s->listeners = count;
+	serve_refresh_text(s);
+	if (s->text_len == 0)
+		return err_set(e, -ERANGE, "the time cannot be written in this format");
+	r = open_tables(s, e);
+	if (r == 0)
+		r = open_descriptors(s, e);
+	if (r < 0)
+		server_close(s);
 	return r;
 }
 
 void server_close(struct server *s)
 {
+	int *const fds[] = { &s->epoll, &s->signals, &s->reserve };
+
 	for (uint32_t i = 0; i < s->conns.size; i++)
 		if (s->conns.slot[i].queue != CONN_FREE)
 			close(s->conns.slot[i].fd);
 	conns_free(&s->conns);
-	if (s->epoll >= 0)
-		close(s->epoll);
-	if (s->signals >= 0)
-		close(s->signals);
-	s->epoll = s->signals = -1;
-}
-
-static void pause_listener(struct server *s)
-{
-	if (watch(s, s->listener, TAG_LISTENER, EPOLL_CTL_MOD, 0) < 0)
-		return;
-	s->paused = true;
-	s->resume_at = s->now + PAUSE_NS;
-}
-
-static void resume_listener(struct server *s)
-{
-	if (watch(s, s->listener, TAG_LISTENER, EPOLL_CTL_MOD, EPOLLIN) == 0)
-		s->paused = false;
-}
-
-/* Accepts what waits, at most one round's share. */
-static int accept_some(struct server *s, struct err *e)
-{
-	for (int n = 0; n < ACCEPT_AT_ONCE; n++) {
-		int fd = accept4(s->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-		int error = errno;
-
-		if (fd >= 0) {
-			s->count->accepted++;
-			serve_new(s, fd);
-			continue;
-		}
-		switch (accept_classify(error)) {
-		case ACCEPT_NONE:
-			return 0;
-		case ACCEPT_GO_ON:
-			s->count->accept_errors++;
-			break;
-		case ACCEPT_STOP:
-			return err_errno(e, -error, "cannot accept connections");
-		default:
-			s->count->accept_errors++;
-			log_line(s->log, "accept: %s; pausing", strerror(error));
-			pause_listener(s);
-			return 0;
-		}
+	sources_free(&s->sources);
+	for (size_t i = 0; i < sizeof(fds) / sizeof(fds[0]); i++) {
+		if (*fds[i] >= 0)
+			close(*fds[i]);
+		*fds[i] = -1;
 	}
-	return 0;
 }
 
 static void end_holds(struct server *s)
@@ -152,21 +144,32 @@ static void end_holds(struct server *s)
 		serve_end_hold(s, i);
 }
 
-/* Takes no more connections, serves those that wait, and sets the bound for the rest. */
+/* Serves those who wait in the accept queues, then takes no more. Whoever asked for connections
+ * that stay open has them closed by the kernel, at once. */
 static int stop(struct server *s, struct err *e)
 {
-	int r = 0;
+	int r = 1;
 
 	if (s->stopping)
 		return 0;
-	if (s->config->after == AFTER_CLOSE)
-		r = accept_some(s, e);
-	epoll_ctl(s->epoll, EPOLL_CTL_DEL, s->listener, NULL);
 	s->stopping = true;
-	s->paused = false;
-	/* Whoever asked for connections that stay open has them closed by the kernel, at once. */
-	s->stop_at = s->config->after == AFTER_CLOSE ? s->now + s->config->grace_ns : s->now;
-	return r;
+	s->stop_at = s->now;
+	if (s->config->after == AFTER_CLOSE) {
+		s->stop_at += s->config->grace_ns;
+		for (unsigned i = 0; i < s->listeners; i++)
+			while ((r = gate_accept(s, i, e)) > 0 && clock_mono_ns() < s->stop_at)
+				continue;
+	}
+	gate_shut(s);
+	return r < 0 ? r : 0;
+}
+
+static void report(struct server *s)
+{
+	char json[COUNTERS_JSON_MAX];
+
+	s->count->log_lines_lost = s->log->lost;
+	log_line(s->log, "%s", counters_json(s->count, json));
 }
 
 static int on_signal(struct server *s, struct err *e)
@@ -179,11 +182,13 @@ static int on_signal(struct server *s, struct err *e)
 		if (info.ssi_signo == SIGUSR1) {
 			if (s->config->after == AFTER_HOLD)
 				end_holds(s);
-			continue;
+		} else if (info.ssi_signo == SIGUSR2) {
+			report(s);
+		} else {
+			r = stop(s, e);
+			if (r < 0)
+				return r;
 		}
-		r = stop(s, e);
-		if (r < 0)
-			return r;
 	}
 	return 0;
 }
@@ -208,9 +213,11 @@ static int wait_ms(const struct server *s)
 		due = earlier(due, s->resume_at);
 	if (s->stopping)
 		due = earlier(due, s->stop_at);
+	if (s->log_waits)
+		due = earlier(due, s->now + LOG_RETRY_NS);
 	if (due == INT64_MAX)
 		return -1;
-	ms = (due - clock_mono_ns() + CLOCK_NS_PER_MS - 1) / CLOCK_NS_PER_MS;
+	ms = (due - s->now + CLOCK_NS_PER_MS - 1) / CLOCK_NS_PER_MS;
 	return (int)(ms < 0 ? 0 : earlier(ms, LONGEST_WAIT_MS));
 }
 
@@ -226,16 +233,23 @@ static void expire(struct server *s)
 	       s->conns.slot[i].deadline <= s->now)
 		serve_time_up(s, i);
 	if (s->paused && s->resume_at <= s->now)
-		resume_listener(s);
+		gate_resume(s);
 }
 
 static int handle(struct server *s, uint64_t tag, struct err *e)
 {
-	if (tag == TAG_LISTENER)
-		return accept_some(s, e);
-	if (tag == TAG_SIGNALS)
+	if (tag < GATE_TAG) {
+		serve_drain(s, (uint32_t)tag);
+	} else if (tag == TAG_SIGNALS) {
 		return on_signal(s, e);
-	serve_drain(s, (uint32_t)tag);
+	} else if (tag == TAG_UDP) {
+		serve_refresh_text(s);
+		udp_serve(s->udp, s->text, (size_t)s->text_len, s->now, s->count);
+	} else if (s->listeners > 0 && !s->paused) {
+		int r = gate_accept(s, (unsigned)(tag - GATE_TAG), e);
+
+		return r < 0 ? r : 0;
+	}
 	return 0;
 }
 
@@ -243,20 +257,20 @@ int server_run(struct server *s, struct err *e)
 {
 	struct epoll_event ev[EVENTS_AT_ONCE];
 
-	for (;;) {
-		int n = epoll_wait(s->epoll, ev, EVENTS_AT_ONCE, wait_ms(s));
+	s->now = clock_mono_ns();
+	while (!s->stopping || (s->conns.used > 0 && s->now < s->stop_at)) {
+		int n = epoll_wait(s->epoll, ev, EVENTS_AT_ONCE, wait_ms(s)), r = 0;
 
 		if (n < 0 && errno != EINTR)
-			return err_errno(e, -errno, "epoll_wait");
+			return err_set(e, -errno, "epoll_wait: %s", strerrordesc_np(errno));
 		s->now = clock_mono_ns();
-		for (int i = 0; i < n; i++) {
-			int r = handle(s, ev[i].data.u64, e);
-
-			if (r < 0)
-				return r;
-		}
+		for (int i = 0; i < n && r == 0; i++)
+			r = handle(s, ev[i].data.u64, e);
+		if (r < 0)
+			return r;
 		expire(s);
-		if (s->stopping && (s->conns.used == 0 || s->now >= s->stop_at))
-			return 0;
+		s->log_waits = log_flush(s->log);
 	}
+	s->count->cut_by_stop += s->conns.used;
+	return 0;
 }

@@ -7,8 +7,13 @@
 
 #include "base/err.h"
 #include "daytime/conns.h"
+#include "daytime/counters.h"
 #include "daytime/format.h"
 #include "daytime/log.h"
+#include "daytime/source.h"
+#include "daytime/udp.h"
+
+#define LISTENERS_MAX 8
 
 /* What becomes of a connection once its reply is sent. */
 enum after_reply {
@@ -17,51 +22,71 @@ enum after_reply {
 	AFTER_HOLD,  /* close it later */
 };
 
+enum log_level {
+	LOG_QUIET,       /* the start, and what ends the service */
+	LOG_EVENTS,      /* also what goes wrong, at most one line a second of each kind */
+	LOG_CONNECTIONS, /* also every connection, as it ends */
+};
+
 struct server_config {
 	struct daytime_format format;
 	enum after_reply after;
+	enum log_level log_level;
 	int64_t hold_ns;
 	int64_t drain_ns;         /* how long to wait for a client's end of stream */
 	uint64_t drain_bytes;     /* how much to read until then */
 	uint32_t max_connections; /* at any one time */
+	uint32_t max_per_source;  /* of these, from one IPv4 address or IPv6 /64 */
 	int64_t grace_ns;         /* how long SIGTERM waits for what is in flight */
+	int health;               /* the NIST form's health digit; -1: as the kernel's clock says */
 };
 
-struct counters {
-	uint64_t accepted;
-	uint64_t replied;
-	uint64_t refused_full;    /* max_connections were open */
-	uint64_t reset_time;      /* reset by us: the drain's time was up */
-	uint64_t reset_bytes;     /* reset by us: the client sent too much */
-	uint64_t reset_by_client; /* a read or a send found the connection reset */
-	uint64_t send_failed;     /* any other failure to send */
-	uint64_t accept_errors;
+/* A kind of event that is logged at most once a second. */
+struct log_gate {
+	int64_t next;
+	uint64_t skipped;
 };
 
 struct server {
 	const struct server_config *config;
 	struct log *log;
 	struct conns conns;
+	struct sources sources;
 	struct counters *count;
-	int epoll, listener, signals;
-	bool paused;       /* the listener is not waited for */
+	struct udp *udp; /* NULL: not served */
+	int listener[LISTENERS_MAX];
+	unsigned listeners;
+	int epoll, signals;
+	int reserve;       /* a descriptor to give up when none is left; -1: given up */
+	bool paused;       /* the listeners are not waited for */
 	int64_t resume_at; /* CLOCK_MONOTONIC, while paused */
+	int64_t backoff;   /* nanoseconds of the last pause for want of memory; 0: none */
 	bool stopping;
 	int64_t stop_at; /* CLOCK_MONOTONIC, while stopping */
 	int64_t now;     /* CLOCK_MONOTONIC, when the present round began */
-	time_t text_of;  /* the second that `text` says; CLOCK_REALTIME */
-	int text_len;    /* 0: no text yet */
+	bool log_waits;  /* the log took not all */
+	struct log_gate shed, refused, failed, report;
+	struct daytime_moment moment; /* that `text` says */
+	int text_len;                 /* 0: no text yet */
 	char text[DAYTIME_TEXT_MAX + 1];
 };
 
-/* Makes a server on a listening, non-blocking socket, which stays the caller's. Blocks the signals
- * that server_run() reads. Returns 0 or -errno. */
-int server_open(struct server *s, const struct server_config *c, int listener, struct log *log,
-		struct counters *count, struct err *e);
+/* Makes a server on listening, non-blocking sockets, which stay the caller's, as `udp` does. Blocks
+ * the signals that server_run() reads, and ignores SIGPIPE. Allocates all that it ever will.
+ * Returns 0 or -errno. */
+int server_open(struct server *s, const struct server_config *c, const int *listeners,
+		unsigned count, struct udp *udp, struct log *log, struct counters *counters,
+		struct err *e);
 
-/* Serves until SIGTERM, SIGINT or SIGHUP, then finishes what is in flight. SIGUSR1 ends every hold.
- * Returns 0, or -errno when serving cannot go on. */
+/* Serves until SIGTERM, SIGINT or SIGHUP, then finishes what is in flight. SIGUSR1 ends every hold,
+ * SIGUSR2 logs the counters. Returns 0, or -errno when serving cannot go on. */
 int server_run(struct server *s, struct err *e);
 
-/* Closes every connection and frees the table. */
+/* Closes every connection and frees the tables. */
 void server_close(struct server *s);
+
+/* Blocks the server's signals and opens a descriptor that they are read from, or -errno. */
+int server_signals(void);
+
+/* Whether an event of this kind may be logged now; if not it is counted in `skipped`. */
+bool log_gate_pass(struct log_gate *g, int64_t now);
