@@ -17,6 +17,7 @@ static void append(struct conns *c, uint32_t i, enum conn_queue queue)
 	else
 		c->slot[n->prev].next = i;
 	c->queue[queue].tail = i;
+	c->fresh += queue == CONN_FRESH;
 }
 
 static void detach(struct conns *c, uint32_t i)
@@ -31,6 +32,7 @@ static void detach(struct conns *c, uint32_t i)
 		c->queue[n->queue].tail = n->prev;
 	else
 		c->slot[n->next].prev = n->prev;
+	c->fresh -= n->queue == CONN_FRESH;
 }
 
 int conns_open(struct conns *c, uint32_t size)

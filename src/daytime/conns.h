@@ -11,7 +11,9 @@
 enum conn_queue {
 	CONN_FREE,
 	CONN_HOLDING,  /* replied to; our FIN is held back, and nothing is read */
-	CONN_DRAINING, /* our FIN is sent; reads on to the end of the stream */
+	CONN_FRESH,    /* our FIN is sent; likely to be closed by the client any moment */
+	CONN_DRAINING, /* our FIN is sent; reads on to the end of the stream, when the epoll says so
+			*/
 	CONN_QUEUES
 };
 
@@ -29,6 +31,7 @@ struct conns {
 	struct conn *slot;
 	uint32_t size;
 	uint32_t used;
+	uint32_t fresh; /* of these, in CONN_FRESH */
 	struct {
 		uint32_t head, tail;
 	} queue[CONN_QUEUES];

@@ -12,8 +12,11 @@
 #include "daytime/accept.h"
 #include "daytime/serve.h"
 
-#define ACCEPT_AT_ONCE 64
-#define SHED_AT_ONCE   64
+#define ACCEPT_AT_ONCE    16
+#define SHED_AT_ONCE      64
+#define FAILURES_IN_A_ROW 64
+#define FRESH_MOST        64 /* when there are more, all but FRESH_LEFT are looked at */
+#define FRESH_LEFT        32
 
 static const int64_t SHED_PAUSE_NS = 100 * CLOCK_NS_PER_MS;
 static const int64_t BACKOFF_FIRST_NS = 50 * CLOCK_NS_PER_MS;
@@ -113,32 +116,50 @@ static int accept_failed(struct server *s, unsigned listener, int error, struct 
 	}
 }
 
-int gate_accept(struct server *s, unsigned listener, struct err *e)
+/* Accepts up to `most` connections and gives each a slot; those are put into `slot`. Returns how
+ * many; `r` tells how it ended, as gate_accept(). */
+static unsigned accept_some(struct server *s, unsigned listener, uint32_t *slot, unsigned most,
+			    int *r, struct err *e)
 {
-	int error = 0, failures = 0;
+	unsigned n = 0;
 
-	for (int n = 0; n < ACCEPT_AT_ONCE; n++) {
+	for (unsigned tries = 0; tries < most; tries++) {
 		struct sockaddr_in6 peer;
 		socklen_t len = sizeof(peer);
 		int fd = accept4(s->listener[listener], (struct sockaddr *)&peer, &len,
 				 SOCK_CLOEXEC | SOCK_NONBLOCK);
-		int r;
 
-		if (fd >= 0) {
-			s->count->accepted++;
-			s->backoff = 0;
-			serve_new(s, fd, &peer);
+		if (fd < 0) {
+			s->last_accept_error = errno;
+			*r = accept_failed(s, listener, errno, e);
+			if (*r <= 0)
+				return n;
+			s->accept_failures++;
 			continue;
 		}
-		error = errno;
-		r = accept_failed(s, listener, error, e);
-		if (r <= 0)
-			return r;
-		failures++;
+		s->count->accepted++;
+		s->accept_failures = 0;
+		s->backoff = 0;
+		slot[n] = serve_admit(s, fd, &peer);
+		n += slot[n] != CONN_NONE;
 	}
-	if (failures == ACCEPT_AT_ONCE) { /* nothing but failures: do not spin on them */
-		back_off(s, error);
+	*r = 1;
+	return n;
+}
+
+int gate_accept(struct server *s, unsigned listener, struct err *e)
+{
+	uint32_t slot[ACCEPT_AT_ONCE];
+	int r = 0;
+	unsigned n = accept_some(s, listener, slot, ACCEPT_AT_ONCE, &r, e);
+
+	serve_new(s, slot, n);
+	if (s->conns.fresh > FRESH_MOST)
+		serve_settle(s, FRESH_LEFT);
+	if (s->accept_failures >= FAILURES_IN_A_ROW) { /* nothing but failures: do not spin */
+		s->accept_failures = 0;
+		back_off(s, s->last_accept_error);
 		return 0;
 	}
-	return 1;
+	return r;
 }

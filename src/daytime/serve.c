@@ -10,6 +10,11 @@
  * same segment and pushes it out (tcp_send_fin() takes the tail of the queue). One packet goes out
  * where write() and close() send two, which is what makes the correct way the cheaper one.
  *
+ * Most clients close as soon as they have the reply, well within a millisecond on a fast network. A
+ * connection is therefore fresh at first: it is looked at once, when some more have come or a
+ * millisecond has gone by, and in most cases it can be closed then. Only the others cost the two
+ * calls that the epoll takes.
+ *
  * A client may make us wait (it never closes) or read for ever (it never stops sending). Both are
  * bounded; at the bound we reset on purpose: the reply and the FIN are long acknowledged, and a
  * plain close would leave the kernel an orphan in FIN_WAIT_2 for every such client.
@@ -28,6 +33,8 @@
 #include "base/clock.h"
 
 #define DRAIN_AT_ONCE 65536 /* bytes per read; one client has one read per round */
+
+static const int64_t FRESH_NS = CLOCK_NS_PER_MS;
 
 /* Fills in what the kernel knows of its clock: a leap second that is due, and how good it is. A
  * clock that nothing disciplines may be wrong by any amount. */
@@ -106,23 +113,15 @@ static void finish(struct server *s, uint32_t i, const char *how)
 	forget(s, i, how);
 }
 
-/* Sends the FIN and waits for the client's. */
-static void start_drain(struct server *s, uint32_t i)
+/* Sends the FIN. */
+static void start_close(struct server *s, uint32_t i)
 {
-	struct conn *c = &s->conns.slot[i];
-	struct epoll_event ev = { .events = EPOLLIN, .data.u64 = i };
-
-	if (shutdown(c->fd, SHUT_WR) < 0) { /* the client has reset it already */
+	if (shutdown(s->conns.slot[i].fd, SHUT_WR) < 0) { /* the client has reset it already */
 		s->count->reset_by_client++;
 		finish(s, i, "reset by the client");
 		return;
 	}
-	conns_move(&s->conns, i, CONN_DRAINING, s->now + s->config->drain_ns);
-	if (epoll_ctl(s->epoll, EPOLL_CTL_ADD, c->fd, &ev) < 0) {
-		/* The kernel has no memory for it: it is read when its time is up. */
-		if (log_gate_pass(&s->failed, s->now))
-			log_line(s->log, "epoll_ctl: %s", strerrordesc_np(errno));
-	}
+	conns_move(&s->conns, i, CONN_FRESH, s->now + FRESH_NS);
 }
 
 /* Refuses a connection over a limit. A reset leaves nothing behind, here or in the kernel. */
@@ -140,19 +139,22 @@ static void refuse(struct server *s, int fd, const struct sockaddr_in6 *peer, ui
 	s->refused.skipped = 0;
 }
 
-/* Gives the connection a slot, or refuses it. Returns the slot or CONN_NONE. */
-static uint32_t admit(struct server *s, int fd, const struct sockaddr_in6 *peer)
+uint32_t serve_admit(struct server *s, int fd, const struct sockaddr_in6 *peer)
 {
-	int64_t until = INT64_MAX;
-	uint32_t source, i;
+	int64_t until = s->config->after == AFTER_HOLD ? s->now + s->config->hold_ns : INT64_MAX;
+	struct source_key key = source_key(peer);
+	uint32_t most = s->config->max_per_source, source = SOURCE_NONE, i;
 
-	if (s->config->after == AFTER_HOLD)
-		until = s->now + s->config->hold_ns;
-	if (s->conns.used == s->conns.size) {
-		refuse(s, fd, peer, &s->count->refused_full, "too many connections in all");
-		return CONN_NONE;
+	if (s->conns.used < s->conns.size)
+		source = sources_take(&s->sources, key, most);
+	if (source == SOURCE_NONE) { /* those that are closed but not yet looked at do not count */
+		serve_settle(s, 0);
+		if (s->conns.used == s->conns.size) {
+			refuse(s, fd, peer, &s->count->refused_full, "too many connections in all");
+			return CONN_NONE;
+		}
+		source = sources_take(&s->sources, key, most);
 	}
-	source = sources_take(&s->sources, source_key(peer), s->config->max_per_source);
 	if (source == SOURCE_NONE) {
 		refuse(s, fd, peer, &s->count->refused_source,
 		       "too many connections from this source");
@@ -164,66 +166,95 @@ static uint32_t admit(struct server *s, int fd, const struct sockaddr_in6 *peer)
 	return i;
 }
 
-void serve_new(struct server *s, int fd, const struct sockaddr_in6 *peer)
+/* Sends the reply. Returns false where that was not possible, and the connection is closed. */
+static bool reply(struct server *s, uint32_t i, int flags)
+{
+	ssize_t n = send(s->conns.slot[i].fd, s->text, (size_t)s->text_len, flags);
+
+	if (n == s->text_len) {
+		s->count->replied++;
+		return true;
+	}
+	s->count->unsent++; /* a part of so small a reply is no reply: the socket is new */
+	finish(s, i, "the reply could not be sent");
+	return false;
+}
+
+void serve_new(struct server *s, const uint32_t *slot, unsigned count)
 {
 	bool closes = s->config->after == AFTER_CLOSE;
-	uint32_t i = admit(s, fd, peer);
-	ssize_t n;
+	int flags = MSG_DONTWAIT | MSG_NOSIGNAL | (closes ? MSG_MORE : 0);
+	uint64_t sent = 0;
 
-	if (i == CONN_NONE)
-		return;
-	serve_refresh_text(s);
-	n = send(fd, s->text, (size_t)s->text_len,
-		 MSG_DONTWAIT | MSG_NOSIGNAL | (closes ? MSG_MORE : 0));
-	if (n != s->text_len) { /* a part of so small a reply is no reply: the socket is new */
-		s->count->unsent++;
-		finish(s, i, "the reply could not be sent");
-		return;
+	if (count > 0)
+		serve_refresh_text(s);
+	for (unsigned k = 0; k < count; k++)
+		sent |= (uint64_t)reply(s, slot[k], flags) << k;
+	for (unsigned k = 0; k < count && closes; k++)
+		if (sent >> k & 1)
+			start_close(s, slot[k]);
+}
+
+/* Reads once after the FIN. Returns whether the connection is still open. */
+static bool drain(struct server *s, uint32_t i)
+{
+	static char bytes[DRAIN_AT_ONCE]; /* MSG_TRUNC: never written to (tcp(7)) */
+	struct conn *c = &s->conns.slot[i];
+	ssize_t n = recv(c->fd, bytes, sizeof(bytes), MSG_DONTWAIT | MSG_TRUNC);
+
+	if (n == 0) {
+		s->count->closed++;
+		finish(s, i, "closed");
+		return false;
 	}
-	s->count->replied++;
-	if (closes)
-		start_drain(s, i);
+	if (n < 0) {
+		if (errno == EAGAIN || errno == EINTR)
+			return true;
+		s->count->reset_by_client++;
+		finish(s, i, "reset by the client");
+		return false;
+	}
+	c->drained += (uint64_t)n;
+	if (c->drained <= s->config->drain_bytes)
+		return true;
+	s->count->too_much++;
+	serve_reset(c->fd);
+	forget(s, i, "reset by us: it sent too much");
+	return false;
+}
+
+void serve_settle(struct server *s, uint32_t most)
+{
+	uint32_t i;
+
+	while ((i = conns_first(&s->conns, CONN_FRESH)) != CONN_NONE &&
+	       (s->conns.fresh > most || s->conns.slot[i].deadline <= s->now)) {
+		struct epoll_event ev = { .events = EPOLLIN, .data.u64 = i };
+
+		if (!drain(s, i))
+			continue;
+		conns_move(&s->conns, i, CONN_DRAINING, s->now + s->config->drain_ns);
+		/* Where the kernel has no memory for it, it is read when its time is up. */
+		if (epoll_ctl(s->epoll, EPOLL_CTL_ADD, s->conns.slot[i].fd, &ev) < 0 &&
+		    log_gate_pass(&s->failed, s->now))
+			log_line(s->log, "epoll_ctl: %s", strerrordesc_np(errno));
+	}
 }
 
 void serve_drain(struct server *s, uint32_t i)
 {
-	static char bytes[DRAIN_AT_ONCE]; /* MSG_TRUNC: never written to (tcp(7)) */
-	struct conn *c = &s->conns.slot[i];
-	ssize_t n;
-
-	if (c->queue != CONN_DRAINING) /* closed earlier in this round */
-		return;
-	n = recv(c->fd, bytes, sizeof(bytes), MSG_DONTWAIT | MSG_TRUNC);
-	if (n == 0) {
-		s->count->closed++;
-		finish(s, i, "closed");
-		return;
-	}
-	if (n < 0) {
-		if (errno == EAGAIN || errno == EINTR)
-			return;
-		s->count->reset_by_client++;
-		finish(s, i, "reset by the client");
-		return;
-	}
-	c->drained += (uint64_t)n;
-	if (c->drained > s->config->drain_bytes) {
-		s->count->too_much++;
-		serve_reset(c->fd);
-		forget(s, i, "reset by us: it sent too much");
-	}
+	if (s->conns.slot[i].queue == CONN_DRAINING) /* not closed earlier in this round */
+		drain(s, i);
 }
 
 void serve_end_hold(struct server *s, uint32_t i)
 {
-	start_drain(s, i);
+	start_close(s, i);
 }
 
 void serve_time_up(struct server *s, uint32_t i)
 {
-	serve_drain(s,
-		    i); /* it may have closed unnoticed, where epoll_ctl() had no memory for it */
-	if (s->conns.slot[i].queue != CONN_DRAINING)
+	if (!drain(s, i))
 		return;
 	s->count->timed_out++;
 	serve_reset(s->conns.slot[i].fd);

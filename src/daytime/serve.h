@@ -6,9 +6,17 @@
 
 #include "daytime/server.h"
 
-/* Replies to a connection that was just accepted and starts to close it, or keeps it; or refuses
- * it. Takes `fd`. */
-void serve_new(struct server *s, int fd, const struct sockaddr_in6 *peer);
+/* Gives a connection that was just accepted a slot, or refuses it. Takes `fd`. Returns the slot, or
+ * CONN_NONE. */
+uint32_t serve_admit(struct server *s, int fd, const struct sockaddr_in6 *peer);
+
+/* Replies to connections that were just admitted, and starts to close them, or keeps them. All are
+ * sent to, then all are shut down: one path through the kernel at a time stays in the caches. */
+void serve_new(struct server *s, const uint32_t *slot, unsigned count);
+
+/* Has a look at every connection that is fresh for too long, or while there are more than `most`:
+ * closes those whose client has closed, and has the epoll watch the others. */
+void serve_settle(struct server *s, uint32_t most);
 
 /* Reads on after the FIN; closes at the end of the stream, or when a bound is hit. */
 void serve_drain(struct server *s, uint32_t i);

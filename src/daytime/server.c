@@ -23,7 +23,7 @@
 #include "daytime/gate.h"
 #include "daytime/serve.h"
 
-#define EVENTS_AT_ONCE 64
+#define EVENTS_AT_ONCE 256
 /* epoll data above every table index; listeners have GATE_TAG and up */
 #define TAG_SIGNALS (2ULL << 32)
 #define TAG_UDP     (3ULL << 32)
@@ -229,6 +229,7 @@ static void expire(struct server *s)
 	while ((i = conns_first(&s->conns, CONN_HOLDING)) != CONN_NONE &&
 	       s->conns.slot[i].deadline <= s->now)
 		serve_end_hold(s, i);
+	serve_settle(s, UINT32_MAX);
 	while ((i = conns_first(&s->conns, CONN_DRAINING)) != CONN_NONE &&
 	       s->conns.slot[i].deadline <= s->now)
 		serve_time_up(s, i);
@@ -236,16 +237,15 @@ static void expire(struct server *s)
 		gate_resume(s);
 }
 
+/* Handles an event of anything but a connection. */
 static int handle(struct server *s, uint64_t tag, struct err *e)
 {
-	if (tag < GATE_TAG) {
-		serve_drain(s, (uint32_t)tag);
-	} else if (tag == TAG_SIGNALS) {
+	if (tag == TAG_SIGNALS)
 		return on_signal(s, e);
-	} else if (tag == TAG_UDP) {
+	if (tag == TAG_UDP) {
 		serve_refresh_text(s);
 		udp_serve(s->udp, s->text, (size_t)s->text_len, s->now, s->count);
-	} else if (s->listeners > 0 && !s->paused) {
+	} else if (tag >= GATE_TAG && s->listeners > 0 && !s->paused) {
 		int r = gate_accept(s, (unsigned)(tag - GATE_TAG), e);
 
 		return r < 0 ? r : 0;
@@ -264,6 +264,9 @@ int server_run(struct server *s, struct err *e)
 		if (n < 0 && errno != EINTR)
 			return err_set(e, -errno, "epoll_wait: %s", strerrordesc_np(errno));
 		s->now = clock_mono_ns();
+		for (int i = 0; i < n; i++) /* those that end make room for those that come */
+			if (ev[i].data.u64 < GATE_TAG)
+				serve_drain(s, (uint32_t)ev[i].data.u64);
 		for (int i = 0; i < n && r == 0; i++)
 			r = handle(s, ev[i].data.u64, e);
 		if (r < 0)

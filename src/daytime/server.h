@@ -57,10 +57,12 @@ struct server {
 	int listener[LISTENERS_MAX];
 	unsigned listeners;
 	int epoll, signals;
-	int reserve;       /* a descriptor to give up when none is left; -1: given up */
-	bool paused;       /* the listeners are not waited for */
-	int64_t resume_at; /* CLOCK_MONOTONIC, while paused */
-	int64_t backoff;   /* nanoseconds of the last pause for want of memory; 0: none */
+	int reserve;              /* a descriptor to give up when none is left; -1: given up */
+	bool paused;              /* the listeners are not waited for */
+	int64_t resume_at;        /* CLOCK_MONOTONIC, while paused */
+	int64_t backoff;          /* nanoseconds of the last pause for want of memory; 0: none */
+	unsigned accept_failures; /* in a row, each of which was one connection's */
+	int last_accept_error;
 	bool stopping;
 	int64_t stop_at; /* CLOCK_MONOTONIC, while stopping */
 	int64_t now;     /* CLOCK_MONOTONIC, when the present round began */
