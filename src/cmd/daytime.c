@@ -26,11 +26,16 @@ enum {
 	OPT_TIMEOUT,
 	OPT_UNTIL,
 	OPT_LIMIT,
+	OPT_UDP,
+	OPT_OFFSET,
 };
 
 static const struct opt options[] = {
 	{ '4', "ipv4", NULL, "use IPv4 only", NULL },
 	{ '6', "ipv6", NULL, "use IPv6 only", NULL },
+	{ 'p', "port", "PORT", "the port, as a number or a service's name (daytime)", NULL },
+	{ OPT_UDP, "udp", NULL, "ask over UDP", NULL },
+	{ OPT_OFFSET, "offset", NULL, "show how far the server's clock is from this one", NULL },
 	{ OPT_TIMEOUT, "timeout", "DURATION", "give up after this long (5s)", NULL },
 	{ OPT_UNTIL, "until", "WHAT",
 	  "line: a whole line is enough (the default); end: read to the end of the stream",
@@ -46,17 +51,21 @@ static const struct opt options[] = {
 static const struct usage usage = {
 	.name = "daytime",
 	.complete = "host",
-	.operands = "[host [port]]",
+	.operands = "[host [port] | host...]",
 	.summary = "Asks a daytime server (RFC 867) for the time and prints its reply",
 	.opts = options,
-	.more = "The host is localhost unless given, the port that of the service 'daytime', 13.\n",
+	.more = "The host is localhost unless given, the port that of the service 'daytime', 13. A second\n"
+		"operand that is a number is the port; otherwise all operands are hosts.\n",
 };
 
 struct settings {
 	struct client_config client;
 	enum after_reply after;
 	int64_t hold_ns;
-	const char *host, *port;
+	bool offset;
+	const char *port;
+	char **hosts;
+	int count;
 };
 
 static int parse_after(struct settings *s, const char *word, struct err *e)
@@ -99,6 +108,15 @@ static int parse_option(struct settings *s, int id, const char *arg, struct err 
 	case '6':
 		s->client.family = AF_INET6;
 		return 0;
+	case 'p':
+		s->port = arg;
+		return 0;
+	case OPT_UDP:
+		s->client.udp = true;
+		return 0;
+	case OPT_OFFSET:
+		s->offset = true;
+		return 0;
 	case OPT_TIMEOUT:
 		if (num_duration(arg, &s->client.timeout_ns) < 0 || s->client.timeout_ns == 0)
 			return err_set(e, -EINVAL,
@@ -116,6 +134,21 @@ static int parse_option(struct settings *s, int id, const char *arg, struct err 
 		return parse_after(s, arg, e);
 	default:
 		return -EINVAL;
+	}
+}
+
+/* Hosts; the second of two operands is the port where it is a number. */
+static void take_operands(struct settings *s, char **operand, int count)
+{
+	uint16_t port;
+
+	if (count == 2 && num_port(operand[1], &port) == 0) {
+		s->port = operand[1];
+		count = 1;
+	}
+	if (count > 0) {
+		s->hosts = operand;
+		s->count = count;
 	}
 }
 
@@ -139,18 +172,15 @@ static int parse(struct settings *s, int argc, char **argv)
 		if (c == OPTS_BAD || parse_option(s, c, o.arg, &e) < 0)
 			return opts_misuse(&usage, "%s", e.text);
 	}
-	if (argc - o.rest > 2)
-		return opts_misuse(&usage, "a host and a port at most, not '%s' as well",
-				   argv[o.rest + 2]);
-	if (argc - o.rest >= 1)
-		s->host = argv[o.rest];
-	if (argc - o.rest == 2)
-		s->port = argv[o.rest + 1];
+	take_operands(s, argv + o.rest, argc - o.rest);
+	if (s->count > 1 && s->after == AFTER_EXIT)
+		return opts_misuse(&usage,
+				   "--after-reply=exit ends with the first of several hosts");
 	return -1;
 }
 
 /* Prints the reply: its line ends as line ends, all else that a terminal would act on escaped. */
-static int print_reply(const struct client_reply *r)
+static int print_reply(const struct client_reply *r, const char *host)
 {
 	bool utf8 = text_locale_is_utf8();
 	const char *p = r->bytes.data, *end = p + r->bytes.len;
@@ -162,6 +192,9 @@ static int print_reply(const struct client_reply *r)
 
 		if (nl && n > 0 && p[n - 1] == '\r')
 			n--;
+		if (host &&
+		    (n > 0 || p > r->bytes.data)) /* not before the NIST form's first line end */
+			buf_printf(&out, "%s: ", host);
 		text_escape(&out, p, n, utf8);
 		buf_str(&out, "\n"); /* also after a last line that has none */
 		p = nl ? nl + 1 : end;
@@ -189,38 +222,73 @@ static void hold(int64_t ns)
 	}
 }
 
-static int ask(const struct settings *s)
+/* Prints how far the server's clock is ahead of (+) or behind (-) ours. */
+static int print_offset(const struct client_reply *r, const char *host)
 {
-	struct client_reply reply = { .fd = -1 };
-	struct err e = { 0 };
+	int64_t ahead, margin;
 
-	if (client_fetch(&s->client, s->host, s->port, &reply, &e) < 0) {
-		fprintf(stderr, "daytime: %s\n", e.text);
+	if (client_offset(r, &ahead, &margin) < 0) {
+		fprintf(stderr, "daytime: %s: the reply's form is not known; no offset\n", r->peer);
 		return EXIT_FINDINGS;
 	}
-	if (print_reply(&reply) < 0) {
+	printf("%s%soffset %+.3f s, give or take %.3f s\n", host ? host : "", host ? ": " : "",
+	       (double)ahead / CLOCK_NS_PER_S, (double)margin / CLOCK_NS_PER_S);
+	fflush(stdout);
+	return EXIT_FINE;
+}
+
+/* Shows a reply and does with its connection what was asked for. */
+static int show(const struct settings *s, struct client_reply *reply, const char *host)
+{
+	const char *prefix = s->count > 1 ? host : NULL;
+	int code = EXIT_FINE;
+
+	if (print_reply(reply, prefix) < 0) {
 		fprintf(stderr, "daytime: cannot write the reply: %s\n", strerror(errno));
-		return EXIT_CANNOT;
+		code = EXIT_CANNOT;
 	}
-	if (reply.cut)
+	if (reply->cut)
 		fprintf(stderr,
-			"daytime: %s: the reply is longer than %zu bytes; the rest is not "
-			"shown\n",
-			reply.peer, s->client.limit);
-	buf_free(&reply.bytes);
+			"daytime: %s: the reply is longer than %zu bytes; the rest is not shown\n",
+			reply->peer, s->client.limit);
+	if (code == EXIT_FINE && s->offset)
+		code = print_offset(reply, prefix);
+	buf_free(&reply->bytes);
 	if (s->after == AFTER_EXIT)
-		_exit(EXIT_FINE); /* the point: nobody calls close() */
+		_exit(code); /* the point: nobody calls close() */
 	if (s->after == AFTER_HOLD)
 		hold(s->hold_ns);
-	close(reply.fd);
-	return EXIT_FINE;
+	close(reply->fd);
+	return code;
+}
+
+/* Asks every host in turn. Returns the worst exit code. */
+static int ask(const struct settings *s)
+{
+	int worst = EXIT_FINE;
+
+	for (int i = 0; i < s->count; i++) {
+		struct client_reply reply = { .fd = -1 };
+		struct err e = { 0 };
+		int code = EXIT_FINDINGS;
+
+		if (client_fetch(&s->client, s->hosts[i], s->port, &reply, &e) < 0)
+			fprintf(stderr, "daytime: %s\n", e.text);
+		else
+			code = show(s, &reply, s->hosts[i]);
+		worst = code > worst ? code : worst;
+	}
+	return worst;
 }
 
 int main(int argc, char **argv)
 {
+	static char local[] = "localhost";
+	char *local_only[] = { local };
 	struct settings s = {
 		.client = { .timeout_ns = 5 * CLOCK_NS_PER_S, .limit = 4096 },
-		.host = "localhost",
+		.hosts = local_only,
+		.count = 1,
 		.port = "daytime",
 	};
 	sigset_t set;

@@ -5,10 +5,16 @@
 #include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/fd.h"
+#include "daytime/parse.h"
+
+#define ADDRESSES_MAX 32
+
+static const int64_t RESEND_NS = CLOCK_NS_PER_S;
 
 bool client_has_line(const char *bytes, size_t len)
 {
@@ -78,30 +84,134 @@ static int read_reply(const struct client_config *c, int fd, int64_t deadline,
 	}
 }
 
+static int64_t real_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_REALTIME, &ts);
+	return ts.tv_sec * CLOCK_NS_PER_S + ts.tv_nsec;
+}
+
+static int fetch_tcp(const struct client_config *c, const struct addrinfo *list, int64_t deadline,
+		     struct client_reply *r, struct err *e)
+{
+	int ret;
+
+	r->fd = connect_any(list, deadline, r->peer, e);
+	if (r->fd < 0)
+		return r->fd;
+	ret = read_reply(c, r->fd, deadline, r);
+	if (ret < 0)
+		return err_errno(e, ret, "%s: read, after %zu bytes", r->peer, r->bytes.len);
+	if (r->bytes.len == 0)
+		return err_set(e, -ENODATA, "%s: read: the server closed without a reply", r->peer);
+	return 0;
+}
+
+/* Asks one address until the deadline, once a second. Returns 0, or -errno with `step` named. */
+static int ask_datagram(const struct client_config *c, int fd, int64_t deadline,
+			struct client_reply *r, const char **step)
+{
+	char bytes[65536];
+
+	for (;;) {
+		int64_t again = clock_mono_ns() + RESEND_NS;
+		ssize_t n;
+		int w;
+
+		*step = "send";
+		if (send(fd, "", 0, MSG_NOSIGNAL) < 0)
+			return -errno;
+		*step = "read";
+		w = wait_readable(fd, again < deadline ? again : deadline);
+		if (w == -ETIMEDOUT && again < deadline)
+			continue;
+		if (w < 0)
+			return w;
+		n = recv(fd, bytes, sizeof(bytes), MSG_DONTWAIT);
+		if (n < 0)
+			return -errno;
+		if (n == 0)
+			continue; /* an empty datagram tells no time */
+		r->cut = (size_t)n > c->limit;
+		buf_add(&r->bytes, bytes, r->cut ? c->limit : (size_t)n);
+		return r->bytes.failed ? -ENOMEM : 0;
+	}
+}
+
+static int fetch_udp(const struct client_config *c, const struct addrinfo *list, int64_t deadline,
+		     struct client_reply *r, struct err *e)
+{
+	const struct addrinfo *order[ADDRESSES_MAX];
+	size_t count = connect_order(list, order, ADDRESSES_MAX);
+	struct buf failures = { 0 };
+	int ret = -ETIMEDOUT;
+
+	for (size_t i = 0; i < count && clock_mono_ns() < deadline; i++) {
+		const struct addrinfo *a = order[i];
+		int64_t now = clock_mono_ns();
+		const char *step = "connect";
+
+		connect_text(a->ai_addr, a->ai_addrlen, r->peer);
+		r->fd = socket(a->ai_family, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+		if (r->fd < 0 || connect(r->fd, a->ai_addr, a->ai_addrlen) < 0)
+			ret = -errno;
+		else /* what is left is shared by the addresses that are */
+			ret = ask_datagram(c, r->fd, now + (deadline - now) / (int64_t)(count - i),
+					   r, &step);
+		if (ret == 0)
+			break;
+		buf_printf(&failures, "%s%s: %s: %s", failures.len ? "; " : "", r->peer, step,
+			   strerror(-ret));
+		r->fd = fd_close(r->fd);
+	}
+	if (ret < 0)
+		err_set(e, ret, "%s", failures.data ? failures.data : "no time");
+	buf_free(&failures);
+	return ret;
+}
+
 int client_fetch(const struct client_config *c, const char *host, const char *port,
 		 struct client_reply *reply, struct err *e)
 {
 	int64_t deadline = clock_mono_ns() + c->timeout_ns;
 	struct client_reply r = { .fd = -1 };
 	struct addrinfo *list = NULL;
-	int ret = connect_resolve(host, port, c->family, SOCK_STREAM, &list, e);
+	int ret = connect_resolve(host, port, c->family, c->udp ? SOCK_DGRAM : SOCK_STREAM, &list,
+				  e);
 
 	if (ret < 0)
 		return ret;
-	r.fd = connect_any(list, deadline, r.peer, e);
+	r.asked_ns = real_ns();
+	ret = c->udp ? fetch_udp(c, list, deadline, &r, e) : fetch_tcp(c, list, deadline, &r, e);
+	r.got_ns = real_ns();
 	freeaddrinfo(list);
-	if (r.fd < 0)
-		return r.fd;
-	ret = read_reply(c, r.fd, deadline, &r);
-	if (ret < 0)
-		err_errno(e, ret, "%s: read, after %zu bytes", r.peer, r.bytes.len);
-	else if (r.bytes.len == 0)
-		ret = err_set(e, -ENODATA, "%s: read: the server closed without a reply", r.peer);
 	if (ret < 0) {
 		fd_close(r.fd);
 		buf_free(&r.bytes);
 		return ret;
 	}
 	*reply = r;
+	return 0;
+}
+
+int client_offset(const struct client_reply *r, int64_t *ahead, int64_t *margin)
+{
+	struct daytime_stamp stamp;
+	int64_t least, most;
+
+	if (daytime_parse(r->bytes.data, r->bytes.len, &stamp) < 0)
+		return -EINVAL;
+	if (stamp.zone == DAYTIME_ZONE_UNKNOWN) {
+		stamp.seconds = mktime(&stamp.tm);
+		if (stamp.seconds == -1)
+			return -EINVAL;
+	}
+	/* The reply names a second, so that its writer's clock was in it, at some time between our
+	 * asking and our having the answer. */
+	least = stamp.seconds * CLOCK_NS_PER_S - stamp.advance_us * 1000LL - r->got_ns;
+	most = (stamp.seconds + 1) * CLOCK_NS_PER_S - stamp.advance_us * 1000LL - r->asked_ns;
+	*ahead = least + (most - least) / 2;
+	*margin = (most - least + 1) / 2;
 	return 0;
 }

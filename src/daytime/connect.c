@@ -57,26 +57,27 @@ char *connect_text(const struct sockaddr *sa, socklen_t len, char text[CONNECT_T
 	return text;
 }
 
-/* Takes the families in turn, each in the order in which the resolver gave it (RFC 8305, 4). */
-static void interleave(struct race *r, const struct addrinfo *list)
+size_t connect_order(const struct addrinfo *list, const struct addrinfo **order, size_t max)
 {
 	const struct addrinfo *same = list, *other = list;
 	int first = list->ai_family;
+	size_t n = 0;
 
-	while (r->count < ADDRESSES_MAX && (same || other)) {
+	while (n < max && (same || other)) {
 		while (same && same->ai_family != first)
 			same = same->ai_next;
 		if (same) {
-			r->address[r->count++] = same;
+			order[n++] = same;
 			same = same->ai_next;
 		}
 		while (other && other->ai_family == first)
 			other = other->ai_next;
-		if (other && r->count < ADDRESSES_MAX) {
-			r->address[r->count++] = other;
+		if (other && n < max) {
+			order[n++] = other;
 			other = other->ai_next;
 		}
 	}
+	return n;
 }
 
 static void note_failure(struct race *r, size_t i, const char *step, int error)
@@ -180,7 +181,7 @@ int connect_any(const struct addrinfo *list, int64_t deadline, char peer[CONNECT
 	struct race r = { .last_error = ETIMEDOUT };
 	int won, fd = -1;
 
-	interleave(&r, list);
+	r.count = connect_order(list, r.address, ADDRESSES_MAX);
 	won = run_race(&r, deadline);
 	if (won >= 0) {
 		fd = fd_take(&r.p[won].fd);

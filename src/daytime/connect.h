@@ -18,6 +18,10 @@ int connect_resolve(const char *host, const char *port, int family, int type,
 /* Writes an address as people do. Returns `text`. */
 char *connect_text(const struct sockaddr *sa, socklen_t len, char text[CONNECT_TEXT]);
 
+/* Puts the addresses in the order in which they are tried: the families take turns, each in the
+ * order in which the resolver gave it (RFC 8305, 4). Returns how many, at most `max`. */
+size_t connect_order(const struct addrinfo *list, const struct addrinfo **order, size_t max);
+
 /* Connects to the first address of the list that answers (RFC 8305, 5): the families take turns,
  * the next address is tried as soon as one fails and 250 ms after one that is silent, and what is
  * under way stays under way. Returns a non-blocking descriptor, and its address in `peer`; or

@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "daytime/calendar.h"
+
 static const int MJD_OF_1970 = 40587; /* 1970-01-01 as a Modified Julian Date */
 static const int SECONDS_PER_HOUR = 3600;
 
@@ -38,19 +40,11 @@ int daytime_format_parse(struct daytime_format *f, const char *text, struct err 
 	return 0;
 }
 
-/* The day's number by the civil calendar (proleptic Gregorian), as a Modified Julian Date. Taken
- * from the broken-down time and not from the seconds: where the C library's zone counts leap
- * seconds ("right/..."), only that is UTC. */
+/* The Modified Julian Date. Taken from the broken-down time and not from the seconds: where the C
+ * library's zone counts leap seconds ("right/..."), only that is UTC. */
 static long mjd(const struct tm *tm)
 {
-	long y = tm->tm_year + 1900L, m = tm->tm_mon + 1, era, yoe, doy, doe;
-
-	y -= m <= 2; /* years begin in March, so that the leap day ends one */
-	era = (y >= 0 ? y : y - 399) / 400;
-	yoe = y - era * 400;
-	doy = (153 * (m + (m > 2 ? -3 : 9)) + 2) / 5 + tm->tm_mday - 1;
-	doe = yoe * 365 + yoe / 4 - yoe / 100 + doy;
-	return era * 146097 + doe - 719468 + MJD_OF_1970;
+	return (long)civil_days(tm) + MJD_OF_1970;
 }
 
 /* NIST's TT: 00 in standard time and 50 in daylight saving time; in the month of a change the days
