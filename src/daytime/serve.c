@@ -52,14 +52,20 @@ static void read_clock_state(const struct server_config *c, struct daytime_momen
 		m->health = tx.maxerror < 1000000 ? 0 : tx.maxerror < 5000000 ? 1 : 4;
 }
 
+static time_t real_time(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_REALTIME, &ts); /* time() may lag by a tick */
+	return ts.tv_sec;
+}
+
 void serve_refresh_text(struct server *s)
 {
 	struct daytime_moment m = { 0 };
-	struct timespec ts;
 	int n;
 
-	clock_gettime(CLOCK_REALTIME, &ts);
-	m.t = ts.tv_sec;
+	m.t = s->config->clock ? s->config->clock() : real_time();
 	/* For difference, not order: the clock may step back. */
 	if (s->text_len > 0 && m.t == s->moment.t)
 		return;

@@ -1,0 +1,337 @@
+/* SPDX-License-Identifier: MIT */
+/* daytimed's tables, limits, log and classes of errors, without a socket. */
+#include "unit.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "daytime/accept.h"
+#include "daytime/confine.h"
+#include "daytime/conns.h"
+#include "daytime/counters.h"
+#include "daytime/log.h"
+#include "daytime/server.h"
+#include "daytime/source.h"
+#include "daytime/udp.h"
+
+static struct sockaddr_in6 peer(const char *host, uint16_t port)
+{
+	struct sockaddr_in6 in6 = { .sin6_family = AF_INET6, .sin6_port = htons(port) };
+
+	if (inet_pton(AF_INET6, host, &in6.sin6_addr) != 1)
+		fail_msg("%s", host);
+	return in6;
+}
+
+static void accept_errors_have_classes(void **state)
+{
+	static const struct {
+		int error;
+		enum accept_class want;
+	} rows[] = {
+		{ EAGAIN, ACCEPT_NONE },        { ECONNABORTED, ACCEPT_GO_ON },
+		{ EPROTO, ACCEPT_GO_ON },       { EINTR, ACCEPT_GO_ON },
+		{ ENETDOWN, ACCEPT_GO_ON },     { ENOPROTOOPT, ACCEPT_GO_ON },
+		{ EHOSTDOWN, ACCEPT_GO_ON },    { ENONET, ACCEPT_GO_ON },
+		{ EHOSTUNREACH, ACCEPT_GO_ON }, { EOPNOTSUPP, ACCEPT_GO_ON },
+		{ ENETUNREACH, ACCEPT_GO_ON },  { ETIMEDOUT, ACCEPT_GO_ON },
+		{ EPERM, ACCEPT_GO_ON },        { EMFILE, ACCEPT_SHED },
+		{ ENFILE, ACCEPT_SHED },        { ENOBUFS, ACCEPT_BACKOFF },
+		{ ENOMEM, ACCEPT_BACKOFF },     { EBADF, ACCEPT_STOP },
+		{ EINVAL, ACCEPT_STOP },        { ENOTSOCK, ACCEPT_STOP },
+		{ EFAULT, ACCEPT_STOP },
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		assert_int_equal(accept_classify(rows[i].error), rows[i].want);
+}
+
+static void a_source_is_an_address_or_a_64(void **state)
+{
+	struct sockaddr_in6 a = peer("2001:db8:1:2::1", 1), b = peer("2001:db8:1:2:ffff::9", 2),
+			    c = peer("2001:db8:1:3::1", 1), v4 = peer("::ffff:192.0.2.1", 5),
+			    other = peer("::ffff:192.0.2.2", 5), zero = peer("::", 5);
+	struct sockaddr_in in = { .sin_family = AF_INET };
+	struct sockaddr_in6 plain;
+	struct source_key k, l;
+
+	k = source_key(&a);
+	l = source_key(&b);
+	assert_memory_equal(&k, &l, sizeof(k));
+	l = source_key(&c);
+	assert_memory_not_equal(&k, &l, sizeof(k));
+	inet_pton(AF_INET, "192.0.2.1", &in.sin_addr);
+	memcpy(&plain, &in, sizeof(in));
+	k = source_key(&v4);
+	l = source_key(&plain);
+	assert_memory_equal(&k, &l, sizeof(k));
+	l = source_key(&other);
+	assert_memory_not_equal(&k, &l, sizeof(k));
+	k = source_key(&zero);
+	assert_memory_not_equal(&k, &l, sizeof(k));
+}
+
+/* A million connections of random sources in a table of 64, against counts kept the plain way. */
+static void sources_are_counted(void **state)
+{
+	enum {
+		SIZE = 64,
+		SOURCES = 40,
+		LIMIT = 3
+	};
+	struct {
+		uint32_t index;
+		unsigned source;
+	} open[SIZE];
+	unsigned count[SOURCES] = { 0 }, used = 0;
+	struct sources s;
+
+	srand(7);
+	assert_int_equal(sources_open(&s, SIZE, 12345), 0);
+	for (int i = 0; i < 1000000; i++) {
+		unsigned who = (unsigned)rand() % SOURCES;
+
+		if (used == SIZE || (used > 0 && rand() % 2)) {
+			unsigned k = (unsigned)rand() % used;
+
+			sources_release(&s, open[k].index);
+			count[open[k].source]--;
+			open[k] = open[--used];
+		} else {
+			struct source_key key = { who, 1 };
+			uint32_t got = sources_take(&s, key, LIMIT);
+
+			assert_int_equal(got == SOURCE_NONE, count[who] >= LIMIT);
+			if (got == SOURCE_NONE)
+				continue;
+			count[who]++;
+			open[used].index = got;
+			open[used++].source = who;
+		}
+	}
+	sources_free(&s);
+}
+
+static void connections_queue_in_order(void **state)
+{
+	struct conns c;
+	uint32_t a, b, d;
+
+	assert_int_equal(conns_open(&c, 2), 0);
+	a = conns_add(&c, 10, CONN_HOLDING, 5);
+	b = conns_add(&c, 11, CONN_HOLDING, 6);
+	assert_int_equal(conns_add(&c, 12, CONN_HOLDING, 7), CONN_NONE);
+	assert_int_equal(conns_first(&c, CONN_HOLDING), a);
+	conns_move(&c, a, CONN_FRESH, 9);
+	assert_int_equal(conns_first(&c, CONN_HOLDING), b);
+	assert_int_equal(c.fresh, 1);
+	conns_move(&c, b, CONN_FRESH, 9);
+	assert_int_equal(conns_first(&c, CONN_FRESH), a);
+	conns_move(&c, a, CONN_FREE, 0);
+	assert_int_equal(c.used, 1);
+	assert_int_equal(c.fresh, 1);
+	d = conns_add(&c, 13, CONN_DRAINING, 1);
+	assert_int_equal(d, a);
+	assert_int_equal(conns_first(&c, CONN_DRAINING), d);
+	conns_free(&c);
+}
+
+static void a_rate_lets_through_what_it_says(void **state)
+{
+	struct rate r = { .interval = 100, .burst = 3 };
+	int64_t next = 0;
+	int passed = 0;
+
+	assert_true(rate_pass(&r, 1000, &next));
+	assert_true(rate_pass(&r, 1000, &next));
+	assert_true(rate_pass(&r, 1000, &next));
+	assert_false(rate_pass(&r, 1000, &next));
+	assert_false(rate_pass(&r, 1099, &next));
+	assert_true(rate_pass(&r, 1100, &next));
+	assert_false(rate_pass(&r, 1100, &next));
+	for (int64_t now = 10000; now < 20000; now++)
+		passed += rate_pass(&r, now, &next);
+	assert_in_range(passed, 100, 103);
+}
+
+static void a_full_table_of_rates_serves_nobody_new(void **state)
+{
+	static struct rates t;
+	struct rate r = { .interval = 1000, .burst = 1 };
+	struct source_key k = { 0 };
+	int passed = 0;
+
+	for (uint64_t i = 0; i < 100000; i++) {
+		k.high = i;
+		passed += rates_pass(&t, &r, k, 5000);
+	}
+	assert_in_range(passed, RATES_SETS * RATES_WAYS * 9 / 10, RATES_SETS * RATES_WAYS);
+	k.high = 0;
+	assert_false(rates_pass(&t, &r, k, 5999)); /* known, and not rested */
+	assert_true(rates_pass(&t, &r, k, 6000));
+	k.high = 999999;
+	assert_true(rates_pass(&t, &r, k, 6001)); /* the others have rested: there is room */
+}
+
+static void some_are_never_answered_over_udp(void **state)
+{
+	static const struct {
+		const char *from;
+		uint16_t port;
+		const char *to;
+		bool loopback, want;
+	} rows[] = {
+		{ "::ffff:192.0.2.1", 40000, "::ffff:192.0.2.9", false, true },
+		{ "::ffff:192.0.2.1", 1024, "::ffff:192.0.2.9", false, true },
+		{ "::ffff:192.0.2.1", 1023, "::ffff:192.0.2.9", false, false },
+		{ "::ffff:192.0.2.1", 0, "::ffff:192.0.2.9", false, false },
+		{ "::ffff:224.0.0.1", 40000, "::ffff:192.0.2.9", false, false },
+		{ "::ffff:255.255.255.255", 40000, "::ffff:192.0.2.9", false, false },
+		{ "::ffff:0.0.0.0", 40000, "::ffff:192.0.2.9", false, false },
+		{ "::ffff:127.0.0.1", 40000, "::ffff:192.0.2.9", false, false },
+		{ "::ffff:192.0.2.9", 40000, "::ffff:192.0.2.9", false, false },
+		{ "::ffff:192.0.2.1", 40000, "::ffff:255.255.255.255", false, false },
+		{ "::ffff:192.0.2.1", 40000, "::ffff:239.1.2.3", false, false },
+		{ "::ffff:127.0.0.1", 40000, "::ffff:127.0.0.1", true, true },
+		{ "::ffff:127.0.0.1", 5000, "::ffff:127.0.0.1", true, false },
+		{ "::ffff:127.0.0.1", 5000, "::ffff:127.0.0.2", true, false },
+		{ "2001:db8::1", 40000, "2001:db8::2", false, true },
+		{ "2001:db8::1", 13, "2001:db8::2", false, false },
+		{ "ff02::1", 40000, "2001:db8::2", false, false },
+		{ "::", 40000, "2001:db8::2", false, false },
+		{ "2001:db8::2", 40000, "2001:db8::2", false, false },
+		{ "2001:db8::1", 40000, "ff02::1", false, false },
+		{ "::1", 40000, "2001:db8::2", false, false },
+		{ "::1", 40000, "::1", true, true },
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct sockaddr_in6 from = peer(rows[i].from, rows[i].port),
+				    to = peer(rows[i].to, 0);
+
+		if (udp_may_answer(&from, &to.sin6_addr, 5000, rows[i].loopback) != rows[i].want)
+			fail_msg("row %zu: %s", i, rows[i].from);
+	}
+}
+
+static void a_blocked_log_drops_and_tells(void **state)
+{
+	static struct log l;
+	static char bytes[1 << 20];
+	int ends[2], lines = 0;
+	ssize_t n;
+
+	assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+	log_open(&l, ends[1], "d: ");
+	for (int i = 0; i < 20000; i++) /* nobody reads */
+		log_line(&l, "line %d of the test, of a length that fills the pipe soon", i);
+	assert_true(l.lost > 10000);
+	assert_true(log_flush(&l));
+	n = read(ends[0], bytes, sizeof(bytes));
+	assert_true(n > 0);
+	assert_memory_equal(bytes, "d: line 0 of", 12);
+	for (ssize_t i = 0; i < n; i++)
+		lines += bytes[i] == '\n';
+	log_line(&l, "after");
+	n = read(ends[0], bytes, sizeof(bytes) - 1);
+	bytes[n] = '\0';
+	assert_non_null(strstr(bytes, " log lines lost\nd: after\n"));
+	for (ssize_t i = 0; i < n; i++)
+		lines += bytes[i] == '\n';
+	assert_int_equal((uint64_t)lines - 2 + l.lost, 20000);
+	log_close(&l);
+	close(ends[0]);
+	close(ends[1]);
+}
+
+static void a_log_that_fails_loses_only_itself(void **state)
+{
+	static struct log l;
+	int fd = open("/dev/full", O_WRONLY | O_CLOEXEC), ends[2];
+	char bytes[64];
+
+	log_open(&l, fd, "");
+	log_line(&l, "one");
+	log_line(&l, "two");
+	assert_true(l.lost >= 2);
+	log_close(&l);
+	close(fd);
+	log_open(&l, 1000, ""); /* closed */
+	log_line(&l, "three");
+	assert_int_equal(l.lost, 1);
+	log_close(&l);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+	log_open(&l, ends[0], "");
+	assert_true(l.socket);
+	log_line(&l, "four");
+	assert_int_equal(read(ends[1], bytes, sizeof(bytes)), 5);
+	l.socket = false; /* as where /proc is missing */
+	l.polled = true;
+	log_line(&l, "five");
+	assert_int_equal(read(ends[1], bytes, sizeof(bytes)), 5);
+	log_close(&l);
+	close(ends[0]);
+	close(ends[1]);
+}
+
+static void events_are_logged_once_a_second(void **state)
+{
+	struct log_gate g = { 0 };
+
+	assert_true(log_gate_pass(&g, 5));
+	assert_false(log_gate_pass(&g, 6));
+	assert_false(log_gate_pass(&g, 999999999));
+	assert_int_equal(g.skipped, 2);
+	assert_true(log_gate_pass(&g, 1000000005));
+}
+
+static void counters_add_up(void **state)
+{
+	struct counters a = { .accepted = 3, .replied = 2, .closed = 1, .log_lines_lost = 7 },
+			b = { .accepted = 1, .replied = 1, .too_much = 1 };
+	char json[COUNTERS_JSON_MAX];
+
+	counters_add(&a, &b);
+	counters_json(&a, json);
+	assert_non_null(strstr(json, "{\"schema\":1,\"program\":\"daytimed\",\"accepted\":4,"
+				     "\"replied\":3,\"closed\":1,\"open\":1,"));
+	assert_non_null(strstr(json, "\"reset_by_us\":1,\"timed_out\":0,\"too_much\":1,"));
+	memset(&a, 0xff, sizeof(a));
+	assert_true(strlen(counters_json(&a, json)) < COUNTERS_JSON_MAX - 1);
+	assert_string_equal(json + strlen(json) - 1, "}");
+}
+
+static void the_filter_is_short(void **state)
+{
+	const char *names[CONFINE_SYSCALLS_MAX + 1];
+
+	for (unsigned p = 0; p < 16; p++)
+		assert_in_range(confine_names(p, names), 5, CONFINE_SYSCALLS_MAX);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(accept_errors_have_classes),
+		cmocka_unit_test(a_source_is_an_address_or_a_64),
+		cmocka_unit_test(sources_are_counted),
+		cmocka_unit_test(connections_queue_in_order),
+		cmocka_unit_test(a_rate_lets_through_what_it_says),
+		cmocka_unit_test(a_full_table_of_rates_serves_nobody_new),
+		cmocka_unit_test(some_are_never_answered_over_udp),
+		cmocka_unit_test(a_blocked_log_drops_and_tells),
+		cmocka_unit_test(a_log_that_fails_loses_only_itself),
+		cmocka_unit_test(events_are_logged_once_a_second),
+		cmocka_unit_test(counters_add_up),
+		cmocka_unit_test(the_filter_is_short),
+	};
+
+	return cmocka_run_group_tests_name("daytime_limits", tests, NULL, NULL);
+}
