@@ -33,6 +33,7 @@ enum {
 	OPT_UDP_BURST,
 	OPT_UDP_RATE_ALL,
 	OPT_LOG,
+	OPT_SECCOMP,
 };
 
 static const struct opt options[] = {
@@ -69,6 +70,9 @@ static const struct opt options[] = {
 	{ OPT_LOG, "log", "LEVEL",
 	  "quiet; events: what goes wrong, once a second; connections: each one (events)",
 	  "quiet events connections" },
+	{ OPT_SECCOMP, "seccomp", "ACTION",
+	  "a system call that is not on the list: kill the process, or errno: refuse it (kill)",
+	  "kill errno" },
 	OPTS_COMMON,
 	OPTS_END,
 };
@@ -88,6 +92,7 @@ struct settings {
 	struct listen_spec listen;
 	const char *user;
 	bool udp;
+	bool seccomp_errno;
 	uint64_t workers, udp_rate, udp_burst, udp_rate_all;
 };
 
@@ -201,6 +206,11 @@ static int parse_option(struct settings *s, int id, const char *arg, struct err 
 		return parse_health(s, arg, e);
 	case OPT_LOG:
 		return parse_log(s, arg, e);
+	case OPT_SECCOMP:
+		s->seccomp_errno = !strcmp(arg, "errno");
+		if (!s->seccomp_errno && strcmp(arg, "kill") != 0)
+			return err_set(e, -EINVAL, "--seccomp is kill or errno, not '%s'", arg);
+		return 0;
 	case OPT_ADDRESS:
 		s->listen.address = arg;
 		return 0;
@@ -362,7 +372,7 @@ static int serve(const struct settings *s, const int *listener, unsigned count,
 	int r = server_open(&run.server, &s->server, listener, count, udp, &run.log, counters, e);
 
 	if (r == 0)
-		r = confine_syscalls(parts(s), e);
+		r = confine_syscalls(parts(s), !s->seccomp_errno, e);
 	if (r < 0)
 		return r;
 	if (alone) {
@@ -430,7 +440,8 @@ static int serve_with_workers(struct settings *s)
 		return fail(&e);
 	for (unsigned i = 0; i < run.listeners; i++)
 		close(run.listener[i]);
-	r = confine_syscalls(CONFINE_SUPERVISE | (parts(s) & CONFINE_POLLED_LOG), &e);
+	r = confine_syscalls(CONFINE_SUPERVISE | (parts(s) & CONFINE_POLLED_LOG), !s->seccomp_errno,
+			     &e);
 	if (r < 0)
 		return fail(&e); /* the workers end with this process */
 	log_line(&run.log, "listening on port %u...", s->listen.port);

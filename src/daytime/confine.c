@@ -121,7 +121,7 @@ static const struct {
 	{ "shutdown", SERVE },
 	{ "recvmsg", CONFINE_UDP },
 	{ "sendmsg", CONFINE_UDP },
-	{ "adjtimex", CONFINE_CLOCK },
+	{ "clock_adjtime", CONFINE_CLOCK },
 	{ "poll", CONFINE_POLLED_LOG },
 	{ "rt_sigtimedwait", CONFINE_SUPERVISE },
 	{ "wait4", CONFINE_SUPERVISE },
@@ -165,7 +165,7 @@ static int allow(scmp_filter_ctx ctx, const char *name)
 	return seccomp_rule_add(ctx, SCMP_ACT_ALLOW, nr, 0);
 }
 
-int confine_syscalls(unsigned parts, struct err *e)
+int confine_syscalls(unsigned parts, bool kill, struct err *e)
 {
 	const char *names[CONFINE_SYSCALLS_MAX + 1];
 	scmp_filter_ctx ctx;
@@ -174,7 +174,7 @@ int confine_syscalls(unsigned parts, struct err *e)
 	if (instrumented)
 		return 1;
 	confine_names(parts, names);
-	ctx = seccomp_init(SCMP_ACT_KILL_PROCESS);
+	ctx = seccomp_init(kill ? SCMP_ACT_KILL_PROCESS : SCMP_ACT_ERRNO(ENOSYS));
 	if (!ctx)
 		return err_set(e, -ENOMEM, "no memory for the seccomp filter");
 	/* Nothing here runs code of a stranger's, so that the mitigation against speculative

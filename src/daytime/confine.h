@@ -2,6 +2,7 @@
 /* Giving up what the server does not need once it has its sockets. */
 #pragma once
 
+#include <stdbool.h>
 #include <sys/types.h>
 
 #include "base/err.h"
@@ -45,9 +46,10 @@ enum confine_part {
 #define CONFINE_SYSCALLS_MAX 20
 unsigned confine_names(unsigned parts, const char *names[CONFINE_SYSCALLS_MAX + 1]);
 
-/* Installs the seccomp filter: any other call kills the process. Returns 0 or -errno. A build with
- * a sanitizer or for coverage calls much else: it installs none, and returns 1. */
-int confine_syscalls(unsigned parts, struct err *e);
+/* Installs the seccomp filter: any other call kills the process, or where `kill` is false fails
+ * with ENOSYS. Returns 0 or -errno. A build with a sanitizer or for coverage calls much else: it
+ * installs none, and returns 1. */
+int confine_syscalls(unsigned parts, bool kill, struct err *e);
 
 /* Raises the limit of open files to at least `need`, as far as may be. Returns how many there may
  * be. */

@@ -41,7 +41,7 @@ static const int64_t FRESH_NS = CLOCK_NS_PER_MS;
 static void read_clock_state(const struct server_config *c, struct daytime_moment *m)
 {
 	struct timex tx = { .modes = 0 };
-	int state = adjtimex(&tx);
+	int state = clock_adjtime(CLOCK_REALTIME, &tx);
 
 	m->leap = state == TIME_INS ? 1 : state == TIME_DEL ? 2 : 0;
 	if (c->health >= 0)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Starts daytimed on a port of the kernel's choice, and looks at its sockets from outside."""
 import contextlib
+import json
 import os
 import re
 import signal
@@ -96,3 +97,32 @@ def ends(port):
 def state_of(local, remote):
     """(state, recv-q) of the socket between these two ports, or None."""
     return next(((s, q) for s, l, r, q in ends(local) if (l, r) == (local, remote)), None)
+
+
+def counters(server):
+    """What the server has done so far, asked for with SIGUSR2 (by the pid that serves)."""
+    before = server.err().count('{"schema"')
+    server.send(signal.SIGUSR2)
+    wait_for(lambda: server.err().count('{"schema"') > before, "the counters")
+    return last_counters(server)
+
+
+def last_counters(server):
+    lines = [line for line in server.err().splitlines() if line.startswith('{"schema"')]
+    return json.loads(lines[-1])
+
+
+def cpu_ns(pid):
+    """CPU that a process has used, in nanoseconds."""
+    with open(f"/proc/{pid}/schedstat", encoding="ascii") as f:
+        return int(f.read().split()[0])
+
+
+def status(pid):
+    """The lines of /proc/PID/status as a dictionary."""
+    with open(f"/proc/{pid}/status", encoding="ascii") as f:
+        return dict(line.rstrip("\n").split(":\t", 1) for line in f if ":\t" in line)
+
+
+def descriptors(pid):
+    return len(os.listdir(f"/proc/{pid}/fd"))

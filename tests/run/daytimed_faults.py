@@ -1,0 +1,414 @@
+# SPDX-License-Identifier: MIT
+"""Every call of daytimed's that can fail, made to fail; and what it may do at all."""
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
+from daytimed import (Server, counters, cpu_ns, descriptors, last_counters, read_all,  # noqa: E402
+                      status)
+from tap import (SANITIZED, Skip, binary, cases, equal, has, main, run, test, true,  # noqa: E402
+                 wait_for)
+
+# -D: the tracer is a grandchild, so that the process started is the server.
+STRACE = ("strace", "-D", "-q", "-o", "/dev/null")
+QUIET_SANITIZER = {"ASAN_OPTIONS": "detect_leaks=0"}
+
+
+def injected(call, what, *options, **kw):
+    # strace replaces the call by number -1, which the filter would kill for: it refuses it instead.
+    return Server("--seccomp=errno", *options, wrap=(*STRACE, "-e", f"trace={call}", "-e", f"inject={call}:{what}"),
+                  env=QUIET_SANITIZER, **kw)
+
+
+def whole_reply(server):
+    with server.connect() as s:
+        true(re.fullmatch(rb"\w{3} \w{3} [ \d]\d [\d:]{8} \d{4}\n", read_all(s)), "a whole reply")
+
+
+# accept(), by class.
+
+@cases("ECONNABORTED", "EPROTO", "EINTR", "ENETDOWN", "EHOSTUNREACH", "ETIMEDOUT", "EOPNOTSUPP",
+       "EPERM")
+def accept_goes_on(error):
+    with injected("accept4", f"error={error}:when=1..5") as server:
+        whole_reply(server)
+        now = counters(server)
+        equal((now["accept_errors"], now["replied"]), (5, 1), "errors and replies")
+
+
+@test
+def accept_does_not_spin_on_what_it_goes_on_from():
+    with injected("accept4", "error=EPROTO:when=1..200") as server:
+        whole_reply(server)
+        has(server.err(), "accept: Protocol error; pausing for 50 ms")
+        equal(counters(server)["accept_errors"], 200, "errors")
+
+
+@cases("ENOBUFS", "ENOMEM")
+def accept_backs_off(error):
+    with injected("accept4", f"error={error}:when=1..3") as server:
+        began = time.monotonic()
+        whole_reply(server)
+        took = time.monotonic() - began
+        true(0.3 < took < 3, f"50 + 100 + 200 ms, not {took:.3f} s")
+        equal(server.err().count("accept: "), 1, "log lines")
+
+
+@cases("EMFILE", "ENFILE")
+def accept_sheds(error):
+    with injected("accept4", f"error={error}:when=1") as server:
+        s = server.connect()
+        try:
+            read_all(s)
+            raise AssertionError("not refused")
+        except ConnectionResetError:
+            pass
+        wait_for(lambda: "1 connections refused, pausing" in server.err(), "a log line")
+        whole_reply(server)
+        now = counters(server)
+        equal((now["refused"]["descriptors"], now["accept_errors"]), (1, 1), "counters")
+
+
+@test
+def no_descriptor_left_is_survived():
+    """EMFILE for real: refused at once, under 1 % CPU, a line a second, served within 1 s after"""
+    with Server() as server:
+        whole_reply(server)
+        wait_for(lambda: counters(server)["open"] == 0, "nothing open")
+        high = max(int(fd) for fd in os.listdir(f"/proc/{server.pid}/fd"))
+        run("prlimit", "--pid", server.pid, f"--nofile={high + 1}:20000")
+        fds, before, began = descriptors(server.pid), cpu_ns(server.pid), time.monotonic()
+        refused = 0
+        while time.monotonic() - began < 2.2:
+            try:
+                with server.connect() as s:
+                    true(not s.recv(100), "no reply")
+            except ConnectionResetError:
+                refused += 1
+        used = (cpu_ns(server.pid) - before) / 1e9 / (time.monotonic() - began)
+        true(refused > 5, f"{refused} were refused")
+        if not SANITIZED:
+            true(used < 0.01, f"{used:.2%} CPU")
+        true(server.err().count("accept: Too many open files") <= 3, "log lines in 2.2 s")
+        equal(descriptors(server.pid), fds, "descriptors")
+        run("prlimit", "--pid", server.pid, "--nofile=20000:20000")
+        began = time.monotonic()
+        served = None
+        while not served:
+            try:
+                with server.connect() as s:
+                    served = read_all(s)
+            except ConnectionResetError:
+                pass
+        true(time.monotonic() - began < 1, "served again within 1 s")
+
+
+@cases("EBADF", "EINVAL", "ENOTSOCK")
+def accept_stops(error):
+    with injected("accept4", f"error={error}:when=1") as server:
+        server.connect()
+        equal(server.process.wait(10), 3, "exit code")
+        has(server.err(), "daytimed: cannot accept connections any more: ")
+
+
+# Every other call while it serves.
+
+@cases(("sendto", "error=ENOBUFS:when=1", "unsent"), ("sendto", "error=EPIPE:when=1", "unsent"),
+       ("sendto", "retval=3:when=1", "unsent"),
+       ("shutdown", "error=ENOTCONN:when=1", "reset_by_client"),
+       ("recvfrom", "error=ECONNRESET:when=1", "reset_by_client"))
+def a_connection_that_fails_is_only_itself(call, what, counter):
+    with injected(call, what) as server:
+        with server.connect() as s:
+            try:
+                read_all(s)
+            except ConnectionResetError:
+                pass
+        whole_reply(server)
+        wait_for(lambda: counters(server)["open"] == 0, "nothing open")
+        now = counters(server)
+        equal((now["accepted"], now[counter]), (2, 1), counter)
+
+
+@cases(("recvfrom", "error=EINTR:when=1"), ("epoll_wait", "error=EINTR:when=1..5"),
+       ("setsockopt", "error=ENOMEM:when=20+"), ("close", "error=EINTR:when=20+"))
+def trifles_are_passed_over(call, what):
+    with injected(call, what) as server:
+        whole_reply(server)
+        whole_reply(server)
+        wait_for(lambda: counters(server)["closed"] == 2, "closed")
+
+
+@test
+def a_connection_the_epoll_has_no_memory_for_is_closed_all_the_same():
+    # The first calls watch the signals and the listener; the third is a connection's.
+    with injected("epoll_ctl", "error=ENOMEM:when=3", "--drain-time=200ms") as server:
+        s = server.connect()
+        read_all(s)
+        wait_for(lambda: "epoll_ctl: Cannot allocate memory" in server.err(), "a log line")
+        s.close()
+        wait_for(lambda: counters(server)["closed"] == 1, "closed")
+
+
+@test
+def a_listener_that_cannot_be_waited_for_again_is_tried_again():
+    with Server("--seccomp=errno", wrap=(
+            *STRACE, "-e", "trace=epoll_ctl,accept4", "-e", "inject=accept4:error=ENOBUFS:when=1",
+            "-e", "inject=epoll_ctl:error=ENOMEM:when=4"), env=QUIET_SANITIZER) as server:
+        whole_reply(server)
+
+
+@test
+def an_epoll_that_fails_ends_the_service():
+    with injected("epoll_wait", "error=EBADF:when=2") as server:
+        server.connect()
+        equal(server.process.wait(10), 3, "exit code")
+        has(server.err(), "daytimed: epoll_wait: Bad file descriptor\n")
+
+
+@cases(("recvmsg", "error=ENOMEM:when=1"), ("sendmsg", "error=ENETUNREACH:when=1"))
+def udp_goes_on(call, what):
+    with injected(call, what, "--udp", "--udp-burst=10") as server:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+            s.settimeout(0.5)
+            s.connect(("127.0.0.1", server.port))
+
+            def answered():
+                s.send(b"")
+                try:
+                    return s.recv(100)
+                except TimeoutError:
+                    return None
+            wait_for(answered, "a reply")
+        if call == "sendmsg":
+            equal(counters(server)["udp"]["unsent"], 1, "unsent")
+
+
+# Every call at the start: refusing to serve beats serving unconfined.
+
+def refuses_to_start(said, *wrap, user="none", options=()):
+    argv = [*wrap, binary("daytimed"), *options] + ([f"--user={user}"] if user else []) + ["0"]
+    got = run(*argv, timeout=20, env={**os.environ, **QUIET_SANITIZER})
+    equal(got.returncode, 3, f"exit code; it said {got.stderr}")
+    has(got.stderr, said)
+    true("listening" not in got.stderr, "it never served")
+    equal(got.stderr.count("\n"), 1, "lines")
+
+
+def strace_first(call, what):
+    return (*STRACE, "-e", f"trace={call}", "-e", f"inject={call}:{what}")
+
+
+@cases(("bind", "error=EACCES", "cannot bind port 0: Permission denied"),
+       ("listen", "error=EADDRINUSE", "cannot listen on port 0"),
+       ("epoll_create1", "error=EMFILE", "epoll_create1: Too many open files"),
+       ("signalfd4", "error=ENOMEM", "signals: Cannot allocate memory"),
+       ("epoll_ctl", "error=ENOMEM:when=1", "epoll_ctl: Cannot allocate memory"),
+       ("epoll_ctl", "error=ENOMEM:when=2", "epoll_ctl: Cannot allocate memory"),
+       ("getsockname", "error=ENOBUFS", "cannot tell the port: No buffer space available"),
+       ("capset", "error=EPERM", "cannot drop the capabilities: Operation not permitted"))
+def a_start_that_fails_says_why(call, what, said):
+    refuses_to_start(said, *strace_first(call, what))
+
+
+@cases("setgroups", "setresgid", "setresuid")
+def a_failed_drop_of_privileges_is_no_start(call):
+    if os.geteuid() != 0:
+        raise Skip("only root drops privileges")
+    refuses_to_start("cannot ", *strace_first(call, "error=EAGAIN"), user=None)
+
+
+@cases("setgroups", "setresgid", "setresuid")
+def a_drop_of_privileges_is_proven(call):
+    """a kernel that says yes and does nothing is not believed"""
+    if os.geteuid() != 0:
+        raise Skip("only root drops privileges")
+    # One group more, so that not dropping it shows.
+    wrap = ("setpriv", "--groups=0,4242", "--") if call == "setgroups" else ()
+    refuses_to_start("refusing to serve", *wrap, *strace_first(call, "retval=0"), user=None)
+
+
+@cases("seccomp", "prctl")
+def a_filter_that_cannot_be_installed_is_no_start(call):
+    if call == "prctl":
+        refuses_to_start("cannot set no_new_privs",
+                         *strace_first("prctl", f"error=EINVAL:when={no_new_privs_at()}"))
+    elif not SANITIZED:  # a sanitized build installs none
+        refuses_to_start("cannot install the seccomp filter; refusing to serve",
+                         *strace_first("seccomp", "error=EINVAL:when=" + filter_load_at()))
+
+
+def filter_load_at():
+    """Which of the seccomp() calls loads the filter; those before ask what the kernel knows."""
+    log = run("timeout", "-s", "TERM", "1", "strace", "-o", "/dev/stdout", "-e", "trace=seccomp",
+              binary("daytimed"), "--user=none", "0").stdout.splitlines()
+    calls = [line for line in log if line.startswith("seccomp(")]
+    return str(1 + next(i for i, line in enumerate(calls)
+                        if "SECCOMP_SET_MODE_FILTER" in line and line.endswith("= 0")))
+
+
+def no_new_privs_at():
+    """Which of the prctl() calls sets no_new_privs."""
+    log = run("timeout", "-s", "TERM", "1", "strace", "-o", "/dev/stdout", "-e", "trace=prctl",
+              binary("daytimed"), "--user=none", "0").stdout.splitlines()
+    calls = [line for line in log if line.startswith("prctl(")]
+    return 1 + next(i for i, line in enumerate(calls) if "PR_SET_NO_NEW_PRIVS" in line)
+
+
+@cases(("no-such-user", "there is no user 'no-such-user'"), ("root", "user 'root' is root"))
+def a_bad_user_is_refused(user, said):
+    if os.geteuid() != 0:
+        raise Skip("only root becomes another user")
+    refuses_to_start(said, user=user)
+
+
+@test
+def only_root_can_become_another_user():
+    if os.geteuid() != 0:
+        refuses_to_start("only root can become another user", user="daemon")
+        return
+    wrap = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--")
+    refuses_to_start("only root can become another user", *wrap, user="daemon")
+
+
+@test
+def root_of_a_namespace_with_no_other_user_must_say_so():
+    """default: refuses to serve; --user=none serves"""
+    wrap = ("unshare", "--user", "--map-root-user", "--net")
+    if run(*wrap, "true").returncode != 0:
+        raise Skip("no user namespaces here")
+    refuses_to_start("--user=none stays as it is", *wrap, user=None)
+    with Server(wrap=wrap) as server:
+        equal(status(server.pid)["Uid"].split()[1], str(os.geteuid()), "uid outside")
+        equal(server.stop(), 0, "exit code")
+
+
+# What it may still do.
+
+@cases(None, "nobody")
+def root_is_given_up(user):
+    if os.geteuid() != 0:
+        raise Skip("only root drops privileges")
+    with Server(user=user, env=QUIET_SANITIZER) as server:
+        whole_reply(server)
+        now = status(server.pid)
+        for kind in ("Uid", "Gid"):
+            true("0" not in now[kind].split(), f"{kind}: {now[kind]}")
+        equal(now["Groups"].strip(), "", "groups")
+        for kind in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"):
+            equal(int(now[kind], 16), 0, kind)
+        equal(now["NoNewPrivs"], "1", "no_new_privs")
+        if not SANITIZED:
+            equal(now["Seccomp"], "2", "seccomp mode")
+        equal(server.stop(), 0, "exit code")
+
+
+@test
+def the_filter_and_the_calls_agree():
+    """after the start: at most 20 calls are allowed, nothing else is called, and all are needed"""
+    if SANITIZED:
+        return
+    table = {}
+    for line in run(binary("daytimed"), "--describe-syscalls").stdout.splitlines():
+        parts, *names = line.split()
+        table[int(parts)] = set(names)
+        true(len(names) <= 20, f"{len(names)} calls")
+    udp, clock, supervise = 1, 2, 8
+    allowed = table[udp | clock]
+    called = called_after_start("--udp", "--format=nist", "--drain-time=300ms",
+                                "--drain-bytes=1000")
+    equal(called - allowed, set(), "called but not allowed")
+    # Without a vdso, and after a stop in poll().
+    unused = {"clock_gettime", "restart_syscall"}
+    equal(allowed - called - unused, set(), "allowed but not called")
+    called = called_after_start("--workers=2", follow=False)
+    equal(called - table[supervise], set(), "called by the supervisor but not allowed")
+    equal(table[supervise] - called - unused - {"sendto"}, set(), "allowed it but not called")
+
+
+def called_after_start(*options, follow=True):
+    """The names of what a server calls once its filter is in place, under every sort of client."""
+    trace = f"/tmp/unclosed-calls-{os.getpid()}"
+    try:
+        with Server(*options, wrap=("strace", "-D", "-q", "-o", trace)) as server:
+            exercise(server, follow)
+            server.stop()
+            wait_for(lambda: "+++ exited" in read_text(trace), "the trace")
+        lines = read_text(trace).splitlines()
+    finally:
+        os.unlink(trace)
+    start = next(i for i, line in enumerate(lines)
+                 if line.startswith("seccomp(SECCOMP_SET_MODE_FILTER") and line.endswith("= 0"))
+    return {m[1] for line in lines[start + 1:] if (m := re.match(r"(\w+)\(", line))}
+
+
+def read_text(path):
+    with open(path, encoding="utf-8", errors="replace") as f:
+        return f.read()
+
+
+def exercise(server, everything):
+    if everything:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+            s.settimeout(10)
+            s.sendto(b"", ("127.0.0.1", server.port))
+            s.recv(100)
+        never = server.connect()
+        read_all(never)
+        with server.connect() as much:
+            read_all(much)
+            try:
+                for _ in range(100):
+                    much.sendall(b"x" * 1000)
+            except ConnectionError:
+                pass
+        wait_for(lambda: counters(server)["reset_by_us"] == 2, "two resets")
+        high = max(int(fd) for fd in os.listdir(f"/proc/{server.pid}/fd"))
+        run("prlimit", "--pid", server.pid, f"--nofile={high + 1}:20000")
+        wait_for(lambda: counters(server)["open"] == 0, "nothing open")
+        s = server.connect()
+        wait_for(lambda: counters(server)["refused"]["descriptors"] > 0, "one shed")
+        s.close()
+        run("prlimit", "--pid", server.pid, "--nofile=20000:20000")
+    with server.connect() as s:
+        try:
+            read_all(s)
+        except ConnectionResetError:
+            pass
+    counters(server)
+    server.send(signal.SIGUSR1)
+
+
+@test
+def a_call_that_is_not_allowed_kills():
+    """the filter bites: getpid() in the place of epoll_wait() ends the process"""
+    if SANITIZED:
+        return
+    with Server(wrap=strace_first("epoll_wait", "retval=-1:syscall=getpid:when=2")) as server:
+        server.connect()
+        equal(server.process.wait(10), -signal.SIGSYS, "ended by SIGSYS")
+
+
+@test
+def the_last_counters_account_for_every_connection():
+    with Server("--drain-time=300ms") as server:
+        for n in range(20):
+            with server.connect() as s:
+                if n % 2:
+                    read_all(s)
+        wait_for(lambda: counters(server)["open"] == 0, "nothing open")
+        equal(server.stop(), 0, "exit code")
+        last = last_counters(server)
+        equal(last["accepted"], 20, "accepted")
+        equal(last["accepted"], last["replied"] + last["unsent"] + sum(last["refused"].values()),
+              "accepted = replied + unsent + refused")
+        equal(last["replied"], last["closed"] + last["timed_out"] + last["too_much"] +
+              last["reset_by_client"] + last["cut_by_stop"], "replied = ended, each in one way")
+
+
+main()
