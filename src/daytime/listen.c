@@ -37,7 +37,7 @@ static socklen_t fill(const struct listen_spec *spec, int family, struct sockadd
 
 int listen_port(int fd, uint16_t *port)
 {
-	struct sockaddr_in6 in6; /* the port stands in the same place in both families */
+	struct sockaddr_in6 in6 = { 0 }; /* the port stands in the same place in both families */
 	socklen_t len = sizeof(in6);
 
 	if (getsockname(fd, (struct sockaddr *)&in6, &len) < 0)

@@ -227,7 +227,7 @@ int daytime_parse(const char *bytes, size_t len, struct daytime_stamp *out)
 	}
 	if (!ok || !day_exists(&s.tm))
 		return -EINVAL;
-	s.seconds = civil_days(&s.tm) * 86400 + s.tm.tm_hour * 3600 + s.tm.tm_min * 60 +
+	s.seconds = civil_days(&s.tm) * 86400 + s.tm.tm_hour * 3600L + s.tm.tm_min * 60L +
 		    s.tm.tm_sec - east;
 	*out = s;
 	return 0;

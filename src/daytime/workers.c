@@ -78,7 +78,7 @@ int workers_start(struct workers *w, workers_job *job, void *arg, struct err *e)
 			end_all(w, SIGKILL);
 			return err_errno(e, r, "cannot start worker %u", i + 1);
 		}
-		tell = fd_close(tell);
+		fd_closep(&tell);
 		/* It writes a byte when it is ready; an end of file without one is its end. */
 		if (fd_read_all(ready, &byte, 1) != 1) {
 			end_all(w, SIGKILL);
