@@ -10,7 +10,7 @@ CHECK_PACKAGES := $(BUILD_PACKAGES) python3 mandoc iproute2 strace tshark lsof \
 	chromium chromium-driver fonts-dejavu-core
 BENCH_PACKAGES := $(BUILD_PACKAGES) python3 iproute2
 
-.PHONY: all lab check bench install clean lint fuzz packages-build packages-check packages-bench
+.PHONY: all lab check bench install clean lint fuzz soak-release packages-build packages-check packages-bench
 .DEFAULT_GOAL := all
 
 packages-build:
@@ -49,6 +49,10 @@ fuzz: packages-check
 lint:
 	@tools/need clang-format clang-tidy meson ninja-build
 	@tools/lint
+
+# Release against sockets that change meanwhile, 100,000 rounds (about two minutes).
+soak-release: packages-check all
+	@UNCLOSED_BUILD=$(abspath $(BUILD)) UNCLOSED_ROUNDS=100000 python3 tests/run/release_races.py
 
 clean:
 	@rm -rf $(BUILD) build-check build-asan

@@ -142,17 +142,19 @@ int holdcopy_compare(const struct tcp_sample *want, const struct tcp_sample *now
 	return 0;
 }
 
-/* Where shutdown(SHUT_RDWR) and what the peer answers at once can lead. */
-static unsigned states_after(uint8_t from)
+static bool ends_by_shutdown(uint8_t state)
 {
-	switch (from) {
-	case TCPS_CLOSE_WAIT:
-		return TCP_BIT(TCPS_LAST_ACK) | TCP_BIT(TCPS_CLOSE);
-	case TCPS_ESTABLISHED: /* it may have received a FIN between check and shutdown */
-		return TCP_HALF_CLOSED | TCP_BIT(TCPS_TIME_WAIT) | TCP_BIT(TCPS_CLOSE);
-	default:
-		return 0;
-	}
+	return state == TCPS_CLOSE_WAIT || state == TCPS_ESTABLISHED;
+}
+
+bool holdcopy_hit_other(uint8_t from, uint8_t after)
+{
+	/* Our FIN as the first of the two: only a connection without the peer's FIN gets there.
+	 * What is connected again after the shutdown (SYN_SENT, ESTABLISHED) was not hit by it. */
+	const unsigned closed_first = TCP_BIT(TCPS_FIN_WAIT1) | TCP_BIT(TCPS_FIN_WAIT2) |
+				      TCP_BIT(TCPS_CLOSING);
+
+	return from == TCPS_CLOSE_WAIT && (closed_first & TCP_BIT(after));
 }
 
 int holdcopy_shutdown(int copy, uint8_t from, uint8_t *after, struct err *e)
@@ -160,7 +162,7 @@ int holdcopy_shutdown(int copy, uint8_t from, uint8_t *after, struct err *e)
 	struct tcp_sample s = { 0 };
 	int r;
 
-	if (!states_after(from))
+	if (!ends_by_shutdown(from))
 		return err_set(e, -EINVAL, "%s does not end by a shutdown", tcp_state_name(from));
 	if (shutdown(copy, SHUT_RDWR) < 0) {
 		if (errno == ENOTCONN)
@@ -170,7 +172,7 @@ int holdcopy_shutdown(int copy, uint8_t from, uint8_t *after, struct err *e)
 	r = ask_info(copy, &s, e);
 	if (r < 0)
 		return r;
-	if (!(states_after(from) & TCP_BIT(s.state)))
+	if (holdcopy_hit_other(from, s.state))
 		return err_set(e, -EREMCHG,
 			       "its process connected the socket anew at this very moment, and the "
 			       "new connection was shut down (%s)",

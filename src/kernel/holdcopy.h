@@ -12,6 +12,7 @@
  * asked again; holdcopy_shutdown() says so where another connection was hit. */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/err.h"
@@ -38,3 +39,8 @@ int holdcopy_compare(const struct tcp_sample *want, const struct tcp_sample *now
  * afterwards cannot follow from `from`: its process had connected the socket anew in between;
  * another -errno. Sets text. Does not block. */
 int holdcopy_shutdown(int copy, uint8_t from, uint8_t *after, struct err *e);
+
+/* Whether a socket that was shut down in state `from` and is in `after` right afterwards was
+ * another connection by then: CLOSE_WAIT has the peer's FIN already, and cannot become FIN_WAIT_1.
+ * Pure. */
+bool holdcopy_hit_other(uint8_t from, uint8_t after);

@@ -245,6 +245,18 @@ static void states_that_a_shutdown_does_not_end_are_left(void **state)
 	assert_int_equal(holdcopy_shutdown(-1, TCPS_CLOSE_WAIT, &after, &e), -EBADF);
 }
 
+static void another_connection_that_was_hit_is_noticed(void **state)
+{
+	assert_true(holdcopy_hit_other(TCPS_CLOSE_WAIT, TCPS_FIN_WAIT1));
+	assert_true(holdcopy_hit_other(TCPS_CLOSE_WAIT, TCPS_FIN_WAIT2));
+	assert_true(holdcopy_hit_other(TCPS_CLOSE_WAIT, TCPS_CLOSING));
+	assert_false(holdcopy_hit_other(TCPS_CLOSE_WAIT, TCPS_LAST_ACK));
+	assert_false(holdcopy_hit_other(TCPS_CLOSE_WAIT, TCPS_CLOSE));
+	assert_false(holdcopy_hit_other(TCPS_CLOSE_WAIT, TCPS_ESTABLISHED)); /* connected after */
+	assert_false(holdcopy_hit_other(TCPS_CLOSE_WAIT, TCPS_SYN_SENT));
+	assert_false(holdcopy_hit_other(TCPS_ESTABLISHED, TCPS_FIN_WAIT2));
+}
+
 static void nothing_is_destroyed_unidentified(void **state)
 {
 	struct tcp_sample s = found();
@@ -428,6 +440,7 @@ int main(void)
 		cmocka_unit_test(a_copy_must_be_the_same_in_everything),
 		cmocka_unit_test(only_tcp_is_asked),
 		cmocka_unit_test(states_that_a_shutdown_does_not_end_are_left),
+		cmocka_unit_test(another_connection_that_was_hit_is_noticed),
 		cmocka_unit_test(nothing_is_destroyed_unidentified),
 		cmocka_unit_test(answers_to_a_destroy_are_read),
 		cmocka_unit_test(stat_lines_are_read_past_any_name),
