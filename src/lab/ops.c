@@ -275,7 +275,7 @@ void ops_receive(struct lab *lab)
 		room_lost(lab);
 		return;
 	}
-	message = json_loadb(space, (size_t)n, 0, NULL);
+	message = json_loadb(space, (size_t)n, JSON_ALLOW_NUL, NULL);
 	op = json_string_value(json_object_get(message, "op"));
 	if (!op) {
 		json_decref(message);

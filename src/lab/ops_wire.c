@@ -85,6 +85,20 @@ static enum op_result begin_stop(struct lab *lab, struct pending *p, struct answ
 	return OP_OK;
 }
 
+static enum op_result poll_caught(struct lab *lab, struct pending *p, struct answer *a)
+{
+	int64_t chosen = wire_rule_chosen(&lab->wire, (int)arg_int(p, "rule", -1));
+
+	if (chosen < 0)
+		return op_error(a, "there is no such rule on the wire");
+	return chosen >= arg_int(p, "count", 1) ? OP_OK : OP_WAIT;
+}
+
+static enum op_result late_caught(struct lab *lab, struct pending *p, struct answer *a)
+{
+	return op_broken(lab, p, "no packet came that the rule on the wire is for");
+}
+
 static enum op_result begin_release(struct lab *lab, struct pending *p, struct answer *a)
 {
 	struct err e = { 0 };
@@ -179,6 +193,7 @@ static enum op_result begin_expect_packet(struct lab *lab, struct pending *p, st
 const struct op ops_wire[] = {
 	{ "wire_rule", begin_rule, NULL, NULL },
 	{ "wire_stop", begin_stop, NULL, NULL },
+	{ "wire_caught", poll_caught, poll_caught, late_caught },
 	{ "wire_release", begin_release, NULL, NULL },
 	{ "wire_cut", begin_cut, NULL, NULL },
 	{ "wire_quiet", poll_quiet, poll_quiet, NULL },

@@ -284,6 +284,11 @@ function Rule:stop()
 	return request("wire_stop", { rule = self.number })
 end
 
+-- Waits until the rule has had its way with so many packets (1).
+function Rule:caught(count, options)
+	return request("wire_caught", arguments({ rule = self.number, count = count or 1 }, options))
+end
+
 local function rule(action)
 	return function(what)
 		what = arguments({ action = action }, what)

@@ -232,6 +232,7 @@ void puppet_main(int command)
 	static struct puppet_answer a;
 
 	signal(SIGPIPE, SIG_IGN);
+	memset(filling, 'x', sizeof(filling));
 	for (;;) {
 		int along;
 		ssize_t n = receive(command, &c, sizeof(c), &along);

@@ -94,6 +94,7 @@ static void claim_connect(struct record *rec, uint16_t conn)
 uint16_t record_add_conn(struct record *rec, const struct tcp_addr *client,
 			 const struct tcp_addr *server)
 {
+	uint16_t before = record_find_conn(rec, TL_CLIENT, client, server);
 	struct tl_run *run = rec->run;
 	struct tl_conn *c;
 
@@ -101,6 +102,8 @@ uint16_t record_add_conn(struct record *rec, const struct tcp_addr *client,
 		run->conns_lost++;
 		return TL_NO_CONN;
 	}
+	if (before != TL_NO_CONN)
+		rec->replaced[before] = true;
 	c = &run->conns[run->nconns];
 	c->addr[TL_CLIENT] = plain(client);
 	c->addr[TL_SERVER] = plain(server);
@@ -113,6 +116,12 @@ int record_sample(struct record *rec, uint16_t conn, enum tl_side side, struct t
 {
 	const struct tl_conn *c = &rec->run->conns[conn];
 
+	if (rec->replaced[conn]) { /* the kernel would speak of its successor */
+		*s = (struct tcp_sample){ .local = c->addr[side],
+					  .peer = c->addr[!side],
+					  .state = TCPS_GONE };
+		return 0;
+	}
 	rec->run->state_queries++;
 	return diag_lookup(rec->net->diag[side], &c->addr[side], &c->addr[!side], s, e);
 }

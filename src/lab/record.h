@@ -23,7 +23,8 @@ struct record {
 	uint32_t seq_end[TL_MAX_CONNS][2];     /* highest relative sequence number sent, and one */
 	uint64_t cookie[TL_MAX_CONNS][2]; /* of the sockets, once an actor has used them; else 0 */
 	struct record_connect connects[RECORD_MAX_CONNECTS];
-	bool told[TL_MAX_CONNS][2]; /* that end's program has read the end of the stream */
+	bool replaced[TL_MAX_CONNS]; /* a later connection has the same addresses */
+	bool told[TL_MAX_CONNS][2];  /* that end's program has read the end of the stream */
 };
 
 /* Begins; `run` must be zeroed but for what the caller knows of the scenario. */

@@ -197,7 +197,7 @@ static json_t *receive_json(void)
 {
 	static char space[ROOM_MESSAGE_BYTES];
 	ssize_t n = recv(ROOM_FD, space, sizeof(space), 0);
-	json_t *answer = n > 0 ? json_loadb(space, (size_t)n, 0, NULL) : NULL;
+	json_t *answer = n > 0 ? json_loadb(space, (size_t)n, JSON_ALLOW_NUL, NULL) : NULL;
 
 	if (!answer)
 		_exit(1);

@@ -241,6 +241,12 @@ static uint64_t seed_of(const struct lab *lab)
 	return h;
 }
 
+/* The connection that the scenario is about: that of its main observation. */
+static uint16_t main_conn(const struct tl_run *run)
+{
+	return run->nobservations ? run->observations[run->main_observation].conn : 0;
+}
+
 /* The script: from its room's start to the record's end. */
 static void play(struct lab *lab)
 {
@@ -259,7 +265,7 @@ static void play(struct lab *lab)
 	}
 	loop(lab, signals);
 	if (lab->run->nconns > 0)
-		lab_observe(lab, 0, "", false);
+		lab_observe(lab, main_conn(lab->run), "", false);
 	if (lab->run->status == TL_RUNNING && !lab->run->title[0])
 		record_finish(&lab->rec, TL_SCRIPT, "the script says no scenario { title = ... }");
 	if (lab->run->status == TL_RUNNING && lab->run->nexpects == 0)

@@ -339,6 +339,13 @@ int wire_add_rule(struct wire *w, const struct wire_rule *rule)
 	return -ENOSPC;
 }
 
+int64_t wire_rule_chosen(const struct wire *w, int number)
+{
+	if (number < 0 || number >= WIRE_MAX_RULES)
+		return -ENOENT;
+	return w->rules[number].chosen;
+}
+
 void wire_end_rule(struct wire *w, int number)
 {
 	for (int i = 0; i < WIRE_MAX_RULES; i++)

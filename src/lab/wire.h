@@ -77,6 +77,9 @@ int64_t wire_next_due_us(const struct wire *w);
 /* Adds a rule. Returns its number or -ENOSPC. */
 int wire_add_rule(struct wire *w, const struct wire_rule *rule);
 
+/* How many packets a rule has chosen, also after its end; -ENOENT where there is no such rule. */
+int64_t wire_rule_chosen(const struct wire *w, int number);
+
 /* Ends a rule, or all with -1. */
 void wire_end_rule(struct wire *w, int number);
 

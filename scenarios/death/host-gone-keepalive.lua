@@ -1,0 +1,26 @@
+-- SPDX-License-Identifier: MIT
+scenario {
+	title = "The peer's host is gone, and keepalive notices",
+	source = "RFC 9293 3.8.4; tcp(7), TCP_KEEPIDLE, TCP_KEEPINTVL, TCP_KEEPCNT; Linux tcp_keepalive_timer()",
+	rfc = "3.8.4",
+	loss = false, -- the link is cut on purpose
+	shows = [[With SO_KEEPALIVE an idle end asks whether the other is there. After the last probe without an answer
+the connection is given up, and the reader gets ETIMEDOUT. By default that takes 2 h 11 min; here 2 s.]],
+}
+
+local daemon = server:process("daemon")
+local listener = daemon:listen()
+local c = client:connect(server)
+local s = listener:accept()
+c:set("TCP_KEEPIDLE", 1)
+c:set("TCP_KEEPINTVL", 1)
+c:set("TCP_KEEPCNT", 1)
+c:set("SO_KEEPALIVE", 1)
+c:begin("read")
+expect(client, "ESTABLISHED", { timer = true })
+wire.cut()
+observe("The link is cut; the client's keepalive timer runs.")
+c:finish { fails = "ETIMEDOUT", within = "10s" }
+expect(client, "gone")
+expect(server, "ESTABLISHED")
+expect_path(client, "ESTABLISHED", "gone")

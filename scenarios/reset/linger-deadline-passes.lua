@@ -1,0 +1,28 @@
+-- SPDX-License-Identifier: MIT
+scenario {
+	title = "SO_LINGER with a deadline that passes",
+	source = "socket(7), SO_LINGER; Linux inet_release(), __tcp_close()",
+	rfc = "3.9.1.5",
+	loss = false, -- the link is cut on purpose
+	shows = [[Nobody answers. After its second close() returns, without an error: the program does not learn that
+nothing was delivered. The kernel goes on alone, as after any other close().]],
+}
+
+local listener = server:listen()
+local c = client:connect(server)
+local s = listener:accept()
+s:set("SO_LINGER", 1)
+wire.cut()
+s:write("data")
+s:begin("close")
+expect(server, "FIN_WAIT_1", { orphan = false })
+s:finish { within = "4s" }
+expect(server, "FIN_WAIT_1", { orphan = true, timer = true, send_q = 5 })
+expect(client, "ESTABLISHED", { recv_q = 0 })
+observe("close() has returned; nothing has arrived.")
+
+step("The link is mended: the kernel delivers what the program has given up.")
+wire.mend()
+expect(client, "CLOSE_WAIT", { recv_q = 5, within = "10s" })
+expect(server, "FIN_WAIT_2", { orphan = true })
+check(c:read(4) == "data", "the client reads the data")

@@ -1,0 +1,32 @@
+-- SPDX-License-Identifier: MIT
+scenario {
+	title = "TCP_LINGER2 shortens FIN_WAIT_2 of one socket",
+	source = "tcp(7), TCP_LINGER2; Linux tcp_fin_time(), __tcp_close(): linger2 < 0 resets",
+	rfc = "3.6",
+	loss = false, -- a reset is never sent again
+	shows = [[TCP_LINGER2 sets how long this orphan may be in FIN_WAIT_2, never longer than tcp_fin_timeout. A negative
+value means not at all: close() in FIN_WAIT_2 then sends RST.]],
+}
+
+local listener = server:listen()
+local c1 = client:connect(server)
+local s1 = listener:accept()
+c1:set("TCP_LINGER2", 1)
+c1:close()
+expect(client, "FIN_WAIT_2", { orphan = true, timer = true })
+check(sample(client).timer_ms <= 1100, "the timer has at most a second to go")
+expect(server, "CLOSE_WAIT")
+observe("One second instead of sixty.")
+
+local c2 = client:connect(server)
+local s2 = listener:accept()
+c2:set("TCP_LINGER2", -1)
+c2:shutdown("write")
+expect(client, "FIN_WAIT_2", { connection = 2, orphan = false, timer = false })
+step("A second connection with TCP_LINGER2 -1 is closed in FIN_WAIT_2.")
+c2:close()
+expect(client, "gone", { connection = 2 })
+expect(server, "gone", { connection = 2 })
+expect_packet(client, { flags = "RST" })
+expect(client, "gone", { within = "5s" })
+expect(server, "CLOSE_WAIT")
