@@ -22,6 +22,7 @@ enum {
 	OPT_NEW,
 	OPT_BUFFER,
 	OPT_READS,
+	OPT_NO_STACKS,
 };
 
 static const struct opt watch_opts[] = {
@@ -34,6 +35,7 @@ static const struct opt watch_opts[] = {
 	{ OPT_PORT, "port", "PORT", "only with this port at either end", NULL },
 	{ OPT_CGROUP, "cgroup", "PATH", "only sockets made in this cgroup or below it", "file" },
 	{ OPT_NEW, "new", NULL, "leave out what was half-closed before", NULL },
+	{ OPT_NO_STACKS, "no-stacks", NULL, "take no stacks", NULL },
 	{ OPT_JSON, "json", NULL, "one JSON object a line", NULL },
 	{ OPT_OUTPUT, "output", "FILE", "write there, not to the standard output", "file" },
 	{ OPT_BUFFER, "buffer", "KIB", "room for events on their way, 4 to 65536 KiB (1024)",
@@ -149,6 +151,9 @@ static int set(struct watch_job *job, int c, const char *arg, struct err *e)
 	case OPT_NEW:
 		job->setup.skip_present = true;
 		return 0;
+	case OPT_NO_STACKS:
+		rules->stacks = 0;
+		return 0;
 	case OPT_JSON:
 		job->json = true;
 		return 0;
@@ -166,7 +171,10 @@ static int set(struct watch_job *job, int c, const char *arg, struct err *e)
 
 static int run(int argc, char **argv)
 {
-	struct watch_job job = { .setup.watch.rules.after = CLOCK_NS_PER_S, .draw = true };
+	struct watch_job job = {
+		.setup.watch.rules = { .after = CLOCK_NS_PER_S, .stacks = 1 },
+		.draw = true,
+	};
 	struct err e = { 0 };
 	struct opts o;
 	int c;

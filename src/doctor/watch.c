@@ -2,12 +2,15 @@
 #include "doctor/watch.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 
 #include "base/clock.h"
+#include "base/vec.h"
 #include "doctor/ends.h"
+#include "doctor/stacks.h"
 #include "kernel/netns.h"
 #include "kernel/proc.h"
 #include "tcp/state.h"
@@ -31,10 +34,10 @@ struct doctor {
 	void *arg;
 	struct ends ends;
 	uint64_t reported, received[WATCH_KINDS], forgotten;
-	uint64_t *fresh; /* reported in this turn, owner not yet known */
-	unsigned fresh_count, fresh_cap;
+	struct watch_event *fresh; /* reported in this turn, owners not yet known; and their news */
 	struct listener *listeners;
-	unsigned listener_count, listener_cap;
+	uint32_t fresh_count, fresh_cap, listener_count, listener_cap;
+	struct stacks *stacks;
 	struct watch_found found; /* by the last turn */
 	uint64_t next_match;
 };
@@ -59,24 +62,23 @@ static uint64_t ticks_ms(const struct doctor *d, uint32_t jiffies)
 	return d->found.tick_ns ? jiffies * d->found.tick_ns / CLOCK_NS_PER_MS : UINT32_MAX;
 }
 
-static struct tcp_sample sample_of(const struct doctor *d, const struct open_end *end)
+static struct tcp_sample sample_of(const struct doctor *d, const struct open_end *end,
+				   const struct watch_event *ev)
 {
-	const struct watch_event *ev = &end->last;
-	const struct watch_conn *c = &ev->conn;
-	bool dead = c->flags & WATCH_DEAD;
+	bool dead = ev->conn.flags & WATCH_DEAD;
 
 	return (struct tcp_sample){
-		.local = address(c->family, c->local, c->local_port),
-		.peer = address(c->family, c->peer, c->peer_port),
+		.local = address(end->family, end->local, end->local_port),
+		.peer = address(end->family, end->peer, end->peer_port),
 		.state = ev->state,
 		.retransmits = ev->retransmits,
 		.has_info = true,
-		.error = c->error,
+		.error = (uint16_t)ev->conn.error,
 		.recv_q = dead ? 0 : ev->unread,
 		.send_q = dead ? 0 : ev->unacked,
-		.inode = ev->inode,
-		.cookie = c->cookie,
-		.netns = c->netns,
+		.inode = (uint32_t)ev->inode,
+		.cookie = end->cookie,
+		.netns = end->netns,
 		.last_data_sent_ms = (uint32_t)ticks_ms(d, ev->sent_jiffies),
 		.bytes_sent = ev->sent,
 		.notsent_bytes = ev->unsent,
@@ -98,24 +100,25 @@ static uint32_t processes(const struct open_end *end)
 {
 	uint32_t n = 0;
 
-	for (unsigned i = 0; i < end->owner_count && i < TW_MAX_OWNERS; i++) {
+	for (uint32_t i = 0; i < end->owner_count && i < TW_MAX_OWNERS; i++) {
+		const struct tw_owner *o = ends_owner(end, i);
 		bool seen = false;
 
-		for (unsigned k = 0; k < i; k++)
-			seen |= end->owners[k].pid == end->owners[i].pid;
+		for (uint32_t k = 0; o && k < i; k++)
+			seen |= ends_owner(end, k) && ends_owner(end, k)->pid == o->pid;
 		n += !seen;
 	}
 	return n;
 }
 
 static enum tcp_cause cause_of(const struct doctor *d, const struct open_end *end,
-			       const struct tcp_sample *sample)
+			       const struct watch_event *ev, const struct tcp_sample *sample)
 {
-	bool flowing = is_flowing(d, &end->last);
+	bool flowing = is_flowing(d, ev);
 	struct tcp_context context = {
 		.processes = processes(end),
 		.all_seen = true,
-		.told = end->last.conn.flags & WATCH_TOLD && !flowing,
+		.told = ev->conn.flags & WATCH_TOLD && !flowing,
 		.flowing = flowing,
 	};
 
@@ -130,13 +133,33 @@ static int64_t wall_offset(void)
 	return ts.tv_sec * CLOCK_NS_PER_S + ts.tv_nsec - clock_mono_ns();
 }
 
-static void say(struct doctor *d, const struct open_end *end, enum tw_what what)
+static void on_stack(const struct watch_stack *stack, void *arg)
 {
-	const struct watch_event *ev = &end->last;
+	struct doctor *d = arg;
+
+	d->received[WATCH_STACK]++;
+	stacks_keep(d->stacks, stack);
+}
+
+static void find_stacks(struct doctor *d, const struct watch_conn *c, struct tw_line *line)
+{
+	struct err unused;
+
+	if (line->what == TW_CLOSED || line->what == TW_OVER)
+		return;
+	if (watch_stacks(d->watch, on_stack, d, &unused))
+		return;
+	line->told_stack = stacks_read(d->stacks, c->told_site);
+	line->made_stack = stacks_read(d->stacks, c->made_site);
+}
+
+static void say(struct doctor *d, const struct open_end *end, const struct watch_event *ev,
+		enum tw_what what)
+{
 	const struct watch_conn *c = &ev->conn;
 	struct tw_line line = {
 		.what = what,
-		.sample = sample_of(d, end),
+		.sample = sample_of(d, end, ev),
 		.wall_ns = (int64_t)ev->at + wall_offset(),
 		.age_ns = since(ev->at, c->since),
 		.at_least = c->flags & WATCH_TAKEN_IN && !(c->flags & WATCH_DEAD),
@@ -151,36 +174,33 @@ static void say(struct doctor *d, const struct open_end *end, enum tw_what what)
 		.closed = c->flags & WATCH_HOLDER && c->flags & WATCH_CLOSED,
 		.by_exit = c->flags & WATCH_EXITING,
 		.owner_count = end->owner_count,
-		.cgroup = c->cgroup,
+		.cgroup = end->cgroup,
 	};
 
-	line.cause = cause_of(d, end, &line.sample);
+	line.cause = cause_of(d, end, ev, &line.sample);
 	if (line.closed)
 		line.lag_ns = since(c->close_at, c->fin_at);
+	find_stacks(d, c, &line);
 	memcpy(line.told_comm, c->told_comm, sizeof(line.told_comm));
-	memcpy(line.owners, end->owners, sizeof(line.owners));
-	memcpy(line.container, end->container, sizeof(line.container));
+	for (uint32_t i = 0; i < end->owner_count && i < TW_MAX_OWNERS; i++)
+		if (ends_owner(end, i))
+			line.owners[i] = *ends_owner(end, i);
+	if (end->container)
+		snprintf(line.container, sizeof(line.container), "%s", end->container);
 	d->each(&line, d->arg);
 }
 
-static int remember_fresh(struct doctor *d, uint64_t sk)
+static int remember_fresh(struct doctor *d, const struct watch_event *ev)
 {
-	if (d->fresh_count == d->fresh_cap) {
-		unsigned cap = d->fresh_cap ? d->fresh_cap * 2 : 64;
-		uint64_t *more = realloc(d->fresh, cap * sizeof(*more));
-
-		if (!more)
-			return -ENOMEM;
-		d->fresh = more;
-		d->fresh_cap = cap;
-	}
-	d->fresh[d->fresh_count++] = sk;
+	if (vec_reserve(&d->fresh, &d->fresh_cap, d->fresh_count + 1, sizeof(*d->fresh)))
+		return -ENOMEM;
+	d->fresh[d->fresh_count++] = *ev;
 	return 0;
 }
 
-static enum tw_what news(const struct watch_event *ev, const struct watch_event *last)
+static enum tw_what news(uint32_t flags, uint32_t before)
 {
-	uint32_t fresh = ev->conn.flags & ~last->conn.flags;
+	uint32_t fresh = flags & ~before;
 
 	if (fresh & WATCH_DEAD)
 		return TW_DEAD;
@@ -191,39 +211,60 @@ static void on_report(struct doctor *d, const struct watch_event *ev)
 {
 	struct open_end *end = ends_insert(&d->ends, ev->sk);
 
-	if (!end || remember_fresh(d, ev->sk)) {
+	if (!end || remember_fresh(d, ev)) {
 		d->forgotten++;
 		return;
 	}
 	d->reported++;
-	end->last = *ev;
+	end->began = ev->conn.began;
+	end->cookie = ev->cookie;
+	end->cgroup = ev->cgroup;
+	end->netns = ev->netns;
+	end->family = ev->family;
+	end->local_port = ev->local_port;
+	end->peer_port = ev->peer_port;
+	end->flags = ev->conn.flags;
+	memcpy(end->local, ev->local, sizeof(end->local));
+	memcpy(end->peer, ev->peer, sizeof(end->peer));
+}
+
+/* Reports wait for their owners, so what follows on one waits too. */
+static bool still_fresh(const struct doctor *d, const struct watch_event *ev)
+{
+	for (uint32_t i = d->fresh_count; i-- > 0;)
+		if (d->fresh[i].sk == ev->sk && d->fresh[i].conn.began == ev->conn.began)
+			return true;
+	return false;
+}
+
+static void follow_up(struct doctor *d, const struct watch_event *ev)
+{
+	struct open_end *end = ends_find(&d->ends, ev->sk);
+
+	if (!end || end->began != ev->conn.began)
+		return;
+	if (ev->kind == WATCH_NEWS) {
+		say(d, end, ev, news(ev->conn.flags, end->flags));
+		end->flags = ev->conn.flags;
+	} else if (ev->kind == WATCH_END) {
+		say(d, end, ev, TW_OVER);
+		ends_remove(&d->ends, end);
+	}
 }
 
 static int on_event(const struct watch_event *ev, void *arg)
 {
 	struct doctor *d = arg;
-	struct open_end *end;
 
 	if (ev->kind >= WATCH_KINDS)
 		return 0;
 	d->received[ev->kind]++;
-	if (ev->kind == WATCH_REPORT) {
+	if (ev->kind == WATCH_REPORT)
 		on_report(d, ev);
-		return 0;
-	}
-	end = ends_find(&d->ends, ev->sk);
-	if (!end || end->last.conn.cookie != ev->conn.cookie)
-		return 0;
-	if (ev->kind == WATCH_NEWS) {
-		enum tw_what what = news(ev, &end->last);
-
-		end->last = *ev;
-		say(d, end, what);
-	} else if (ev->kind == WATCH_END) {
-		end->last = *ev;
-		say(d, end, TW_OVER);
-		ends_remove(&d->ends, end);
-	}
+	else if (!d->fresh_count || !still_fresh(d, ev))
+		follow_up(d, ev);
+	else if (remember_fresh(d, ev))
+		d->forgotten++;
 	return 0;
 }
 
@@ -237,21 +278,16 @@ static struct tw_owner owner_of(const struct watch_owner *o)
 
 static void add_listener(struct doctor *d, const struct watch_owner *o)
 {
-	if (d->listener_count == d->listener_cap) {
-		unsigned cap = d->listener_cap ? d->listener_cap * 2 : 64;
-		struct listener *more = realloc(d->listeners, cap * sizeof(*more));
-
-		if (!more)
-			return;
-		d->listeners = more;
-		d->listener_cap = cap;
-	}
+	if (vec_reserve(&d->listeners, &d->listener_cap, d->listener_count + 1,
+			sizeof(*d->listeners)))
+		return;
 	d->listeners[d->listener_count++] = (struct listener){ o->netns, o->port, owner_of(o) };
 }
 
 static void on_owner(const struct watch_owner *o, void *arg)
 {
 	struct doctor *d = arg;
+	struct tw_owner owner = owner_of(o);
 	struct open_end *end;
 
 	if (o->state == TCPS_LISTEN) {
@@ -259,25 +295,20 @@ static void on_owner(const struct watch_owner *o, void *arg)
 		return;
 	}
 	end = ends_find(&d->ends, o->sk);
-	if (!end || end->last.conn.cookie != o->cookie)
+	if (!end || end->began != o->began)
 		return;
-	for (unsigned i = 0; i < end->owner_count && i < TW_MAX_OWNERS; i++)
-		if (end->owners[i].pid == (int32_t)o->tgid && end->owners[i].fd == o->fd)
-			return;
-	if (end->owner_count < TW_MAX_OWNERS)
-		end->owners[end->owner_count] = owner_of(o);
-	end->owner_count++;
+	end->cookie = o->cookie;
+	ends_add_owner(end, &owner);
 }
 
 /* An end that waits to be accepted has no descriptor: its listener's owner stands in. */
 static void borrow_listener(struct doctor *d, struct open_end *end)
 {
-	for (unsigned i = 0; i < d->listener_count; i++) {
+	for (uint32_t i = 0; i < d->listener_count; i++) {
 		const struct listener *l = &d->listeners[i];
 
-		if (l->port == end->last.conn.local_port && l->netns == end->last.conn.netns &&
-		    end->owner_count < TW_MAX_OWNERS)
-			end->owners[end->owner_count++] = l->owner;
+		if (l->port == end->local_port && l->netns == end->netns)
+			ends_add_owner(end, &l->owner);
 	}
 }
 
@@ -285,28 +316,49 @@ static void borrow_listener(struct doctor *d, struct open_end *end)
 static void find_container(struct open_end *end)
 {
 	struct proc_info info;
+	char id[72] = "";
 
-	if (!end->owner_count || proc_read((uint32_t)end->owners[0].pid, &info))
+	if (!end->owner_count || proc_read((uint32_t)end->first.pid, &info))
 		return;
-	if (info.cgroup)
-		proc_container_id(info.cgroup, end->container, sizeof(end->container));
+	if (info.cgroup && proc_container_id(info.cgroup, id, sizeof(id)))
+		end->container = strdup(id);
 	free(info.cgroup);
+}
+
+/* Where its next sockets come from is worth knowing. That it cannot be had is no reason to stop. */
+static void suspect(struct doctor *d, const struct open_end *end)
+{
+	struct err unused;
+
+	if (!d->setup.watch.rules.stacks)
+		return;
+	for (uint32_t i = 0; i < end->owner_count && i < TW_MAX_OWNERS; i++)
+		if (ends_owner(end, i) && watch_suspect(d->watch, ends_owner(end, i)->pid, &unused))
+			return;
 }
 
 static void say_fresh(struct doctor *d)
 {
-	for (unsigned i = 0; i < d->fresh_count; i++) {
-		struct open_end *end = ends_find(&d->ends, d->fresh[i]);
+	uint32_t n = d->fresh_count;
 
-		if (!end)
+	d->fresh_count = 0;
+	for (uint32_t i = 0; i < n; i++) {
+		const struct watch_event *ev = &d->fresh[i];
+		struct open_end *end = ends_find(&d->ends, ev->sk);
+
+		if (ev->kind != WATCH_REPORT) {
+			follow_up(d, ev);
 			continue;
-		end->waiting = !end->last.inode && end->last.state == TCPS_CLOSE_WAIT;
+		}
+		if (!end || end->began != ev->conn.began)
+			continue;
+		end->waiting = !ev->inode && ev->state == TCPS_CLOSE_WAIT;
 		if (end->waiting)
 			borrow_listener(d, end);
 		find_container(end);
-		say(d, end, TW_HALF_CLOSED);
+		suspect(d, end);
+		say(d, end, ev, TW_HALF_CLOSED);
 	}
-	d->fresh_count = 0;
 }
 
 static int find_owners(struct doctor *d, bool take_in, struct err *e)
@@ -334,6 +386,8 @@ static int wait_for(const struct doctor *d)
 {
 	uint64_t now = (uint64_t)clock_mono_ns(), next = d->found.next;
 
+	if (d->found.more)
+		return 0;
 	if (!next || next > now + TURN_MS * CLOCK_NS_PER_MS)
 		return TURN_MS;
 	return next > now ? (int)((next - now) / CLOCK_NS_PER_MS) + 1 : 1;
@@ -341,8 +395,10 @@ static int wait_for(const struct doctor *d)
 
 int doctor_turn(struct doctor *d, int *wait_ms, struct err *e)
 {
-	int r = watch_turn(d->watch, false, on_event, d, &d->found, e);
+	int r = watch_stacks(d->watch, on_stack, d, e);
 
+	if (!r)
+		r = watch_turn(d->watch, false, on_event, d, &d->found, e);
 	if (!r && d->setup.watch.rules.by_owner)
 		r = match_owners(d, e);
 	if (!r && d->fresh_count)
@@ -393,9 +449,14 @@ int doctor_open(struct doctor **out, const struct doctor_setup *setup, doctor_li
 	d->setup = *setup;
 	d->each = each;
 	d->arg = arg;
-	r = watch_open(&d->watch, &setup->watch, e);
+	d->stacks = stacks_new();
+	r = d->stacks ? 0 : err_set(e, -ENOMEM, "no memory for stacks");
+	if (!r)
+		r = watch_open(&d->watch, &setup->watch, e);
 	for (unsigned i = 0; !r && i < setup->pid_count; i++)
 		r = watch_add_pid(d->watch, setup->pids[i], e);
+	for (unsigned i = 0; !r && i < setup->pid_count && setup->watch.rules.stacks; i++)
+		r = watch_suspect(d->watch, setup->pids[i], e);
 	if (!r && !setup->skip_present)
 		r = take_in(d, e);
 	if (r) {
@@ -411,6 +472,7 @@ void doctor_close(struct doctor *d)
 	if (!d)
 		return;
 	watch_close(d->watch);
+	stacks_free(d->stacks);
 	ends_free(&d->ends);
 	free(d->fresh);
 	free(d->listeners);

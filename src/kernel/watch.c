@@ -14,14 +14,18 @@
 
 struct watch {
 	struct watch_bpf *skel;
-	struct ring_buffer *ring;
-	struct bpf_link *holders;
+	struct ring_buffer *ring, *stack_ring;
 	enum watch_reads reads;
 	uint32_t room; /* reports that the buffer holds */
 	uint64_t first_jiffies, first_now;
 	watch_event_fn *each;
+	watch_stack_fn *each_stack;
 	void *arg;
+	struct bpf_link *on_accept; /* NULL: nobody is suspected yet */
 };
+
+/* What a turn may leave to its caller to keep in mind at once. */
+#define MOST_A_TURN 8192
 
 /* So many jiffies pass before their length is worth telling. */
 #define TICKS_TO_MEASURE 10
@@ -59,6 +63,15 @@ static int on_event(void *arg, void *data, size_t size)
 	return w->each(data, w->arg);
 }
 
+static int on_stack(void *arg, void *data, size_t size)
+{
+	struct watch *w = arg;
+
+	if (size >= sizeof(struct watch_stack))
+		w->each_stack(data, w->arg);
+	return 0;
+}
+
 static int load_at(struct watch *w, const struct watch_setup *setup, enum watch_reads how)
 {
 	int r;
@@ -70,6 +83,7 @@ static int load_at(struct watch *w, const struct watch_setup *setup, enum watch_
 	bpf_map__set_max_entries(w->skel->maps.events,
 				 setup->buffer ? setup->buffer : DEFAULT_BUFFER);
 	bpf_program__set_autoload(w->skel->progs.on_recv_length, how == WATCH_READS_TRACEPOINT);
+	bpf_program__set_autoattach(w->skel->progs.on_accept, false);
 	bpf_program__set_autoload(w->skel->progs.on_fork, setup->rules.follow);
 	bpf_program__set_autoload(w->skel->progs.on_free, setup->rules.by_owner);
 	r = watch_bpf__load(w->skel);
@@ -118,8 +132,9 @@ int watch_open(struct watch **out, const struct watch_setup *setup, struct err *
 	}
 	w->room = buffer / (sizeof(struct watch_event) + RECORD_HEADER) / 2;
 	w->ring = ring_buffer__new(bpf_map__fd(w->skel->maps.events), on_event, w, NULL);
-	if (!w->ring) {
-		r = err_errno(e, -errno, "mapping the watch's event buffer");
+	w->stack_ring = ring_buffer__new(bpf_map__fd(w->skel->maps.stacks), on_stack, w, NULL);
+	if (!w->ring || !w->stack_ring) {
+		r = err_errno(e, -errno, "mapping the watch's buffers");
 		watch_close(w);
 		return r;
 	}
@@ -132,6 +147,8 @@ void watch_close(struct watch *w)
 	if (!w)
 		return;
 	ring_buffer__free(w->ring);
+	ring_buffer__free(w->stack_ring);
+	bpf_link__destroy(w->on_accept);
 	watch_bpf__destroy(w->skel);
 	free(w);
 }
@@ -146,7 +163,7 @@ int watch_fd(const struct watch *w)
 	return ring_buffer__epoll_fd(w->ring);
 }
 
-int watch_drain(struct watch *w, watch_event_fn *each, void *arg, struct err *e)
+static int drain(struct watch *w, watch_event_fn *each, void *arg, struct err *e)
 {
 	int r;
 
@@ -154,6 +171,30 @@ int watch_drain(struct watch *w, watch_event_fn *each, void *arg, struct err *e)
 	w->arg = arg;
 	r = ring_buffer__consume(w->ring);
 	return r < 0 ? err_errno(e, r, "reading the watch's events") : 0;
+}
+
+int watch_stacks(struct watch *w, watch_stack_fn *each, void *arg, struct err *e)
+{
+	int r;
+
+	w->each_stack = each;
+	w->arg = arg;
+	r = ring_buffer__consume(w->stack_ring);
+	return r < 0 ? err_errno(e, r, "reading the watch's stacks") : 0;
+}
+
+int watch_suspect(struct watch *w, pid_t pid, struct err *e)
+{
+	uint32_t key = (uint32_t)pid;
+	uint8_t one = 1;
+
+	if (bpf_map_update_elem(bpf_map__fd(w->skel->maps.suspects), &key, &one, BPF_ANY))
+		return err_errno(e, -errno, "noting process %d as a suspect", (int)pid);
+	w->skel->bss->suspecting = true;
+	if (w->on_accept)
+		return 0;
+	w->on_accept = bpf_program__attach(w->skel->progs.on_accept);
+	return w->on_accept ? 0 : err_errno(e, -errno, "attaching to accept");
 }
 
 /* The length of a jiffy, from two looks at both clocks. */
@@ -182,14 +223,15 @@ int watch_turn(struct watch *w, bool scan, watch_event_fn *each, void *arg,
 		r = bpf_prog_test_run_opts(bpf_program__fd(w->skel->progs.mature), &opts);
 		if (r)
 			return err_errno(e, r, "running the watch's queue");
-		r = watch_drain(w, each, arg, e);
+		r = drain(w, each, arg, e);
 		if (r)
 			return r;
 		due += turn.reported;
-	} while (turn.more);
+	} while (turn.more && due < MOST_A_TURN);
 	*found = (struct watch_found){ .next = turn.next,
 				       .wanted = turn.wanted,
 				       .due = due,
+				       .more = turn.more,
 				       .tick_ns = measure_tick(w, &turn) };
 	return 0;
 }

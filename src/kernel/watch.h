@@ -46,11 +46,15 @@ int watch_fd(const struct watch *w);
 /* Gets each event. Return non-zero to stop; watch_turn() then returns that. */
 typedef int watch_event_fn(const struct watch_event *event, void *arg);
 
+/* Gets each stack; one that an event refers to comes before it. */
+typedef void watch_stack_fn(const struct watch_stack *stack, void *arg);
+
 /* What a turn found. */
 struct watch_found {
 	uint64_t next;    /* when the next end comes due; 0: none waits */
 	uint64_t wanted;  /* ends that wait for their owner to be matched: watch_owners() does it */
 	uint32_t due;     /* ends that came due */
+	bool more;        /* so many came due that some are left for another turn */
 	uint64_t tick_ns; /* the kernel's jiffy, as measured so far; 0: not yet */
 };
 
@@ -60,8 +64,12 @@ struct watch_found {
 int watch_turn(struct watch *w, bool scan, watch_event_fn *each, void *arg,
 	       struct watch_found *found, struct err *e);
 
-/* Hands on the events that wait, and looks for nothing. */
-int watch_drain(struct watch *w, watch_event_fn *each, void *arg, struct err *e);
+/* Hands on the stacks that wait. Called before an event is made use of that refers to one. */
+int watch_stacks(struct watch *w, watch_stack_fn *each, void *arg, struct err *e);
+
+/* Has it recorded where the process makes its sockets, from now on. The first time this makes every
+ * system call of the machine a little slower. */
+int watch_suspect(struct watch *w, pid_t pid, struct err *e);
 
 typedef void watch_owner_fn(const struct watch_owner *owner, void *arg);
 

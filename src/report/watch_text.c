@@ -93,7 +93,7 @@ static void add_stack(struct buf *out, const char *title, const struct tw_stack 
 	for (unsigned i = 0; i < s->count; i++) {
 		const struct tw_frame *f = &s->frames[i];
 
-		buf_printf(out, "  %-9s", i ? "" : title);
+		buf_printf(out, "  %-10s", i ? "" : title);
 		if (*f->function)
 			FIELD(out, f->function, style);
 		else
@@ -110,7 +110,7 @@ static void add_stack(struct buf *out, const char *title, const struct tw_stack 
 		buf_str(out, "\n");
 	}
 	if (*s->note)
-		buf_printf(out, "  %-9s(%s)\n", s->count ? "" : title, s->note);
+		buf_printf(out, "  %-10s(%s)\n", s->count ? "" : title, s->note);
 }
 
 void watch_text(struct buf *out, const struct tw_line *l, const struct report_style *style)

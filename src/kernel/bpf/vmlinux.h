@@ -176,6 +176,7 @@ struct tcp_sock {
 };
 
 struct inode {
+	unsigned short i_mode;
 	unsigned long i_ino;
 };
 
@@ -195,7 +196,41 @@ struct socket_alloc {
 	struct inode vfs_inode;
 };
 
+struct mm_struct {
+	unsigned long start_code, end_code;
+};
+
+#ifdef __TARGET_ARCH_arm64
+struct user_pt_regs {
+	u64 regs[31];
+	u64 sp;
+	u64 pc;
+};
+struct pt_regs {
+	u64 regs[31];
+	u64 sp;
+	u64 pc;
+	s32 syscallno;
+};
+#else
+struct pt_regs {
+	unsigned long r15, r14, r13, r12, bp, bx, r11, r10, r9, r8;
+	unsigned long ax, cx, dx, si, di, orig_ax, ip, sp;
+};
+#endif
+
+struct fdtable {
+	unsigned int max_fds;
+	struct file **fd;
+};
+
+struct files_struct {
+	struct fdtable *fdt;
+};
+
 struct task_struct {
+	struct mm_struct *mm;
+	struct files_struct *files;
 	unsigned int flags;
 	int pid;
 	int tgid;

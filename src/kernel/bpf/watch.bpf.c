@@ -30,6 +30,16 @@
 #define PF_EXITING    4
 #define SOCK_DEAD_BIT 1UL /* 1 << SOCK_DEAD of enum sock_flags */
 
+#define S_IFMT   0170000
+#define S_IFSOCK 0140000
+#ifdef __TARGET_ARCH_arm64
+#define NR_ACCEPT  202
+#define NR_ACCEPT4 242
+#else
+#define NR_ACCEPT  43
+#define NR_ACCEPT4 288
+#endif
+
 /* include/net/tcp_states.h */
 enum {
 	TCP_ESTABLISHED = 1,
@@ -47,68 +57,29 @@ enum {
 
 char LICENSE[] SEC("license") = "Dual MIT/GPL";
 
-const volatile struct watch_rules rules = {};
+#include "watch_maps.bpf.h"
 
-/* bss: user space reads and resets these through its mapping. */
-struct watch_counts counts = {};
-__u64 queue_head = 0, queue_tail = 0; /* next slot to fill, next slot to look at */
-bool need_scan = false;
-bool taking_in = false;
-__u64 wanted = 0; /* ends with WATCH_WANTED */
-
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__uint(max_entries, 262144);
-	__type(key, __u64);
-	__type(value, struct watch_conn);
-} conns SEC(".maps");
-
-struct slot {
-	__u64 sk;
-	__u64 since;
-	__u64 number; /* 1 + the slot's running number, written last */
-};
-
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, WATCH_QUEUE);
-	__type(key, __u32);
-	__type(value, struct slot);
-} queue SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_RINGBUF);
-	__uint(max_entries, 1 << 20);
-} events SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__uint(max_entries, 262144);
-	__type(key, struct watch_lag_key);
-	__type(value, struct watch_lag);
-} lags SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 16384);
-	__type(key, __u32);
-	__type(value, __u8);
-} pids SEC(".maps");
-
-/* Listening ports of the processes that are watched: network namespace << 16 | port. */
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 16384);
-	__type(key, __u64);
-	__type(value, __u8);
-} ports SEC(".maps");
-
-static __always_inline void count(__u64 *counter)
+static __always_inline bool owner_fits(struct task_struct *task)
 {
-	__sync_fetch_and_add(counter, 1);
+	__u32 tgid = task->tgid;
+
+	if (!rules.by_owner || bpf_map_lookup_elem(&pids, &tgid))
+		return true;
+	if (!rules.comm[0])
+		return false;
+	for (int i = 0; i < WATCH_COMM; i++) {
+		char c;
+
+		if (bpf_probe_read_kernel(&c, 1, &task->group_leader->comm[i]) ||
+		    c != rules.comm[i])
+			return false;
+		if (!c)
+			break;
+	}
+	return true;
 }
+
+#include "watch_stack.bpf.h"
 
 static __always_inline __u64 socket_inode(const struct sock *sk)
 {
@@ -117,35 +88,58 @@ static __always_inline __u64 socket_inode(const struct sock *sk)
 	return both ? BPF_CORE_READ(both, vfs_inode.i_ino) : 0;
 }
 
-/* Sends an event about `c`; the socket's numbers are read where `sk` may still be looked at. */
-static __always_inline int emit(__u32 kind, __u64 key, const struct watch_conn *c, __u64 now,
-				__u64 wake)
+/* Who the end is. Its own port comes from inet_sport: a closed socket has let go of skc_num. */
+static __always_inline void describe(struct watch_event *e, const struct sock *sk)
+{
+	const struct inet_sock *inet = (const struct inet_sock *)sk;
+
+	e->cookie = BPF_CORE_READ(sk, __sk_common.skc_cookie.counter);
+	e->cgroup = BPF_CORE_READ(sk, sk_cgrp_data.cgroup, kn, id);
+	e->netns = BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum);
+	e->local_port = bpf_ntohs(BPF_CORE_READ(inet, inet_sport));
+	e->peer_port = bpf_ntohs(BPF_CORE_READ(sk, __sk_common.skc_dport));
+	if (e->family == AF_INET) {
+		BPF_CORE_READ_INTO((__be32 *)e->local, sk, __sk_common.skc_rcv_saddr);
+		BPF_CORE_READ_INTO((__be32 *)e->peer, sk, __sk_common.skc_daddr);
+	} else {
+		BPF_CORE_READ_INTO(&e->local, sk, __sk_common.skc_v6_rcv_saddr);
+		BPF_CORE_READ_INTO(&e->peer, sk, __sk_common.skc_v6_daddr);
+	}
+}
+
+/* Sends an event about `c`. Not inlined where it need not be: it is big, and rare. */
+static __noinline int emit(__u32 kind, __u64 key, const struct watch_conn *c, __u64 wake)
 {
 	const struct sock *sk = (const struct sock *)key;
 	const struct tcp_sock *tp = (const struct tcp_sock *)key;
 	struct watch_event *e;
 
+	if (kind >= WATCH_KINDS || !c)
+		return 0;
 	count(&counts.emitted[kind]);
 	e = bpf_ringbuf_reserve(&events, sizeof(*e), 0);
 	if (!e) {
 		count(&counts.lost[kind]);
-		return -1;
+		return 0;
 	}
 	__builtin_memset(e, 0, sizeof(*e));
 	e->kind = kind;
 	e->sk = key;
-	e->at = now;
+	e->at = bpf_ktime_get_ns();
 	e->conn = *c;
 	e->state = BPF_CORE_READ(sk, __sk_common.skc_state);
+	e->family = BPF_CORE_READ(sk, __sk_common.skc_family);
 	e->unread = BPF_CORE_READ(tp, rcv_nxt) - BPF_CORE_READ(tp, copied_seq);
 	e->unacked = BPF_CORE_READ(tp, write_seq) - BPF_CORE_READ(tp, snd_una);
+	e->unsent = BPF_CORE_READ(tp, write_seq) - BPF_CORE_READ(tp, snd_nxt);
 	e->sent = BPF_CORE_READ(tp, write_seq) - c->write_seq;
 	e->sent_jiffies = (__u32)bpf_jiffies64() - BPF_CORE_READ(tp, lsndtime);
 	e->peer_window = BPF_CORE_READ(tp, snd_wnd);
 	e->retransmits = BPF_CORE_READ(tp, inet_conn.icsk_retransmits);
-	e->unsent = BPF_CORE_READ(tp, write_seq) - BPF_CORE_READ(tp, snd_nxt);
 	e->inode = socket_inode(sk);
 	e->accepted = BPF_CORE_READ(sk, sk_max_ack_backlog) > 0;
+	if (kind == WATCH_REPORT)
+		describe(e, sk);
 	bpf_ringbuf_submit(e, wake);
 	return 0;
 }
@@ -171,11 +165,6 @@ static __always_inline bool port_fits(const struct sock *sk)
 	       sk->__sk_common.skc_dport == bpf_htons(rules.port);
 }
 
-static __always_inline __u64 cgroup_id(const struct sock *sk)
-{
-	return BPF_CORE_READ(sk, sk_cgrp_data.cgroup, kn, id);
-}
-
 #define CGROUP_DEPTH 16
 
 /* The socket's cgroup is the wanted one or lies below it. */
@@ -194,42 +183,29 @@ static __always_inline bool cgroup_fits(const struct sock *sk)
 	return false;
 }
 
-static __always_inline void describe(struct watch_conn *c, const struct sock *sk)
-{
-	const struct sock_common *k = &sk->__sk_common;
-
-	c->family = k->skc_family;
-	c->local_port = k->skc_num;
-	c->peer_port = bpf_ntohs(k->skc_dport);
-	c->netns = k->skc_net.net->ns.inum;
-	c->cgroup = cgroup_id(sk);
-	if (k->skc_family == AF_INET) {
-		__builtin_memcpy(c->local, &k->skc_rcv_saddr, 4);
-		__builtin_memcpy(c->peer, &k->skc_daddr, 4);
-	} else {
-		BPF_CORE_READ_INTO(&c->local, sk, __sk_common.skc_v6_rcv_saddr);
-		BPF_CORE_READ_INTO(&c->peer, sk, __sk_common.skc_v6_daddr);
-	}
-}
-
 static __always_inline void begin(struct sock *sk, __u64 since, __u32 flags)
 {
-	struct watch_conn c = { .since = since, .flags = flags };
 	struct tcp_sock *tp = bpf_skc_to_tcp_sock(sk);
+	struct watch_conn c = {};
 	__u64 key = (__u64)sk;
 
 	if (!tp || !port_fits(sk) || !cgroup_fits(sk))
 		return;
+	c.began = c.since = since;
+	c.flags = flags;
 	if (flags & WATCH_HOLDER)
 		c.fin_at = since;
-	else if (!(flags & WATCH_DEAD))
-		c.close_at = since;
-	if (flags & WATCH_DEAD)
+	else if (flags & WATCH_DEAD)
 		c.error = sk->sk_err;
+	else
+		c.close_at = since;
 	c.read_seq = tp->copied_seq;
 	c.write_seq = tp->write_seq;
-	c.cookie = bpf_get_socket_cookie(sk);
-	describe(&c, sk);
+	if (suspecting) {
+		__u32 *site = bpf_map_lookup_elem(&made, &key);
+
+		c.made_site = site ? *site : 0;
+	}
 	if (bpf_map_update_elem(&conns, &key, &c, BPF_ANY)) {
 		count(&counts.untracked);
 		return;
@@ -245,7 +221,7 @@ static __always_inline void finish(__u64 key, struct watch_conn *c, __u64 now)
 	__u32 flags = __sync_fetch_and_or(&c->flags, WATCH_FINISHED);
 
 	if (flags & WATCH_REPORTED)
-		emit(WATCH_END, key, c, now, 0);
+		emit(WATCH_END, key, c, 0);
 	if (flags & WATCH_WANTED)
 		__sync_fetch_and_add(&wanted, -1);
 	bpf_map_delete_elem(&conns, &key);
@@ -268,26 +244,6 @@ static __always_inline __u32 lag_bucket(__u64 ns)
 	return (log - 5) * 64 + ((v >> (log - 6)) & 63);
 }
 
-static __always_inline bool owner_fits(struct task_struct *task)
-{
-	__u32 tgid = task->tgid;
-
-	if (!rules.by_owner || bpf_map_lookup_elem(&pids, &tgid))
-		return true;
-	if (!rules.comm[0])
-		return false;
-	for (int i = 0; i < WATCH_COMM; i++) {
-		char c;
-
-		if (bpf_probe_read_kernel(&c, 1, &task->group_leader->comm[i]) ||
-		    c != rules.comm[i])
-			return false;
-		if (!c)
-			break;
-	}
-	return true;
-}
-
 static __always_inline void name_process(struct task_struct *task, char comm[WATCH_COMM])
 {
 	bpf_probe_read_kernel_str(comm, WATCH_COMM, task->group_leader->comm);
@@ -305,7 +261,7 @@ static __always_inline void count_lag(const struct sock *sk, const struct watch_
 	key.start = task->group_leader->start_boottime;
 	key.tgid = task->tgid;
 	key.outward = sk->sk_max_ack_backlog == 0;
-	key.port = key.outward ? c->peer_port : c->local_port;
+	key.port = key.outward ? bpf_ntohs(sk->__sk_common.skc_dport) : sk->__sk_common.skc_num;
 	key.bucket = lag_bucket(ns);
 	lag = bpf_map_lookup_elem(&lags, &key);
 	if (lag) {
@@ -335,7 +291,7 @@ static __always_inline void on_fin_sent(struct sock *sk, __u64 key, struct watch
 	if (!(c->flags & WATCH_TAKEN_IN) && owner_fits(task))
 		count_lag(sk, c, now);
 	if (c->flags & WATCH_REPORTED)
-		emit(WATCH_NEWS, key, c, now, 0);
+		emit(WATCH_NEWS, key, c, 0);
 }
 
 /* The state is CLOSE: finished where nobody holds the socket any more, else dead from now on. */
@@ -358,7 +314,7 @@ static __always_inline void on_closed(struct sock *sk, int old, __u64 now)
 	c->error = sk->sk_err;
 	enqueue(key, now);
 	if (c->flags & WATCH_REPORTED)
-		emit(WATCH_NEWS, key, c, now, 0);
+		emit(WATCH_NEWS, key, c, 0);
 }
 
 SEC("tp_btf/inet_sock_set_state")
@@ -370,6 +326,10 @@ int BPF_PROG(on_state, struct sock *sk, int old, int new)
 	if (sk->sk_protocol != IPPROTO_TCP && sk->sk_protocol != IPPROTO_MPTCP)
 		return 0;
 	switch (new) {
+	case TCP_SYN_SENT: /* in the context of connect() */
+		if (is_suspect())
+			record_made(key);
+		break;
 	case TCP_CLOSE_WAIT:
 		begin(sk, bpf_ktime_get_ns(), WATCH_HOLDER);
 		break;
@@ -399,6 +359,50 @@ int BPF_PROG(on_destroy, struct sock *sk)
 
 	if (c)
 		finish(key, c, bpf_ktime_get_ns());
+	if (suspecting)
+		bpf_map_delete_elem(&made, &key);
+	return 0;
+}
+
+/* The socket behind a descriptor of the current process, read as plain memory; 0: none. */
+static __always_inline __u64 socket_of(int fd)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct fdtable *table = BPF_CORE_READ(task, files, fdt);
+	struct file **files = BPF_CORE_READ(table, fd), *file;
+	struct socket *sock;
+
+	if (fd < 0 || (__u32)fd >= BPF_CORE_READ(table, max_fds) ||
+	    bpf_probe_read_kernel(&file, sizeof(file), &files[fd]) || !file)
+		return 0;
+	if ((BPF_CORE_READ(file, f_inode, i_mode) & S_IFMT) != S_IFSOCK)
+		return 0;
+	sock = BPF_CORE_READ(file, private_data);
+	return (__u64)BPF_CORE_READ(sock, sk);
+}
+
+static __always_inline int syscall_number(const struct pt_regs *regs)
+{
+#ifdef __TARGET_ARCH_arm64
+	return regs->syscallno;
+#else
+	return regs->orig_ax;
+#endif
+}
+
+/* Where accepted sockets are made. Attached only once there is a suspect: it costs every system
+ * call of the machine some nanoseconds. */
+SEC("tp_btf/sys_exit")
+int BPF_PROG(on_accept, struct pt_regs *regs, long ret)
+{
+	int number = syscall_number(regs);
+	__u64 sk;
+
+	if ((number != NR_ACCEPT && number != NR_ACCEPT4) || ret < 0 || !is_suspect())
+		return 0;
+	sk = socket_of(ret);
+	if (sk)
+		record_made(sk);
 	return 0;
 }
 
@@ -410,12 +414,14 @@ static __always_inline void on_told(__u64 key, struct watch_conn *c)
 	if (c->told_at)
 		return;
 	c->told_at = bpf_ktime_get_ns();
+	if (owner_fits(task))
+		c->told_site = take_site();
 	c->told_tgid = task->tgid;
 	c->told_tid = task->pid;
 	bpf_get_current_comm(c->told_comm, sizeof(c->told_comm));
 	__sync_fetch_and_or(&c->flags, WATCH_TOLD);
 	if (c->flags & WATCH_REPORTED)
-		emit(WATCH_NEWS, key, c, c->told_at, 0);
+		emit(WATCH_NEWS, key, c, 0);
 }
 
 /* 0 is also the answer to a peek, and to a read of no bytes: those tell nothing unless everything
@@ -509,7 +515,7 @@ static __always_inline void report_wanted(__u64 key, struct watch_conn *c, __u64
 		return;
 	__sync_fetch_and_add(&wanted, -1);
 	if (!(__sync_fetch_and_or(&c->flags, WATCH_REPORTED) & WATCH_FINISHED))
-		emit(WATCH_REPORT, key, c, now, BPF_RB_NO_WAKEUP);
+		emit(WATCH_REPORT, key, c, BPF_RB_NO_WAKEUP);
 }
 
 static __always_inline void remember_port(const struct sock *sk)
@@ -553,7 +559,8 @@ int holders(struct bpf_iter__task_file *ctx)
 	if (c ? !(c->flags & WATCH_REPORTED) : o.state != TCP_LISTEN)
 		return 0;
 	o.sk = key;
-	o.cookie = sk->__sk_common.skc_cookie.counter;
+	o.began = c ? c->began : 0;
+	o.cookie = bpf_get_socket_cookie(sk);
 	o.inode = file->f_inode->i_ino;
 	o.start = task->group_leader->start_boottime;
 	o.tgid = task->tgid;
@@ -595,7 +602,7 @@ static __always_inline bool report(__u64 key, struct watch_conn *c, __u64 now,
 		return false;
 	}
 	if (!(__sync_fetch_and_or(&c->flags, WATCH_REPORTED) & WATCH_FINISHED))
-		emit(WATCH_REPORT, key, c, now, BPF_RB_NO_WAKEUP);
+		emit(WATCH_REPORT, key, c, BPF_RB_NO_WAKEUP);
 	return false;
 }
 
@@ -630,17 +637,18 @@ static long look_at_slot(__u32 i, struct walk *w)
 }
 
 /* Not accepted: nobody has a descriptor, so the listener's owner counts. */
-static __always_inline bool waits_at_watched_port(__u64 key, const struct watch_conn *c)
+static __always_inline bool waits_at_watched_port(__u64 key)
 {
 	const struct sock *sk = (const struct sock *)key;
-	__u64 port = (__u64)c->netns << 16 | c->local_port;
+	__u64 port = (__u64)BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum) << 16 |
+		     BPF_CORE_READ(sk, __sk_common.skc_num);
 
 	return !BPF_CORE_READ(sk, sk_socket) && bpf_map_lookup_elem(&ports, &port);
 }
 
 static long look_at_conn(void *map, __u64 *key, struct watch_conn *c, struct walk *w)
 {
-	if (c->flags & WATCH_WANTED && waits_at_watched_port(*key, c)) {
+	if (c->flags & WATCH_WANTED && waits_at_watched_port(*key)) {
 		report_wanted(*key, c, w->now);
 		return 0;
 	}

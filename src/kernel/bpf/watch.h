@@ -26,24 +26,20 @@ enum watch_flag {
 	WATCH_FINISHED = 256, /* on its way out of the table */
 };
 
-/* One end that is half-closed or dead, kept from then until it is destroyed. */
+/* One end that is half-closed or dead, kept from then until it is destroyed: only what the socket
+ * itself does not remember. Every connection that closes passes through one, so it is small. */
 struct watch_conn {
-	__u64 cookie;
-	__u64 since;    /* half-closed since; for a dead one, dead since */
-	__u64 fin_at;   /* the peer's FIN arrived; 0: none did, or it came after ours */
-	__u64 told_at;  /* the first read that returned 0 */
-	__u64 close_at; /* this end's FIN */
-	__u64 cgroup;   /* id of the socket's cgroup */
-	__u32 netns;    /* inode number */
+	__u64 began;     /* when it became half-closed, or died; with `sk` it names the end */
+	__u64 since;     /* the same, but for one that died later: when it died */
+	__u64 fin_at;    /* the peer's FIN arrived; 0: none did, or it came after ours */
+	__u64 told_at;   /* the first read that returned 0 */
+	__u64 close_at;  /* this end's FIN */
+	__u32 flags;     /* enum watch_flag; changed atomically */
+	__u32 read_seq;  /* the read position after the last read that was seen */
+	__u32 write_seq; /* the write position when it became half-closed */
 	__u32 told_tgid, told_tid;
 	__u32 told_site, made_site; /* 0: none taken */
-	__u32 read_seq;             /* the read position after the last read that was seen */
-	__u32 write_seq;            /* the write position when it became half-closed */
-	__u32 flags;                /* enum watch_flag; changed atomically */
-	__u16 local_port, peer_port;
-	__u8 family;
-	__u8 error; /* sk_err when it died */
-	__u8 local[16], peer[16];
+	__u32 error;                /* sk_err when it died */
 	char told_comm[WATCH_COMM];
 };
 
@@ -51,7 +47,7 @@ enum watch_kind {
 	WATCH_REPORT, /* half-closed, or dead, for longer than allowed */
 	WATCH_NEWS,   /* a reported one: its program was told, or it sent its FIN, or it died */
 	WATCH_END,    /* a reported one is over */
-	WATCH_STACK,  /* a stack that was not seen before */
+	WATCH_STACK,  /* a stack that was not seen before; goes its own way */
 	WATCH_KINDS
 };
 
@@ -66,16 +62,48 @@ struct watch_event {
 	__u8 state; /* TCPS_* */
 	__u8 retransmits;
 	__u8 accepted; /* this end came out of a listener */
-	__u8 pad;
+	__u8 family;
 	__u64 inode; /* of the socket; 0: in an accept queue, or orphaned */
 	__u64 sk;    /* the kernel's address: the key in `conns` */
 	__u64 at;
 	struct watch_conn conn;
+	/* In WATCH_REPORT only: who the end is. */
+	__u64 cookie; /* 0: none was made yet */
+	__u64 cgroup; /* id of the socket's cgroup */
+	__u32 netns;  /* inode number */
+	__u16 local_port, peer_port;
+	__u8 local[16], peer[16];
+};
+
+/* Bytes of a stack that are copied, from the stack pointer up. */
+#define WATCH_STACK_BYTES 16384
+#define WATCH_STACK_CHUNK 256
+
+/* Registers in the order of DWARF's numbers; what user space gets of them it needs to unwind. */
+#ifdef __aarch64__
+#define WATCH_REGS 33 /* x0 to x30, sp, pc */
+#define WATCH_SP   31
+#else
+#define WATCH_REGS 17 /* rax rdx rcx rbx rsi rdi rbp rsp r8 to r15, the return address */
+#define WATCH_SP   7
+#endif
+
+/* A thread at a call: the `site` that conns refer to. The same place in the same process is sent
+ * once. */
+struct watch_stack {
+	__u32 site;
+	__u32 tgid, tid;
+	__u32 size;  /* bytes of `data` that are there */
+	__u64 start; /* of the process */
+	__u64 at;
+	__u64 regs[WATCH_REGS];
+	__u8 data[WATCH_STACK_BYTES];
 };
 
 /* A descriptor that refers to a tracked socket or to a listener. */
 struct watch_owner {
-	__u64 sk, cookie, inode;
+	__u64 sk, began; /* of the end; `began` is 0 for a listener */
+	__u64 cookie, inode;
 	__u64 start; /* of the process: nanoseconds since boot */
 	__u32 tgid;
 	__s32 fd;
@@ -122,6 +150,7 @@ struct watch_rules {
 	__u16 port;    /* 0: any */
 	__u8 by_owner; /* only what the processes in `pids`, or those named `comm`, hold */
 	__u8 follow;   /* children of those in `pids` join them */
+	__u8 stacks;   /* take stacks */
 	char comm[WATCH_COMM];
 };
 

@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: (MIT OR GPL-2.0) */
+/* The tables and counters of the watch. */
+#pragma once
+
+const volatile struct watch_rules rules = {};
+
+/* bss: user space reads and resets these through its mapping. */
+struct watch_counts counts = {};
+__u64 queue_head = 0, queue_tail = 0; /* next slot to fill, next slot to look at */
+bool need_scan = false;
+bool taking_in = false;
+bool suspecting = false; /* `suspects` is not empty */
+__u32 last_site = 0;
+__u64 stack_second = 0, stacks_this_second = 0;
+__u64 wanted = 0; /* ends with WATCH_WANTED */
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 131072);
+	__type(key, __u64);
+	__type(value, struct watch_conn);
+} conns SEC(".maps");
+
+struct slot {
+	__u64 sk;
+	__u64 since;
+	__u64 number; /* 1 + the slot's running number, written last */
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, WATCH_QUEUE);
+	__type(key, __u32);
+	__type(value, struct slot);
+} queue SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 1 << 20);
+} events SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 262144);
+	__type(key, struct watch_lag_key);
+	__type(value, struct watch_lag);
+} lags SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 16384);
+	__type(key, __u32);
+	__type(value, __u8);
+} pids SEC(".maps");
+
+/* Listening ports of the processes that are watched: network namespace << 16 | port. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 16384);
+	__type(key, __u64);
+	__type(value, __u8);
+} ports SEC(".maps");
+
+/* Stacks that were seen: the place, and a hash of the return addresses into the program itself that
+ * lie on top of the stack, which tells apart two ways to the same place. */
+struct site_key {
+	__u64 ip, sp, hash;
+	__u64 start;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 4096);
+	__type(key, struct site_key);
+	__type(value, __u32);
+} sites SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 1 << 21);
+} stacks SEC(".maps");
+
+#define SITE_WORDS 64
+
+struct site_words {
+	__u64 w[SITE_WORDS];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct site_words);
+} scratch SEC(".maps");
+
+/* Processes whose sockets' making is recorded, and where each was made: socket to site. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 4096);
+	__type(key, __u32);
+	__type(value, __u8);
+} suspects SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 65536);
+	__type(key, __u64);
+	__type(value, __u32);
+} made SEC(".maps");
+
+static __always_inline void count(__u64 *counter)
+{
+	__sync_fetch_and_add(counter, 1);
+}

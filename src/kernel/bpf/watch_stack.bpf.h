@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: (MIT OR GPL-2.0) */
+/* Stacks of user programs, taken where a read returned 0 and where a socket was made.
+ *
+ * Programs of today's distributions keep no frame pointers, so the kernel cannot walk their stacks.
+ * Instead the registers and the upper end of the stack are copied, and user space unwinds them. A
+ * copy costs microseconds; but a program tells itself in few places. So a place is copied once, and
+ * later only recognised: by instruction and stack pointer, and by the return addresses into the
+ * program's own text among the upper words of the stack. */
+#pragma once
+
+#define PF_KTHREAD   0x00200000
+#define PF_IO_WORKER 0x00000010 /* io_uring's: no user registers */
+
+/* More new places than this in one second are not taken, but counted. */
+#define STACKS_PER_SECOND 400
+
+static __always_inline void copy_registers(__u64 *to, const struct pt_regs *regs)
+{
+#ifdef __TARGET_ARCH_arm64
+	bpf_probe_read_kernel(to, 33 * 8, regs);
+#else
+	to[0] = regs->ax;
+	to[1] = regs->dx;
+	to[2] = regs->cx;
+	to[3] = regs->bx;
+	to[4] = regs->si;
+	to[5] = regs->di;
+	to[6] = regs->bp;
+	to[7] = regs->sp;
+	to[8] = regs->r8;
+	to[9] = regs->r9;
+	to[10] = regs->r10;
+	to[11] = regs->r11;
+	to[12] = regs->r12;
+	to[13] = regs->r13;
+	to[14] = regs->r14;
+	to[15] = regs->r15;
+	to[16] = regs->ip;
+#endif
+}
+
+static __always_inline __u64 user_ip(const struct pt_regs *regs)
+{
+#ifdef __TARGET_ARCH_arm64
+	return regs->pc;
+#else
+	return regs->ip;
+#endif
+}
+
+static __always_inline __u64 hash_way(const struct task_struct *task, __u64 sp)
+{
+	__u64 low = task->mm ? task->mm->start_code : 0, high = task->mm ? task->mm->end_code : 0;
+	__u64 hash = 0xcbf29ce484222325ULL;
+	struct site_words *words;
+	__u32 zero = 0;
+
+	words = bpf_map_lookup_elem(&scratch, &zero);
+	if (!words || bpf_probe_read_user(words, sizeof(*words), (void *)sp))
+		return 0;
+	for (int i = 0; i < SITE_WORDS; i++) {
+		__u64 word = words->w[i];
+
+		if (word >= low && word < high)
+			hash = (hash ^ word) * 0x100000001b3ULL;
+	}
+	return hash;
+}
+
+static __always_inline bool too_many_stacks(__u64 now)
+{
+	__u64 second = now >> 30; /* nearly */
+
+	if (stack_second != second) {
+		stack_second = second;
+		stacks_this_second = 0;
+	}
+	return __sync_fetch_and_add(&stacks_this_second, 1) >= STACKS_PER_SECOND;
+}
+
+static __noinline int send_stack(__u32 site, __u64 start)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	const struct pt_regs *regs = (const struct pt_regs *)bpf_task_pt_regs(task);
+	struct watch_stack *s;
+	__u32 size = 0;
+	__u64 sp;
+
+	count(&counts.emitted[WATCH_STACK]);
+	s = bpf_ringbuf_reserve(&stacks, sizeof(*s), 0);
+	if (!s) {
+		count(&counts.lost[WATCH_STACK]);
+		return 0;
+	}
+	s->site = site;
+	s->tgid = task->tgid;
+	s->tid = task->pid;
+	s->start = start;
+	s->at = bpf_ktime_get_ns();
+	copy_registers(s->regs, regs);
+	sp = regs->sp;
+	for (int i = 0; i < WATCH_STACK_BYTES / WATCH_STACK_CHUNK; i++) {
+		if (bpf_probe_read_user(s->data + i * WATCH_STACK_CHUNK, WATCH_STACK_CHUNK,
+					(void *)(sp + i * WATCH_STACK_CHUNK)))
+			break;
+		size += WATCH_STACK_CHUNK;
+	}
+	s->size = size;
+	bpf_ringbuf_submit(s, 0);
+	return 0;
+}
+
+/* The site of the current thread's call; 0 where none can be had. */
+static __always_inline __u32 take_site(void)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	const struct pt_regs *regs;
+	struct site_key key = {};
+	__u32 *known, site;
+
+	if (!rules.stacks || task->flags & (PF_KTHREAD | PF_IO_WORKER | PF_EXITING))
+		return 0;
+	regs = (const struct pt_regs *)bpf_task_pt_regs(task);
+	key.ip = user_ip(regs);
+	key.sp = regs->sp;
+	key.hash = hash_way(task, key.sp);
+	key.start = task->group_leader->start_boottime;
+	known = bpf_map_lookup_elem(&sites, &key);
+	if (known)
+		return *known;
+	if (too_many_stacks(bpf_ktime_get_ns())) {
+		count(&counts.stacks_refused);
+		return 0;
+	}
+	site = __sync_fetch_and_add(&last_site, 1) + 1;
+	bpf_map_update_elem(&sites, &key, &site, BPF_ANY);
+	send_stack(site, key.start);
+	return site;
+}
+
+static __always_inline bool is_suspect(void)
+{
+	__u32 tgid = bpf_get_current_pid_tgid() >> 32;
+
+	if (!suspecting)
+		return false;
+	return bpf_map_lookup_elem(&suspects, &tgid) ||
+	       (rules.by_owner && owner_fits(bpf_get_current_task_btf()));
+}
+
+static __always_inline void record_made(__u64 sk)
+{
+	__u32 site = take_site();
+
+	if (site)
+		bpf_map_update_elem(&made, &sk, &site, BPF_ANY);
+}

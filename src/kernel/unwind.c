@@ -1,0 +1,300 @@
+/* SPDX-License-Identifier: MIT */
+/* Theory of operation. libdw can unwind any process whose registers and memory it is given through
+ * callbacks. Here the registers are those of the thread when its call was seen, and the memory is
+ * the copied stack; nothing of the process is stopped or read but /proc/PID/maps and the files that
+ * it has mapped. What is known of a process (a Dwfl) is kept, for the few processes that were
+ * looked at last; it is read again where an address lies in no module, since a library may have
+ * come. */
+#include "kernel/unwind.h"
+
+#include <elfutils/libdwfl.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "kernel/perfmap.h"
+
+#define KNOWN 8
+
+/* One process. */
+struct known {
+	pid_t pid;
+	uint64_t start;
+	uint64_t used;
+	Dwfl *dwfl;
+	bool attached;
+	char *perfmap;
+	size_t perfmap_len;
+	const struct watch_stack *stack; /* during unwind() */
+};
+
+struct unwinder {
+	struct known known[KNOWN];
+	uint64_t clock;
+};
+
+/* The file as the process sees it: it may live in another mount namespace. */
+static int find_elf(Dwfl_Module *mod, void **userdata, const char *name, Dwarf_Addr base,
+		    char **file_name, Elf **elf)
+{
+	const struct known *k = *userdata;
+	char path[4200];
+	int fd;
+
+	if (*name == '/' && k) {
+		snprintf(path, sizeof(path), "/proc/%d/root%s", (int)k->pid, name);
+		fd = open(path, O_RDONLY | O_CLOEXEC);
+		if (fd >= 0) {
+			*file_name = strdup(name);
+			return fd;
+		}
+	}
+	return dwfl_linux_proc_find_elf(mod, userdata, name, base, file_name, elf);
+}
+
+static const Dwfl_Callbacks files = {
+	.find_elf = find_elf,
+	.find_debuginfo = dwfl_standard_find_debuginfo,
+};
+
+static pid_t next_thread(Dwfl *dwfl, void *arg, void **thread_arg)
+{
+	struct known *k = arg;
+
+	if (*thread_arg)
+		return 0;
+	*thread_arg = k;
+	return (pid_t)k->stack->tid;
+}
+
+static bool get_thread(Dwfl *dwfl, pid_t tid, void *arg, void **thread_arg)
+{
+	*thread_arg = arg;
+	return true;
+}
+
+static bool read_memory(Dwfl *dwfl, Dwarf_Addr at, Dwarf_Word *value, void *arg)
+{
+	const struct watch_stack *s = ((struct known *)arg)->stack;
+	uint64_t sp = s->regs[WATCH_SP];
+
+	if (at < sp || s->size < sizeof(*value) || at - sp > s->size - sizeof(*value))
+		return false;
+	memcpy(value, s->data + (at - sp), sizeof(*value));
+	return true;
+}
+
+static bool set_registers(Dwfl_Thread *thread, void *arg)
+{
+	const struct watch_stack *s = ((struct known *)arg)->stack;
+	Dwarf_Word regs[WATCH_REGS];
+
+	for (int i = 0; i < WATCH_REGS; i++)
+		regs[i] = s->regs[i];
+#ifdef __aarch64__
+	dwfl_thread_state_register_pc(thread, regs[WATCH_REGS - 1]);
+	return dwfl_thread_state_registers(thread, 0, WATCH_REGS - 1, regs);
+#else
+	return dwfl_thread_state_registers(thread, 0, WATCH_REGS, regs);
+#endif
+}
+
+static const Dwfl_Thread_Callbacks threads = {
+	.next_thread = next_thread,
+	.get_thread = get_thread,
+	.memory_read = read_memory,
+	.set_initial_registers = set_registers,
+};
+
+static void forget(struct known *k)
+{
+	if (k->dwfl)
+		dwfl_end(k->dwfl);
+	free(k->perfmap);
+	*k = (struct known){ 0 };
+}
+
+/* For find_elf(): a module that is reported carries no pointer of ours. */
+static int adopt(Dwfl_Module *mod, void **userdata, const char *name, Dwarf_Addr base, void *arg)
+{
+	*userdata = arg;
+	return DWARF_CB_OK;
+}
+
+/* Reads which files the process has mapped. Returns whether it could. */
+static bool learn(struct known *k)
+{
+	k->dwfl = dwfl_begin(&files);
+	if (!k->dwfl)
+		return false;
+	dwfl_report_begin(k->dwfl);
+	if (dwfl_linux_proc_report(k->dwfl, k->pid) || dwfl_report_end(k->dwfl, NULL, NULL))
+		return false;
+	dwfl_getmodules(k->dwfl, adopt, k, 0);
+	k->perfmap = perfmap_read(k->pid, &k->perfmap_len);
+	return true;
+}
+
+static struct known *know(struct unwinder *u, const struct watch_stack *s)
+{
+	struct known *oldest = &u->known[0];
+
+	for (int i = 0; i < KNOWN; i++) {
+		struct known *k = &u->known[i];
+
+		if (k->dwfl && k->pid == (pid_t)s->tgid && k->start == s->start) {
+			k->used = ++u->clock;
+			return k;
+		}
+		if (k->used < oldest->used)
+			oldest = k;
+	}
+	forget(oldest);
+	oldest->pid = (pid_t)s->tgid;
+	oldest->start = s->start;
+	oldest->used = ++u->clock;
+	if (!learn(oldest)) {
+		forget(oldest);
+		return NULL;
+	}
+	return oldest;
+}
+
+static void copy_text(char *to, size_t cap, const char *from)
+{
+	snprintf(to, cap, "%s", from ? from : "");
+}
+
+static void name_object(struct tw_frame *f, Dwfl_Module *mod, Dwarf_Addr pc)
+{
+	Dwarf_Addr base;
+	const char *name = dwfl_module_info(mod, NULL, &base, NULL, NULL, NULL, NULL, NULL);
+	const char *slash = name ? strrchr(name, '/') : NULL;
+
+	copy_text(f->object, sizeof(f->object), slash ? slash + 1 : name);
+	f->offset = pc - base;
+}
+
+static void name_line(struct tw_frame *f, Dwfl_Module *mod, Dwarf_Addr pc)
+{
+	Dwfl_Line *line = dwfl_module_getsrc(mod, pc);
+	const char *file;
+	int number = 0;
+
+	if (!line)
+		return;
+	file = dwfl_lineinfo(line, NULL, &number, NULL, NULL, NULL);
+	copy_text(f->file, sizeof(f->file), file);
+	f->line = number > 0 ? (unsigned)number : 0;
+}
+
+/* JIT code may lie in memory without a file, or in one that is only memory (memfd, /dev/zero). */
+static void name_frame(struct tw_frame *f, const struct known *k, Dwarf_Addr pc)
+{
+	Dwfl_Module *mod = dwfl_addrmodule(k->dwfl, pc);
+	uint64_t start;
+
+	if (mod) {
+		name_object(f, mod, pc);
+		copy_text(f->function, sizeof(f->function), dwfl_module_addrname(mod, pc));
+		name_line(f, mod, pc);
+	}
+	if (!*f->function && k->perfmap &&
+	    perfmap_find(k->perfmap, k->perfmap_len, pc, f->function, sizeof(f->function),
+			 &start)) {
+		copy_text(f->object, sizeof(f->object), "perf map");
+		f->offset = pc - start;
+	}
+}
+
+struct walk {
+	const struct known *known;
+	struct tw_stack *out;
+	bool full;
+};
+
+static int on_frame(Dwfl_Frame *frame, void *arg)
+{
+	struct walk *w = arg;
+	bool exact;
+	Dwarf_Addr pc;
+
+	if (!dwfl_frame_pc(frame, &pc, &exact))
+		return DWARF_CB_ABORT;
+	if (!pc)
+		return DWARF_CB_ABORT;
+	if (w->out->count == TW_MAX_FRAMES) {
+		w->full = true;
+		return DWARF_CB_ABORT;
+	}
+	/* A return address may lie behind the caller's last instruction. */
+	w->out->frames[w->out->count].address = pc;
+	name_frame(&w->out->frames[w->out->count++], w->known, exact ? pc : pc - 1);
+	return DWARF_CB_OK;
+}
+
+static void walk_frames(struct known *k, const struct watch_stack *s, struct tw_stack *out)
+{
+	struct walk w = { .known = k, .out = out };
+	int r;
+
+	k->stack = s;
+	if (!k->attached)
+		k->attached = dwfl_attach_state(k->dwfl, NULL, k->pid, &threads, k);
+	if (!k->attached) {
+		copy_text(out->note, sizeof(out->note), dwfl_errmsg(-1));
+		return;
+	}
+	r = dwfl_getthread_frames(k->dwfl, (pid_t)s->tid, on_frame, &w);
+	if (w.full)
+		copy_text(out->note, sizeof(out->note), "more calls above");
+	else if (r < 0)
+		snprintf(out->note, sizeof(out->note), "ends early: %s", dwfl_errmsg(-1));
+	k->stack = NULL;
+}
+
+static bool all_in_modules(const struct tw_stack *s)
+{
+	for (unsigned i = 0; i < s->count; i++)
+		if (!*s->frames[i].object)
+			return false;
+	return s->count > 0;
+}
+
+void unwind(struct unwinder *u, const struct watch_stack *s, struct tw_stack *out)
+{
+	struct known *k = know(u, s);
+
+	memset(out, 0, sizeof(*out));
+	if (!k) {
+		copy_text(out->note, sizeof(out->note), "the process was gone before it was read");
+		return;
+	}
+	walk_frames(k, s, out);
+	if (all_in_modules(out))
+		return;
+	forget(k); /* a library, or JIT code, may have come since */
+	k = know(u, s);
+	if (!k)
+		return;
+	memset(out, 0, sizeof(*out));
+	walk_frames(k, s, out);
+}
+
+struct unwinder *unwinder_new(void)
+{
+	/* No debug information is worth waiting for a server while connections are watched. */
+	unsetenv("DEBUGINFOD_URLS");
+	return calloc(1, sizeof(struct unwinder));
+}
+
+void unwinder_free(struct unwinder *u)
+{
+	if (!u)
+		return;
+	for (int i = 0; i < KNOWN; i++)
+		forget(&u->known[i]);
+	free(u);
+}

@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: MIT */
+/* Reads the end of a stream in a function of a known name at a known line, and says when; then sits
+ * on the connection until its standard input ends. Two ways lead to the same read.
+ *   mkstack WAY...   WAY: direct, detour
+ * prints, for each way, its local address and the CLOCK_REALTIME of the read, in nanoseconds. It
+ * makes and accepts its connections in functions of their own. */
+#include <arpa/inet.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#define KEEP __attribute__((noinline, noclone, noipa))
+
+static volatile int sink; /* keeps the calls below from being tail calls */
+
+KEEP static ssize_t read_to_the_end(int fd)
+{
+	char c;
+	ssize_t n = recv(fd, &c, 1, 0); /* LINE: the read */
+
+	sink++;
+	return n;
+}
+
+KEEP static ssize_t detour(int fd)
+{
+	ssize_t n = read_to_the_end(fd);
+
+	sink++;
+	return n;
+}
+
+KEEP static ssize_t direct(int fd)
+{
+	ssize_t n = read_to_the_end(fd);
+
+	sink++;
+	return n;
+}
+
+KEEP static int make_connection(const struct sockaddr_in *to)
+{
+	int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+	if (connect(fd, (const struct sockaddr *)to, sizeof(*to)))
+		exit(1);
+	sink++;
+	return fd;
+}
+
+KEEP static int take_connection(int ls)
+{
+	int fd = accept(ls, NULL, NULL);
+
+	sink++;
+	return fd;
+}
+
+KEEP static void run(int ls, const struct sockaddr_in *at, const char *way)
+{
+	struct sockaddr_in own;
+	socklen_t len = sizeof(own);
+	struct timespec ts;
+	int fd = make_connection(at), other = take_connection(ls);
+	int accepted = !strncmp(way, "accepted-", 9);
+	int holder = accepted ? other : fd;
+
+	close(accepted ? fd : other);
+	if ((strstr(way, "detour") ? detour(holder) : direct(holder)) != 0)
+		exit(1);
+	clock_gettime(CLOCK_REALTIME, &ts);
+	if (getsockname(holder, (struct sockaddr *)&own, &len))
+		exit(1);
+	printf("%s %s:%d %lld\n", way, inet_ntoa(own.sin_addr), ntohs(own.sin_port),
+	       ts.tv_sec * 1000000000LL + ts.tv_nsec);
+	fflush(stdout);
+}
+
+int main(int argc, char **argv)
+{
+	struct sockaddr_in at = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(0x7f000001) };
+	socklen_t len = sizeof(at);
+	int ls = socket(AF_INET, SOCK_STREAM, 0);
+
+	if (bind(ls, (struct sockaddr *)&at, len) || listen(ls, 16))
+		return 1;
+	getsockname(ls, (struct sockaddr *)&at, &len);
+	puts("ready");
+	fflush(stdout);
+	if (getchar() == EOF) /* until the watch has its eye on this process */
+		return 0;
+	for (int i = 1; i < argc; i++)
+		run(ls, &at, argv[i]);
+	while (getchar() != EOF)
+		;
+	return 0;
+}

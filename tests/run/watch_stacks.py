@@ -1,0 +1,177 @@
+# SPDX-License-Identifier: MIT
+"""The stacks that unclosed watch shows: of the read that returned 0, of accept and of connect."""
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
+from tap import BUILD, SOURCE, cases, equal, has, main, test, true  # noqa: E402
+from watching import Watch  # noqa: E402
+
+SAID_WITHIN = 0.001  # seconds between what the program and the watch say of one read
+
+
+def mkstack_source_line():
+    path = os.path.join(SOURCE, "tests", "helpers", "mkstack", "mkstack.c")
+    with open(path, encoding="utf-8") as f:
+        return next(n for n, line in enumerate(f, 1) if "LINE: the read" in line)
+
+
+class Program:
+    """A program that prints a line when it is ready and goes on at a newline."""
+
+    def __init__(self, *argv):
+        self.process = subprocess.Popen([str(a) for a in argv], stdin=subprocess.PIPE,
+                                        stdout=subprocess.PIPE, text=True, bufsize=1)
+        equal(self.process.stdout.readline(), "ready\n", "first line")
+
+    def go(self):
+        self.process.stdin.write("\n")
+        self.process.stdin.flush()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *unused):
+        self.process.stdin.close()
+        self.process.stdout.close()
+        self.process.wait(20)
+
+
+def functions(stack):
+    return [f["function"] for f in stack]
+
+
+def in_order(stack, *names):
+    """The names come in the stack, each nearer to main than the one before."""
+    have = functions(stack)
+    at = [have.index(n) if n in have else -1 for n in names]
+    true(-1 not in at and at == sorted(at), f"{names} in order in {have}")
+
+
+def watched(program, *ways):
+    """Runs mkstack under a watch; the watch's line and mkstack's own words, by way."""
+    told = {}
+    with Program(program, *ways) as p, \
+            Watch("--after", "100ms", "--json", "--pid", str(p.process.pid)) as w:
+        w.ready()
+        p.go()
+        for _ in ways:
+            way, address, at = p.process.stdout.readline().split()
+            line = json.loads(w.line("half-closed", f'"local":"{address}"'))
+            told[way] = (line, int(at) / 1e9)
+    return told
+
+
+@test
+def the_read_is_named_with_file_and_line():
+    told = watched(os.path.join(BUILD, "tests", "mkstack"), "direct", "detour", "accepted-direct")
+    for way, (line, at) in told.items():
+        stack = line["told"]["stack"]
+        in_order(stack, "read_to_the_end", "detour" if way == "detour" else "direct", "run", "main")
+        true(("detour" in functions(stack)) == (way == "detour"), f"{way}: {functions(stack)}")
+        read = next(f for f in stack if f["function"] == "read_to_the_end")
+        true(read["file"].endswith("mkstack.c"), f"file {read['file']}")
+        equal(read["line"], mkstack_source_line(), "line")
+        equal(read["object"], "mkstack", "object")
+        said = line["time"] - line["told"]["ago_ms"] / 1000
+        true(abs(said - at) < SAID_WITHIN, f"{way}: read {said - at} s from when it was")
+
+
+@test
+def the_socket_s_making_is_named():
+    told = watched(os.path.join(BUILD, "tests", "mkstack"), "direct", "accepted-direct")
+    line = told["direct"][0]
+    equal(line["made"]["by"], "connect", "made by")
+    in_order(line["made"]["stack"], "make_connection", "run", "main")
+    line = told["accepted-direct"][0]
+    equal(line["made"]["by"], "accept", "made by")
+    in_order(line["made"]["stack"], "take_connection", "run", "main")
+
+
+@test
+def debug_information_in_a_file_of_its_own_is_found():
+    with tempfile.TemporaryDirectory() as folder:
+        program = os.path.join(folder, "apart")
+        apart = os.path.join(folder, "elsewhere.debug")
+        shutil.copy(os.path.join(BUILD, "tests", "mkstack"), program)
+        subprocess.run(["objcopy", "--only-keep-debug", program, apart], check=True)
+        subprocess.run(["strip", "--strip-all", program], check=True)
+        bare = watched(program, "direct")["direct"][0]["told"]["stack"]
+        true("read_to_the_end" not in functions(bare), f"names in {functions(bare)}")
+        true(any(f["object"] == "apart" and f["offset"] for f in bare), "object and offset")
+        subprocess.run(["objcopy", f"--add-gnu-debuglink={apart}", program], check=True)
+        os.mkdir(os.path.join(folder, ".debug"))
+        shutil.move(apart, os.path.join(folder, ".debug"))
+        line = watched(program, "detour")["detour"][0]
+        in_order(line["told"]["stack"], "read_to_the_end", "detour", "run", "main")
+        has(str([f["line"] for f in line["told"]["stack"]]), str(mkstack_source_line()))
+
+
+PYTHON = """
+import socket, sys
+ls = socket.create_server(("127.0.0.1", 0))
+print("ready", flush=True)
+sys.stdin.readline()
+c = socket.create_connection(ls.getsockname())
+ls.accept()[0].close()
+c.recv(1)
+print("%s:%d" % c.getsockname(), flush=True)
+sys.stdin.read()
+"""
+
+
+@cases("python3")
+def a_debian_program_without_frame_pointers(name):
+    """Its own functions are named from the read down to its entry point."""
+    with Program(f"/usr/bin/{name}", "-c", PYTHON) as p, \
+            Watch("--after", "100ms", "--json", "--pid", str(p.process.pid)) as w:
+        w.ready()
+        p.go()
+        address = p.process.stdout.readline().strip()
+        line = json.loads(w.line("half-closed", f'"local":"{address}"', seconds=30))
+        stack = line["told"]["stack"]
+        in_order(stack, "_PyEval_EvalFrameDefault", "Py_RunMain", "Py_BytesMain")
+        equal(line["told"]["stack_note"], "", "note")
+        true(any("recv" in f["function"] for f in stack[:2]), f"innermost: {functions(stack)[:2]}")
+
+
+@test
+def perf_maps_name_code_that_no_file_holds():
+    """A read in code that was copied to fresh memory, as a JIT does, and named in a perf map."""
+    code = r"""
+import ctypes, mmap, os, socket, sys
+ls = socket.create_server(("127.0.0.1", 0))
+print("ready", flush=True)
+sys.stdin.readline()
+c = socket.create_connection(ls.getsockname())
+ls.accept()[0].close()
+# push rbp; mov rbp,rsp; xor eax,eax (read); syscall; pop rbp; ret
+text = bytes([0x55, 0x48, 0x89, 0xe5, 0x31, 0xc0, 0x0f, 0x05, 0x5d, 0xc3])
+m = mmap.mmap(-1, 4096, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
+m.write(text)
+at = ctypes.addressof(ctypes.c_char.from_buffer(m))
+path = "/tmp/perf-%d.map" % os.getpid()
+with open(path, "w") as f:
+    f.write("%x %x jitted_read\n" % (at, len(text)))
+buf = ctypes.create_string_buffer(8)
+call = ctypes.CFUNCTYPE(ctypes.c_long, ctypes.c_int, ctypes.c_void_p, ctypes.c_size_t)(at)
+assert call(c.fileno(), ctypes.addressof(buf), 8) == 0
+print("%s:%d" % c.getsockname(), flush=True)
+sys.stdin.read()
+os.unlink(path)
+"""
+    with Program("/usr/bin/python3", "-c", code) as p, \
+            Watch("--after", "100ms", "--json", "--pid", str(p.process.pid)) as w:
+        w.ready()
+        p.go()
+        address = p.process.stdout.readline().strip()
+        line = json.loads(w.line("half-closed", f'"local":"{address}"', seconds=30))
+        first = line["told"]["stack"][0]
+        equal((first["function"], first["object"]), ("jitted_read", "perf map"), "innermost")
+
+
+main()
