@@ -34,7 +34,7 @@ XINETD = """service daytime
 	instances = UNLIMITED
 	per_source = UNLIMITED
 	cps = 1000000 1
-	log_type = FILE /dev/null
+	log_type = FILE FOLDER/xinetd.log
 	disable = no
 }
 """
@@ -127,7 +127,7 @@ def servers(folder):
                                 f"{folder}/xinetd.pid"]),
             ("openbsd-inetd", INETD, ["inetd", "-i", "-R", "0", f"{folder}/openbsd-inetd"])):
         with open(f"{folder}/{name}", "w", encoding="ascii") as f:
-            f.write(text)
+            f.write(text.replace("FOLDER", folder))
         if os.path.exists(os.path.join(sbin, argv[0])):
             yield Server(name, [os.path.join(sbin, argv[0]), *argv[1:]], 13, env)
 

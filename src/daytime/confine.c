@@ -83,12 +83,14 @@ void confine_bounds(void)
 
 int confine_capabilities(struct err *e)
 {
-	cap_t none = cap_init();
+	cap_t none = cap_init(), now = cap_get_proc();
 	int r = 0;
 
-	if (!none || cap_set_proc(none) < 0)
+	/* Where there is none left, a filter around this process may well forbid the call. */
+	if (!none || !now || (cap_compare(none, now) != 0 && cap_set_proc(none) < 0))
 		r = err_errno(e, -errno, "cannot drop the capabilities");
 	cap_free(none);
+	cap_free(now);
 	if (r == 0 && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
 		r = err_errno(e, -errno, "cannot set no_new_privs");
 	return r;

@@ -1,0 +1,302 @@
+# SPDX-License-Identifier: MIT
+"""The client against the servers that exist, the server against the clients that exist; the units."""
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
+from daytimed import Server  # noqa: E402
+from tap import BUILD, SOURCE, Skip, binary, cases, equal, has, main, run, test, true  # noqa: E402
+
+REPLY = r"[A-Z][a-z]{2} [A-Z][a-z]{2} [ 0-9]\d \d\d:\d\d:\d\d \d{4}\r?\n"
+
+
+# daytimed with the clients that exist.
+
+@cases(("ncat", "ncat", "--recv-only", "127.0.0.1", "PORT"),
+       ("ncat over IPv6", "ncat", "-6", "--recv-only", "::1", "PORT"),
+       ("ncat sending", "sh", "-c", "echo hello | ncat 127.0.0.1 PORT"),
+       ("socat", "socat", "-u", "TCP:127.0.0.1:PORT", "-"),
+       ("socat both ways", "sh", "-c", "echo hello | socat - TCP:127.0.0.1:PORT"),
+       ("busybox nc", "busybox", "nc", "127.0.0.1", "PORT"),
+       ("curl", "curl", "-s", "telnet://127.0.0.1:PORT"),
+       ("bash", "bash", "-c", "cat </dev/tcp/127.0.0.1/PORT"))
+def clients_get_the_whole_reply(_, program, *argv):
+    if not shutil.which(program):
+        raise Skip(f"{program} is not installed")
+    with Server() as server:
+        got = run(program, *(a.replace("PORT", str(server.port)) for a in argv), timeout=20)
+        equal(got.returncode, 0, f"exit code; it said {got.stderr}")
+        true(re.fullmatch(REPLY, got.stdout), f"a whole reply, not {got.stdout!r}")
+
+
+@test
+def a_udp_client_gets_the_reply():
+    with Server("--udp") as server:
+        got = run("sh", "-c", f"echo | socat -t 2 - UDP:127.0.0.1:{server.port}", timeout=20)
+        true(re.fullmatch(REPLY, got.stdout), f"a whole reply, not {got.stdout!r}")
+
+
+# daytime with the servers that exist, in a network namespace of the test's own: port 13 is free there.
+
+def rival(package, text, argv, client):
+    """What the client says when run beside the server. 10.9.9.1 is there because openbsd-inetd does not
+    answer 127/8 over UDP."""
+    folder = os.path.join(BUILD, "rivals")
+    env = {**os.environ, "LD_LIBRARY_PATH": f"{folder}/usr/lib/x86_64-linux-gnu:"
+                                            f"{folder}/lib/x86_64-linux-gnu"}
+    got = run(os.path.join(SOURCE, "tools", "unpack"), folder, package, "libevent-core-2.1-7",
+              "libwrap0", "libbsd0", "libtirpc3", timeout=120)
+    if got.returncode:
+        raise Skip(f"{package} cannot be fetched here")
+    with tempfile.TemporaryDirectory() as scratch:
+        with open(f"{scratch}/conf", "w", encoding="ascii") as conf:
+            conf.write(text)
+        start = " ".join(argv).replace("SCRATCH", scratch)
+        unload = "unset LD_LIBRARY_PATH; "
+        script = ("ip link set lo up; ip addr add 10.9.9.1/32 dev lo; "
+                  f"{folder}/usr/sbin/{start} </dev/null >/dev/null 2>&1 & s=$!; "
+                  f"{unload}i=0; while [ $i -lt 200 ]; do {client} && break; i=$((i+1)); sleep 0.02; "
+                  "done; kill $s")
+        more = [] if os.geteuid() == 0 else ["--user", "--map-root-user"]
+        return run("unshare", "--net", "--pid", "--fork", "--kill-child", *more, "sh", "-c", script,
+                   env=env, timeout=60)
+
+
+XINETD = """service daytime
+{
+	type = INTERNAL
+	id = daytime-PROTOCOL
+	socket_type = KIND
+	protocol = PROTOCOL
+	user = root
+	wait = WAIT
+	disable = no
+}
+"""
+
+
+def xinetd(protocol, kind, wait):
+    return XINETD.replace("PROTOCOL", protocol).replace("KIND", kind).replace("WAIT", wait)
+
+
+INETD = "daytime stream tcp nowait root internal\ndaytime dgram udp wait root internal\n"
+RIVALS = {
+    "xinetd": (xinetd("tcp", "stream", "no") + xinetd("udp", "dgram", "yes"),
+               ["xinetd", "-dontfork", "-f", "SCRATCH/conf", "-pidfile", "SCRATCH/pid"]),
+    "openbsd-inetd": (INETD, ["inetd", "-i", "SCRATCH/conf"]),
+    "inetutils-inetd": (INETD, ["inetutils-inetd", "-d", "SCRATCH/conf"]),
+}
+
+
+@cases("xinetd", "openbsd-inetd", "inetutils-inetd")
+def the_client_understands(package):
+    text, argv = RIVALS[package]
+    got = rival(package, text, argv, f"{binary('daytime')} --offset 127.0.0.1 2>/dev/null")
+    match = re.search(r"^(.+)\noffset ([+-]\d+\.\d+) s, give or take", got.stdout)
+    true(match, f"a reply and an offset, not {got.stdout!r} {got.stderr!r}")
+    true(abs(float(match[2])) < 5, f"the offset is {match[2]} s on one machine")
+
+
+@cases("xinetd", "openbsd-inetd", "inetutils-inetd")
+def the_client_understands_over_udp(package):
+    text, argv = RIVALS[package]
+    got = rival(package, text, argv,
+                f"{binary('daytime')} --udp --timeout=300ms 10.9.9.1 2>/dev/null")
+    true(len(got.stdout) > 20, f"a reply, not {got.stdout!r} {got.stderr!r}")
+
+
+# The client by itself.
+
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as s:
+        return s.getsockname()[1]
+
+
+def with_hosts(text, *argv):
+    """Runs a command with another /etc/hosts, in a mount namespace."""
+    with tempfile.NamedTemporaryFile("w") as hosts:
+        hosts.write(text)
+        hosts.flush()
+        more = [] if os.geteuid() == 0 else ["--user", "--map-root-user"]
+        return run("unshare", "--mount", *more, "sh", "-c",
+                   f'mount --bind {hosts.name} /etc/hosts && exec "$@"', "sh", *argv)
+
+
+@test
+def the_next_address_is_tried_when_one_refuses():
+    with Server("--address=127.0.0.9") as server:
+        got = with_hosts("127.0.0.8 many\n127.0.0.9 many\n", binary("daytime"), "-4", "many",
+                         server.port)
+        equal((got.returncode, got.stderr), (0, ""), "client")
+        true(re.fullmatch(REPLY, got.stdout), got.stdout)
+
+
+@test
+def the_next_address_is_tried_after_a_quarter_of_a_second():
+    """one address is silent: its listener's queue is full"""
+    with Server("--address=127.0.0.9") as server:
+        silent = socket.socket()
+        silent.bind(("127.0.0.8", server.port))
+        silent.listen(0)
+        fillers = []
+        for _ in range(3):
+            s = socket.socket()
+            s.setblocking(False)
+            s.connect_ex(("127.0.0.8", server.port))
+            fillers.append(s)
+        # Which of the two comes first is the resolver's choice; the silent one must be first once.
+        took = []
+        for hosts in ("127.0.0.8 many\n127.0.0.9 many\n", "127.0.0.9 many\n127.0.0.8 many\n"):
+            began = time.monotonic()
+            got = with_hosts(hosts, binary("daytime"), "-4", "many", server.port)
+            took.append(time.monotonic() - began)
+            equal((got.returncode, got.stderr), (0, ""), "client")
+        true(max(took) < 3, f"took {took}")
+        true(max(took) > 0.25, f"one waited: {took}")
+
+
+@test
+def every_address_that_failed_is_named():
+    port = free_port()
+    got = with_hosts("127.0.0.8 many\n127.0.0.9 many\n::1 many\n", binary("daytime"), "many", port)
+    equal(got.returncode, 1, "exit code")
+    for address in (f"127.0.0.8:{port}", f"127.0.0.9:{port}", f"[::1]:{port}"):
+        has(got.stderr, f"{address}: connect: Connection refused")
+
+
+@test
+def the_family_can_be_chosen():
+    with Server() as server:
+        hosts = "127.0.0.1 both\n::1 both\n"
+        for flag, address in (("-4", "127.0.0.1"), ("-6", "[::1]")):
+            got = with_hosts(hosts, "strace", "-f", "-e", "trace=connect", "-o", "/dev/stderr",
+                             binary("daytime"), flag, "both", server.port)
+            equal(got.returncode, 0, "exit code")
+            other = "AF_INET6" if flag == "-4" else "AF_INET,"
+            true(f"sa_family={other}" not in got.stderr, f"{flag} asks {address} only")
+
+
+@test
+def several_hosts_are_asked():
+    with Server() as server:
+        got = run(binary("daytime"), "-p", server.port, "127.0.0.1", "::1")
+        equal(got.returncode, 0, "exit code")
+        true(re.fullmatch(f"127.0.0.1: {REPLY}::1: {REPLY}", got.stdout), got.stdout)
+    got = run(binary("daytime"), "-p", server.port, "127.0.0.1", "::1")
+    equal((got.returncode, got.stderr.count("refused")), (1, 2), "none answers")
+
+
+@cases("asctime", "rfc3339", "nist")
+def the_offset_is_near_nothing_on_one_machine(form):
+    zone = {"TZ": "Asia/Seoul"}
+    with Server(f"--format={form}", env=zone) as server:
+        got = run(binary("daytime"), "--offset", "127.0.0.1", server.port,
+                  env={**os.environ, **zone})
+        equal((got.returncode, got.stderr), (0, ""), "client")
+        match = re.search(r"^offset ([+-]\d+\.\d{3}) s, give or take (\d+\.\d{3}) s$", got.stdout, re.M)
+        true(match and abs(float(match[1])) <= float(match[2]) + 0.06, got.stdout)
+
+
+@test
+def a_form_that_is_not_known_has_no_offset():
+    with Server("--format=half past %H") as server:
+        got = run(binary("daytime"), "--offset", "127.0.0.1", server.port)
+        equal(got.returncode, 1, "exit code")
+        has(got.stderr, "the reply's form is not known; no offset")
+        has(got.stdout, "half past")
+
+
+@test
+def a_udp_server_that_is_not_there_is_named():
+    port = free_port()
+    got = run(binary("daytime"), "--udp", "127.0.0.1", port)
+    equal((got.returncode, got.stderr),
+          (1, f"daytime: 127.0.0.1:{port}: read: Connection refused\n"), "client")
+
+
+@test
+def a_lost_datagram_is_sent_again():
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+        s.bind(("127.0.0.1", 0))
+        s.settimeout(10)
+
+        def second():
+            s.recvfrom(100)
+            data, sender = s.recvfrom(100)
+            equal(data, b"", "an empty datagram")
+            s.sendto(b"", sender)  # tells no time
+            _, sender = s.recvfrom(100)
+            s.sendto(b"later\r\n" + b"x" * 100, sender)
+        thread = threading.Thread(target=second, daemon=True)
+        thread.start()
+        got = run(binary("daytime"), "--udp", "--limit=5", "127.0.0.1", s.getsockname()[1])
+        equal((got.returncode, got.stdout), (0, "later\n"), "client")
+        has(got.stderr, "longer than 5 bytes")
+
+
+@test
+def a_silent_udp_server_is_left_in_time():
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+        s.bind(("127.0.0.1", 0))
+        port = s.getsockname()[1]
+        got = run(binary("daytime"), "--udp", "--timeout=300ms", "127.0.0.1", port)
+        equal((got.returncode, got.stderr),
+              (1, f"daytime: 127.0.0.1:{port}: read: Connection timed out\n"), "client")
+
+
+@cases(("no.such.host.invalid", "cannot look up 'no.such.host.invalid'"),)
+def a_name_that_is_not_known_is_said(host, said):
+    got = run(binary("daytime"), host)
+    equal(got.returncode, 1, "exit code")
+    has(got.stderr, said)
+
+
+@test
+def a_service_that_is_not_known_is_said():
+    got = run(binary("daytime"), "-p", "no-such-service", "127.0.0.1")
+    equal((got.returncode, got.stderr),
+          (1, "daytime: no service 'no-such-service' is known here; give the port's number\n"),
+          "client")
+
+
+@test
+def output_that_cannot_be_written_is_said():
+    with Server() as server, open("/dev/full", "w", encoding="ascii") as full:
+        got = subprocess.run([binary("daytime"), "127.0.0.1", str(server.port)], stdout=full,
+                             stderr=subprocess.PIPE, text=True, check=False)
+        equal((got.returncode, got.stderr),
+              (3, "daytime: cannot write the reply: No space left on device\n"), "client")
+
+
+# The units.
+
+@test
+def the_units_are_hardened():
+    unit = os.path.join(BUILD, "packaging", "daytimed.service")
+    if not shutil.which("systemd-analyze"):
+        raise Skip("systemd is not installed")
+    with tempfile.TemporaryDirectory() as folder:
+        for name in (unit, os.path.join(SOURCE, "packaging", "daytimed.socket")):
+            shutil.copy(name, folder)
+        got = run("systemd-analyze", "security", "--offline=true",
+                  os.path.join(folder, "daytimed.service"))
+        level = re.search(r"Overall exposure level for daytimed.service: ([\d.]+)", got.stdout)
+        true(level and float(level[1]) <= 1.5, f"exposure {level and level[1]}")
+
+
+@test
+def the_service_starts_what_is_installed():
+    with open(os.path.join(BUILD, "packaging", "daytimed.service"), encoding="utf-8") as f:
+        has(f.read(), "/sbin/daytimed\n")
+
+
+signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+main()
