@@ -12,7 +12,7 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 from daytimed import (Server, counters, descriptors, last_counters, read_all, status)  # noqa: E402
-from tap import (BUILD, SANITIZED, Skip, binary, cases, equal, has, main, run, test,  # noqa: E402
+from tap import (BUILD, SANITIZED, SOURCE, Skip, binary, cases, equal, has, main, run, test,  # noqa: E402
                  true, wait_for)
 
 REPLY = re.compile(rb"[A-Z][a-z]{2} [A-Z][a-z]{2} [ 0-9]\d \d\d:\d\d:\d\d \d{4}\n")
@@ -149,6 +149,15 @@ def the_fin_rides_on_the_replys_segment():
     with Server() as server, server.connect() as s:
         whole_reply(s)
         equal(segments_in(s), 2, "segments received: SYN ACK, and the reply with the FIN")
+
+
+@cases((), ("--ipv6",))
+def the_labs_scenarios_of_it_pass(*options):
+    folder = os.path.join(SOURCE, "scenarios", "daytimed")
+    files = sorted(os.path.join(folder, name) for name in os.listdir(folder))
+    got = run(binary("unclosed"), "lab", "-q", *options, *files)
+    equal(got.returncode, 0, f"exit code; it said {got.stdout} {got.stderr}")
+    has(got.stdout, f"{len(files)} of {len(files)} scenarios")
 
 
 # Limits.

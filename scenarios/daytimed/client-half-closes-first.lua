@@ -1,0 +1,27 @@
+-- SPDX-License-Identifier: MIT
+scenario {
+	title = "A client that half-closes first gets its reply",
+	source = "daytimed(8); RFC 9293 3.6",
+	rfc = "3.6",
+	shows = [[The client has nothing to say and says so with a FIN before it reads. It is then the closer: no TIME_WAIT stays at
+the server.]],
+}
+
+local daytimed = server:run("daytimed", "--user=none", server.port)
+local port = daytimed:listens()
+daytimed:kill("STOP")
+local c = client:connect(server, port)
+c:shutdown("write")
+expect(server, "CLOSE_WAIT")
+expect(client, "FIN_WAIT_2")
+observe("The client has half-closed; the server has not accepted yet.")
+daytimed:kill("CONT")
+check(#c:read() == 25, "the whole reply")
+c:reads_end()
+c:close()
+expect(server, "gone")
+expect(client, "TIME_WAIT")
+expect_packet(server, { flags = "RST", count = 0 })
+expect_packet(server, { flags = "FIN", length = 25 })
+expect_path(server, "ESTABLISHED", "CLOSE_WAIT", "LAST_ACK", "gone")
+expect_path(client, "ESTABLISHED", "FIN_WAIT_1", "FIN_WAIT_2", "TIME_WAIT")

@@ -1,0 +1,24 @@
+-- SPDX-License-Identifier: MIT
+scenario {
+	title = "A client that resets harms nobody",
+	source = "daytimed(8)",
+	rfc = "3.5.2",
+	shows = [[The client has its reply and resets instead of closing. The server frees its end and serves the next.]],
+}
+
+local daytimed = server:run("daytimed", "--user=none", server.port)
+local port = daytimed:listens()
+local c = client:connect(server, port)
+check(#c:read() == 25, "the whole reply")
+c:set("SO_LINGER", 0)
+c:close()
+expect(client, "gone")
+expect(server, "gone")
+expect_packet(client, { flags = "RST" })
+
+step("The next client.")
+local daytime = client:run("daytime", server.address, port)
+daytime:exits(0)
+expect(server, "TIME_WAIT", { connection = 2 })
+daytimed:kill("TERM")
+daytimed:says('"reset_by_client":1')

@@ -1,0 +1,24 @@
+-- SPDX-License-Identifier: MIT
+scenario {
+	title = "A client that sends for ever is reset after its reply",
+	source = "daytimed(8)",
+	rfc = "3.6.1",
+	shows = [[daytimed reads on for as many bytes as --drain-bytes says. The client has its reply and the FIN by then; the reset
+is the server's choice, and counted.]],
+}
+
+local daytimed = server:run("daytimed", "--user=none", "--drain-bytes=3000", server.port)
+local c = client:connect(server, daytimed:listens())
+check(#c:read() == 25, "the whole reply")
+c:reads_end()
+for _ = 1, 3 do
+	c:write(1000)
+	expect(server, "FIN_WAIT_2", { recv_q = 0 })
+end
+observe("3000 bytes are read and thrown away.")
+c:write(1)
+expect(server, "gone")
+expect(client, "gone")
+expect_packet(server, { flags = "RST" })
+daytimed:kill("USR2")
+daytimed:says('"too_much":1')
