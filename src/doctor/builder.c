@@ -130,14 +130,15 @@ static int remember(struct builder *b, const struct tcp_sample *s, uint32_t valu
 {
 	if (s->cookie && map_put(&b->by_cookie, s->cookie, value) < 0)
 		return -ENOMEM;
-	if (!s->inode)
+	if (!s->inode || !(b->inodes || s->mptcp))
 		return 0;
 	if (!(value & BUILDER_IS_LISTENER))
 		b->same_inode[value] = map_get(&b->by_inode, s->inode);
 	return map_put(&b->by_inode, s->inode, value);
 }
 
-static int keep_listener(struct builder *b, const struct tcp_sample *s, uint32_t netns)
+static int keep_listener(struct builder *b, const struct tcp_sample *s, uint32_t netns,
+			 uint32_t *which)
 {
 	uint32_t i = census_add_listener(b->c);
 
@@ -145,10 +146,12 @@ static int keep_listener(struct builder *b, const struct tcp_sample *s, uint32_t
 		return -ENOMEM;
 	b->c->listeners[i].s = *s;
 	b->c->listeners[i].netns = netns;
-	return remember(b, s, i | BUILDER_IS_LISTENER);
+	*which = i | BUILDER_IS_LISTENER;
+	return remember(b, s, *which);
 }
 
-static int keep_socket(struct builder *b, const struct tcp_sample *s, uint32_t netns)
+static int keep_socket(struct builder *b, const struct tcp_sample *s, uint32_t netns,
+		       uint32_t *which)
 {
 	uint32_t i = census_add_socket(b->c);
 
@@ -158,20 +161,20 @@ static int keep_socket(struct builder *b, const struct tcp_sample *s, uint32_t n
 	b->c->sockets[i].s = *s;
 	b->c->sockets[i].netns = netns;
 	b->same_inode[i] = MAP_NONE;
+	*which = i;
 	return remember(b, s, i);
 }
 
-int builder_socket(struct builder *b, const struct tcp_sample *s, uint32_t netns)
+int builder_put(struct builder *b, const struct tcp_sample *s, uint32_t netns, uint32_t *which)
 {
-	uint32_t old = s->cookie ? map_get(&b->by_cookie, s->cookie) : MAP_NONE;
-
-	if (old != MAP_NONE) {
-		if (!(old & BUILDER_IS_LISTENER) && s->state != TCPS_LISTEN)
-			b->c->sockets[old].s = *s;
+	*which = s->cookie ? map_get(&b->by_cookie, s->cookie) : MAP_NONE;
+	if (*which != MAP_NONE) {
+		if (!(*which & BUILDER_IS_LISTENER) && s->state != TCPS_LISTEN)
+			b->c->sockets[*which].s = *s;
 		return 0;
 	}
 	if (s->state == TCPS_LISTEN)
-		return keep_listener(b, s, netns);
+		return keep_listener(b, s, netns, which);
 	if (s->state == TCPS_TIME_WAIT) {
 		if (b->states & TCP_BIT(TCPS_TIME_WAIT) && sum_time_wait(b, s, netns) < 0)
 			return -ENOMEM;
@@ -180,7 +183,14 @@ int builder_socket(struct builder *b, const struct tcp_sample *s, uint32_t netns
 	}
 	if (s->state == TCPS_CLOSE && !tcp_was_connected(s)) /* made, and not used yet */
 		return 0;
-	return b->states & TCP_BIT(s->state) ? keep_socket(b, s, netns) : 0;
+	return b->states & TCP_BIT(s->state) ? keep_socket(b, s, netns, which) : 0;
+}
+
+int builder_socket(struct builder *b, const struct tcp_sample *s, uint32_t netns)
+{
+	uint32_t which;
+
+	return builder_put(b, s, netns, &which);
 }
 
 /* The process's index. A name that is read after the descriptor was may be that of a process which
@@ -219,8 +229,10 @@ static uint32_t proc_of(struct builder *b, const struct builder_who *who)
 
 static int add_found(struct builder *b, uint32_t value, const struct builder_who *who, int32_t fd)
 {
-	uint32_t proc = proc_of(b, who);
+	uint32_t proc = b->last_pid == who->pid ? b->last_proc : proc_of(b, who);
 
+	b->last_pid = who->pid;
+	b->last_proc = proc;
 	if (proc == CENSUS_NONE ||
 	    vec_reserve(&b->found, &b->found_cap, b->found_n + 1, sizeof(*b->found)) < 0)
 		return -ENOMEM;
@@ -244,12 +256,9 @@ int builder_holder_of_inode(struct builder *b, uint64_t inode, const struct buil
 	return r;
 }
 
-int builder_holder_of_cookie(struct builder *b, uint64_t cookie, const struct builder_who *who,
-			     int32_t fd)
+int builder_holder_of(struct builder *b, uint32_t which, const struct builder_who *who, int32_t fd)
 {
-	uint32_t i = map_get(&b->by_cookie, cookie);
-
-	return i == MAP_NONE ? 0 : add_found(b, i, who, fd);
+	return which == MAP_NONE ? 0 : add_found(b, which, who, fd);
 }
 
 static struct census_held *held_of(struct census *c, const struct builder_found *f)

@@ -50,13 +50,11 @@ int snapshot_visit_all(struct snapshot_visit *v, const struct netns_list *spaces
 		if (v->opts->only && !filter_match_netns(v->opts->only, v->b->c, v->netns))
 			continue;
 		r = netns_run(&spaces->v[v->netns], visit_one, v, e);
-		if (v->b->c->netns[v->netns].seen)
-			continue;
-		if (r == -EPERM || r == -EACCES) {
+		if (r == -ENOENT || r == -ESTALE || r == -ESRCH) { /* it ended meanwhile */
+			r = 0;
+		} else if ((r == -EPERM || r == -EACCES) && !v->b->c->netns[v->netns].seen) {
 			v->b->c->limits.netns_unseen++;
 			r = 0;
-		} else if (r == -ENOENT || r == -ESTALE || r == -ESRCH) {
-			r = 0; /* it ended meanwhile */
 		}
 	}
 	return r;

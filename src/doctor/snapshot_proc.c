@@ -75,8 +75,10 @@ int snapshot_proc(struct builder *b, const struct snapshot_opts *opts,
 {
 	struct proc_tier t = { .visit = { .b = b, .fn = visit_netns, .opts = opts } };
 	struct census_limits *limits = &b->c->limits;
-	int r = snapshot_visit_all(&t.visit, spaces, e);
+	int r;
 
+	b->inodes = true;
+	r = snapshot_visit_all(&t.visit, spaces, e);
 	if (r == 0)
 		r = owners_walk(each_owner, &t, &limits->procs_unseen, e);
 	map_free(&t.alive);

@@ -20,12 +20,17 @@
 /* HZ=250, where the clock does not say. */
 #define USUAL_TICK_NS 4000000
 
+/* Of these, sock_diag has numbers that matter and that a record has not: timers, windows. */
+#define NUMBERS_LACK                                                              \
+	(TCP_BIT(TCPS_LISTEN) | TCP_BIT(TCPS_FIN_WAIT1) | TCP_BIT(TCPS_CLOSING) | \
+	 TCP_BIT(TCPS_LAST_ACK))
+
 _Static_assert((int)SOCKETS_AFTER_FIN_NOTHING == (int)TCP_AFTER_FIN_NOTHING, "after_fin");
 _Static_assert((int)SOCKETS_AFTER_FIN_SEGMENTS == (int)TCP_AFTER_FIN_SEGMENTS, "after_fin");
 
 struct sockets {
 	struct sockets_bpf *skel;
-	struct bpf_link *link;
+	struct bpf_link *link, *tally;
 };
 
 static int silent(enum libbpf_print_level level, const char *fmt, va_list ap)
@@ -38,6 +43,7 @@ void sockets_close(struct sockets *s)
 	if (!s)
 		return;
 	bpf_link__destroy(s->link);
+	bpf_link__destroy(s->tally);
 	sockets_bpf__destroy(s->skel);
 	free(s);
 }
@@ -50,7 +56,8 @@ static int load(struct sockets *s)
 	if (sockets_bpf__load(s->skel) < 0)
 		return -errno;
 	s->link = bpf_program__attach_iter(s->skel->progs.descriptors, NULL);
-	return s->link ? 0 : -errno;
+	s->tally = bpf_program__attach_iter(s->skel->progs.connections, NULL);
+	return s->link && s->tally ? 0 : -errno;
 }
 
 int sockets_open(struct sockets **out, struct err *e)
@@ -92,10 +99,9 @@ static uint32_t ticks_to_ms(uint32_t ticks, uint32_t tick)
 
 static void decode_numbers(const struct sockets_record *r, uint32_t tick, struct tcp_sample *s)
 {
-	s->has_info = r->state != TCPS_LISTEN;
+	s->has_info = !(TCP_BIT(r->state) & NUMBERS_LACK);
 	s->has_shutdown = true;
 	s->shutdown = r->shutdown;
-	s->retransmits = r->retransmits;
 	s->after_fin = r->after_fin;
 	s->error = r->error;
 	s->recv_q = r->recv_q;
@@ -107,10 +113,6 @@ static void decode_numbers(const struct sockets_record *r, uint32_t tick, struct
 	s->bytes_received = r->bytes_received;
 	s->bytes_sent = r->bytes_sent;
 	s->segs_in = r->segs_in;
-	s->segs_out = r->segs_out;
-	s->notsent_bytes = r->send_q > r->unacked_bytes ? r->send_q - r->unacked_bytes : 0;
-	s->snd_wnd = r->snd_wnd;
-	s->rto_ms = ticks_to_ms(r->rto_ticks, tick);
 	s->rtt_ms = r->rtt_us / 1000;
 }
 
@@ -198,5 +200,31 @@ int sockets_pass(struct sockets *s, unsigned states, sockets_each_fn *each, void
 	}
 	if (kept)
 		return err_set(e, -EBADMSG, "the BPF descriptor iterator ended within a record");
+	return 0;
+}
+
+void sockets_count(struct sockets_count *c, const struct tcp_sample *s)
+{
+	c->n++;
+	c->sum += SOCKETS_TALLY_MIX(s->cookie);
+}
+
+int sockets_tally(struct sockets *s, struct sockets_count *out, struct err *e)
+{
+	_fd_ int fd = -1;
+	char space[256];
+	ssize_t n;
+
+	s->skel->bss->tally = (struct sockets_tally){ 0 };
+	fd = bpf_iter_create(bpf_link__fd(s->tally));
+	if (fd < 0)
+		return err_errno(e, -errno, "starting the BPF connection iterator");
+	do {
+		n = read(fd, space, sizeof(space));
+	} while (n > 0 || (n < 0 && (errno == EINTR || errno == EAGAIN)));
+	if (n < 0)
+		return err_errno(e, -errno, "reading the BPF connection iterator");
+	out->n = s->skel->bss->tally.n;
+	out->sum = s->skel->bss->tally.sum;
 	return 0;
 }

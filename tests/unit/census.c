@@ -57,6 +57,7 @@ static void start(struct builder *b, struct census *c)
 
 	*c = (struct census){ 0 };
 	assert_int_equal(builder_start(b, c, &spaces), 0);
+	b->inodes = true;
 	b->states = TCP_HALF_CLOSED | TCP_BIT(TCPS_TIME_WAIT) | TCP_BIT(TCPS_CLOSE);
 	c->netns[0].port_lo = 32768;
 	c->netns[0].port_hi = 60999;
@@ -80,9 +81,9 @@ static void holders_lie_side_by_side(void **state)
 	put(&b, end(TCPS_ESTABLISHED, 4, 14), 0);
 	assert_int_equal(builder_holder_of_inode(&b, 11, &one, 5), 1);
 	assert_int_equal(builder_holder_of_inode(&b, 12, &one, 6), 1);
-	assert_int_equal(builder_holder_of_cookie(&b, 3, &one, 7), 1);
+	assert_int_equal(builder_holder_of(&b, map_get(&b.by_cookie, 3), &one, 7), 1);
 	assert_int_equal(builder_holder_of_inode(&b, 14, &one, 8), 0);
-	assert_int_equal(builder_holder_of_cookie(&b, 1, &two, 9), 1);
+	assert_int_equal(builder_holder_of(&b, map_get(&b.by_cookie, 1), &two, 9), 1);
 	assert_int_equal(builder_finish(&b, true), 0);
 	assert_int_equal(c.sockets_n, 2);
 	assert_int_equal(c.sockets[0].held.n, 2);
@@ -106,8 +107,8 @@ static void one_process_does_not_share(void **state)
 
 	start(&b, &c);
 	put(&b, end(TCPS_CLOSE_WAIT, 1, 11), 0);
-	builder_holder_of_cookie(&b, 1, &one, 5);
-	builder_holder_of_cookie(&b, 1, &one, 6);
+	builder_holder_of(&b, map_get(&b.by_cookie, 1), &one, 5);
+	builder_holder_of(&b, map_get(&b.by_cookie, 1), &one, 6);
 	builder_finish(&b, true);
 	assert_int_equal(c.sockets[0].held.n, 2);
 	assert_int_equal(c.sockets[0].processes, 1);
@@ -247,7 +248,7 @@ static void filters_mean_what_they_say(void **state)
 
 	start(&b, &c);
 	put(&b, end(TCPS_CLOSE_WAIT, 1, 11), 1);
-	builder_holder_of_cookie(&b, 1, &who, 5);
+	builder_holder_of(&b, map_get(&b.by_cookie, 1), &who, 5);
 	builder_finish(&b, true);
 	assert_true(matches(FILTER_STATE, "CLOSE_WAIT", &c));
 	assert_true(matches(FILTER_STATE, "fin-wait-2,close-wait", &c));
@@ -350,9 +351,9 @@ static void the_worst_comes_first(void **state)
 	put(&b, end(TCPS_CLOSE_WAIT, 11, 11), 0);
 	put(&b, end(TCPS_CLOSE_WAIT, 12, 12), 0);
 	put(&b, end(TCPS_CLOSE_WAIT, 13, 13), 0);
-	builder_holder_of_cookie(&b, 11, &one, 5);
-	builder_holder_of_cookie(&b, 12, &two, 5);
-	builder_holder_of_cookie(&b, 13, &two, 6);
+	builder_holder_of(&b, map_get(&b.by_cookie, 11), &one, 5);
+	builder_holder_of(&b, map_get(&b.by_cookie, 12), &two, 5);
+	builder_holder_of(&b, map_get(&b.by_cookie, 13), &two, 6);
 	builder_finish(&b, true);
 	for (uint32_t i = 0; i < c.sockets_n; i++)
 		assert_int_equal(summary_add(&sum, &c, &c.sockets[i]), 0);

@@ -24,9 +24,9 @@ struct sockets_record {
 	__u8 kind;  /* enum sockets_kind; never 0 */
 	__u8 state; /* Linux's numbers */
 	__u8 family;
-	__u8 shutdown;
-	__u8 retransmits;
+	__u8 shutdown;  /* this and error: of a dead one only */
 	__u8 after_fin; /* enum sockets_after_fin */
+	__u8 spare;
 	__u16 error;
 	__u32 netns;
 	__u32 inode;
@@ -36,10 +36,18 @@ struct sockets_record {
 	__u8 local[16], peer[16];
 	__u32 recv_q, send_q;                        /* as sock_diag counts them */
 	__u32 sent_ticks, received_ticks, ack_ticks; /* since then */
-	__u32 segs_in, segs_out;
-	__u32 unacked_bytes; /* sent, not acknowledged */
-	__u32 snd_wnd;
-	__u32 rto_ticks;
+	__u32 segs_in;
 	__u32 rtt_us;
 	char comm[16]; /* of the process, not of the thread */
 };
+
+/* CLOSE_WAIT in one namespace, however it is held: enough to see whether a pass over descriptors
+ * told of all of them. */
+struct sockets_tally {
+	__u64 n;
+	__u64 sum; /* of their cookies, each through SOCKETS_TALLY_MIX, modulo 2^64 */
+};
+
+/* Cookies are numbers in a row, whose plain sums soon are the same. */
+#define SOCKETS_TALLY_MIX(cookie) \
+	(((cookie) ^ ((cookie)*0x9e3779b97f4a7c15ull >> 29)) * 0xbf58476d1ce4e5b9ull)
