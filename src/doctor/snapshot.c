@@ -31,13 +31,14 @@ static int visit_one(void *arg, struct err *e)
 {
 	struct snapshot_visit *v = arg;
 	struct census_netns *ns = &v->b->c->netns[v->netns];
-	struct netns_numbers numbers;
 
-	netns_numbers(&numbers);
-	ns->port_lo = numbers.port_lo;
-	ns->port_hi = numbers.port_hi;
-	ns->fin_timeout_ms = numbers.fin_timeout_ms;
-	ns->seen = true;
+	if (!ns->seen) {
+		netns_numbers(&v->numbers);
+		ns->port_lo = v->numbers.port_lo;
+		ns->port_hi = v->numbers.port_hi;
+		ns->fin_timeout_ms = v->numbers.fin_timeout_ms;
+		ns->seen = true;
+	}
 	return v->fn(v, e);
 }
 
@@ -85,6 +86,21 @@ int snapshot_dump(struct snapshot_visit *v, unsigned states, bool info, diag_eac
 	if (r < 0)
 		snapshot_partial(v->b->c, &e);
 	return 0;
+}
+
+/* Listeners come first also because TIME_WAIT entries are told apart by them. */
+int snapshot_dump_all(struct snapshot_visit *v, unsigned states, bool info, diag_each_fn *each)
+{
+	struct census *c = v->b->c;
+	uint32_t before = c->listeners_n;
+	int r = snapshot_dump(v, TCP_BIT(TCPS_LISTEN), false, each);
+
+	c->netns[v->netns].has_connections = !v->numbers.has_sockstat || v->numbers.time_wait ||
+					     v->numbers.in_use > c->listeners_n - before;
+	states &= ~TCP_BIT(TCPS_LISTEN);
+	if (r == 0 && states && c->netns[v->netns].has_connections)
+		r = snapshot_dump(v, states, info, each);
+	return r;
 }
 
 bool snapshot_sees_all_processes(void)

@@ -29,14 +29,9 @@ static int each_socket(const struct tcp_sample *s, void *arg)
 	return snapshot_take_socket(s, &t->visit);
 }
 
-/* Listeners first: TIME_WAIT entries are told apart by them. */
 static int visit_netns(struct snapshot_visit *v, struct err *e)
 {
-	int r = snapshot_dump(v, TCP_BIT(TCPS_LISTEN), false, each_socket);
-
-	if (r == 0)
-		r = snapshot_dump(v, ALL_STATES & ~TCP_BIT(TCPS_LISTEN), true, each_socket);
-	return r;
+	return snapshot_dump_all(v, ALL_STATES, true, each_socket);
 }
 
 static int take_dead(struct proc_tier *t, const struct owner *o)

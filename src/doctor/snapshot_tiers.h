@@ -18,6 +18,7 @@ struct snapshot_visit {
 	uint32_t netns; /* index of the one visited */
 	int (*fn)(struct snapshot_visit *v, struct err *e);
 	const struct snapshot_opts *opts;
+	struct netns_numbers numbers; /* of the one visited */
 };
 int snapshot_visit_all(struct snapshot_visit *v, const struct netns_list *spaces, struct err *e);
 
@@ -26,6 +27,11 @@ int snapshot_visit_all(struct snapshot_visit *v, const struct netns_list *spaces
  * makes the census partial. Each dump has its own socket: one that was broken off blocks the next
  * (EBUSY). Returns 0 or the callback's non-zero. */
 int snapshot_dump(struct snapshot_visit *v, unsigned states, bool info, diag_each_fn *each);
+
+/* Asks for the listeners of the namespace entered, then, only where the kernel's counters say that
+ * there is anything else, for `states`: walking its table takes milliseconds even where it is
+ * empty. Sets has_connections. Else as snapshot_dump(). */
+int snapshot_dump_all(struct snapshot_visit *v, unsigned states, bool info, diag_each_fn *each);
 
 /* The callback that takes in every socket; its argument is the visit. */
 int snapshot_take_socket(const struct tcp_sample *s, void *visit);

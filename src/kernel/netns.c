@@ -162,11 +162,47 @@ static int read_numbers(const char *name, unsigned *a, unsigned *b)
 	return sscanf(text, "%u %u", a, b);
 }
 
+static bool read_text(const char *path, char *text, size_t cap)
+{
+	_fd_ int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? -1 : fd_read_all(fd, text, cap - 1);
+
+	if (n <= 0)
+		return false;
+	text[n] = '\0';
+	return true;
+}
+
+/* "TCP: inuse 5 orphan 0 tw 2 alloc 7 mem 1", "TCP6: inuse 3". A kernel without IPv6 has no
+ * sockstat6. */
+static void read_sockstat(struct netns_numbers *out)
+{
+	unsigned in_use4, in_use6 = 0, orphans, time_wait;
+	char text[1024];
+	const char *line;
+
+	if (!read_text("/proc/thread-self/net/sockstat", text, sizeof(text)))
+		return;
+	line = strstr(text, "TCP: ");
+	if (!line ||
+	    sscanf(line, "TCP: inuse %u orphan %u tw %u", &in_use4, &orphans, &time_wait) != 3)
+		return;
+	if (read_text("/proc/thread-self/net/sockstat6", text, sizeof(text))) {
+		line = strstr(text, "TCP6: ");
+		if (!line || sscanf(line, "TCP6: inuse %u", &in_use6) != 1)
+			return;
+	}
+	out->has_sockstat = true;
+	out->in_use = in_use4 + in_use6;
+	out->time_wait = time_wait;
+}
+
 void netns_numbers(struct netns_numbers *out)
 {
 	unsigned a = 0, b = 0;
 
 	*out = (struct netns_numbers){ 0 };
+	read_sockstat(out);
 	if (read_numbers("ip_local_port_range", &a, &b) == 2 && a <= b && b <= UINT16_MAX) {
 		out->port_lo = (uint16_t)a;
 		out->port_hi = (uint16_t)b;

@@ -34,10 +34,14 @@ uint64_t netns_own(void);
 int netns_run(const struct netns *ns, int (*fn)(void *arg, struct err *e), void *arg,
 	      struct err *e);
 
-/* The numbers of the calling thread's namespace: net.ipv4.ip_local_port_range and tcp_fin_timeout.
- * Zeroes where they cannot be read. */
+/* The numbers of the calling thread's namespace: net.ipv4.ip_local_port_range, tcp_fin_timeout, and
+ * what /proc/net/sockstat and sockstat6 count. Zeroes where they cannot be read. */
 struct netns_numbers {
 	uint16_t port_lo, port_hi;
 	uint32_t fin_timeout_ms;
+	bool has_sockstat;
+	uint32_t in_use; /* TCP sockets in the kernel's tables, of both families, listeners included
+			  */
+	uint32_t time_wait; /* entries in TIME_WAIT, or in FIN_WAIT_2 without a socket */
 };
 void netns_numbers(struct netns_numbers *out);

@@ -43,6 +43,7 @@ struct census_netns {
 	uint16_t port_lo, port_hi; /* ip_local_port_range; 0, 0: unknown */
 	uint32_t fin_timeout_ms;   /* tcp_fin_timeout; 0: unknown */
 	bool seen;                 /* sock_diag was asked in it */
+	bool has_connections;      /* false: the kernel says that there are listeners at most */
 };
 
 struct census_listener {
