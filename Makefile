@@ -10,7 +10,7 @@ CHECK_PACKAGES := $(BUILD_PACKAGES) busybox curl ncat netbase procps socat pytho
 	chromium chromium-driver fonts-dejavu-core
 BENCH_PACKAGES := $(BUILD_PACKAGES) python3 iproute2
 
-.PHONY: all lab check bench install clean lint fuzz soak-release packages-build packages-check packages-bench
+.PHONY: all lab check bench install clean lint fuzz soak-release packages-build packages-check packages-bench flake
 .DEFAULT_GOAL := all
 
 packages-build:
@@ -36,6 +36,12 @@ check: packages-check
 
 bench: packages-bench all
 	@bench/run $(BUILD)
+
+# The whole catalogue, RUNS times in a row, on a machine that stress-ng keeps busy.
+RUNS ?= 200
+flake: all
+	@tools/need stress-ng
+	@tools/flake $(BUILD) $(RUNS)
 
 install: all
 	@meson install -C $(BUILD) --no-rebuild

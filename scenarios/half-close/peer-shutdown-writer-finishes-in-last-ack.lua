@@ -5,7 +5,7 @@ scenario {
 	rfc = "3.10.4",
 	loss = false, -- it holds single packets back
 	shows = [[A program that answers a half-close with shutdown() instead of close() is in LAST_ACK with an open
-descriptor: it can read what had arrived, and can write no more. The ACK of its FIN frees the kernel's part.]],
+descriptor: it can read what had arrived, and can write no more; close() sends nothing further. The ACK of its FIN frees the kernel's part.]],
 }
 
 local listener = server:listen()
@@ -27,12 +27,14 @@ check(s:read(6) == "unread", "the server still reads what had arrived")
 s:reads_end()
 s:set("SO_KEEPALIVE", 1)
 s:shutdown("read")
+s:shutdown("write")
 expect(server, "LAST_ACK", { orphan = false })
+s:close()
+expect(server, "LAST_ACK", { orphan = true, timer = true })
 
 step("The ACK arrives.")
 acks:stop()
 wire.release()
 expect(server, "gone")
-s:close()
 c:close()
 expect_path(server, "ESTABLISHED", "CLOSE_WAIT", "LAST_ACK", "gone")

@@ -8,7 +8,6 @@ scenario {
 had the client forgotten, the server would get RST.]],
 }
 
-server:sysctl("ipv4/tcp_rto_min_us", 20000, { optional = true })
 local listener = server:listen()
 local c = client:connect(server)
 local s = listener:accept()

@@ -12,22 +12,21 @@ local listener = server:listen()
 local c = client:connect(server)
 local s = listener:accept()
 
-step("Both close; the FINs are held on the wire until both have.")
-wire.hold { flags = "FIN", times = 2 }
+step("Both close; whatever is sent is held on the wire.")
+local held = wire.hold {}
 c:close()
 s:close()
 expect(client, "FIN_WAIT_1", { orphan = true })
 expect(server, "FIN_WAIT_1", { orphan = true })
-local acks = wire.hold { flags = "ACK", without = "FIN" }
 
-step("The FINs arrive; the ACKs of them are held.")
+step("The FINs arrive; the ACKs of them are held in their turn.")
 wire.release()
 expect(client, "CLOSING", { orphan = true })
 expect(server, "CLOSING", { orphan = true })
 observe("CLOSING at both ends: each knows that the other is done, neither that its own FIN arrived.")
 
 step("The ACKs arrive.")
-acks:stop()
+held:stop()
 wire.release()
 expect(client, "TIME_WAIT", { orphan = true })
 expect(server, "TIME_WAIT", { orphan = true })

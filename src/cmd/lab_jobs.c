@@ -15,6 +15,9 @@
 
 #define EXPERIMENTS "experiments"
 
+/* A scenario waits more than it works: for the kernel's timers. */
+#define JOBS_PER_CPU 4
+
 /* In the order of the text that they come from. */
 static const char *const experiments[] = {
 	"both-close",
@@ -260,7 +263,7 @@ int jobs_run(struct jobs *jobs, const struct jobs_options *options, jobs_show_fn
 {
 	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
 	unsigned at_once = options->at_once ? options->at_once
-					    : 2 * (unsigned)(cpus > 0 ? cpus : 1);
+					    : JOBS_PER_CPU * (unsigned)(cpus > 0 ? cpus : 1);
 	static char bindir[PATH_MAX];
 	int64_t began = clock_mono_ns();
 	sigset_t signals, before;

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/time.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -111,6 +112,20 @@ static enum op_result judge(struct lab *lab, struct pending *p, const struct act
 	return op_ok(a, json_integer(got->result));
 }
 
+static enum op_result ended_early(struct lab *lab, struct pending *p, const struct actor *actor,
+				  const char *call)
+{
+	char how[48] = "no word of how";
+
+	if (actor->exited && WIFSIGNALED(actor->status))
+		snprintf(how, sizeof(how), "killed by SIG%s",
+			 sigabbrev_np(WTERMSIG(actor->status)) ?: "?");
+	else if (actor->exited)
+		snprintf(how, sizeof(how), "status %d", WEXITSTATUS(actor->status));
+	return op_broken(lab, p, "%s[%d] has ended in the midst of %s: %s", actor->name, actor->pid,
+			 call, how);
+}
+
 /* Takes the answer to the command under way. */
 static enum op_result poll_call(struct lab *lab, struct pending *p, struct answer *a)
 {
@@ -123,8 +138,7 @@ static enum op_result poll_call(struct lab *lab, struct pending *p, struct answe
 	if (n < 0 && (errno == EAGAIN || errno == EINTR) && !actor->exited)
 		return OP_WAIT;
 	if (n < (ssize_t)offsetof(struct puppet_answer, data))
-		return op_broken(lab, p, "%s[%d] has ended in the midst of %s", actor->name,
-				 actor->pid, call[0] ? call : "a call");
+		return ended_early(lab, p, actor, call[0] ? call : "a call");
 	actor->busy = false;
 	return judge(lab, p, actor, &got, call[0] ? call : "call", a);
 }

@@ -39,13 +39,14 @@ static bool read_flags(struct pending *p, const char *key, uint8_t *flags, struc
 
 static int read_action(struct pending *p)
 {
-	static const char *const names[] = { "drop", "hold", "delay", "duplicate", "reorder" };
+	static const char *const names[] = { "drop",      "hold",  "delay",
+					     "duplicate", "watch", "reorder" };
 	char text[16];
 
 	arg_text(p, "action", text, sizeof(text));
-	for (int i = 0; i < 5; i++)
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
 		if (!strcmp(names[i], text))
-			return i;
+			return (int)i;
 	return -1;
 }
 

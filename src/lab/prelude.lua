@@ -305,6 +305,7 @@ wire = {
 	delay = rule("delay"),
 	duplicate = rule("duplicate"),
 	reorder = rule("reorder"),
+	watch = rule("watch"),
 }
 
 function wire.release(options)

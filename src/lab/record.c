@@ -103,7 +103,7 @@ uint16_t record_add_conn(struct record *rec, const struct tcp_addr *client,
 		return TL_NO_CONN;
 	}
 	if (before != TL_NO_CONN)
-		rec->replaced[before] = true;
+		rec->replaced[before] = rec->follows[run->nconns] = true;
 	c = &run->conns[run->nconns];
 	c->addr[TL_CLIENT] = plain(client);
 	c->addr[TL_SERVER] = plain(server);
@@ -115,6 +115,7 @@ int record_sample(struct record *rec, uint16_t conn, enum tl_side side, struct t
 		  struct err *e)
 {
 	const struct tl_conn *c = &rec->run->conns[conn];
+	int r;
 
 	if (rec->replaced[conn]) { /* the kernel would speak of its successor */
 		*s = (struct tcp_sample){ .local = c->addr[side],
@@ -123,7 +124,12 @@ int record_sample(struct record *rec, uint16_t conn, enum tl_side side, struct t
 		return 0;
 	}
 	rec->run->state_queries++;
-	return diag_lookup(rec->net->diag[side], &c->addr[side], &c->addr[!side], s, e);
+	r = diag_lookup(rec->net->diag[side], &c->addr[side], &c->addr[!side], s, e);
+	/* TIME_WAIT of the connection before it, whose place it is about to take. */
+	if (r == 0 && rec->follows[conn] && s->state == TCPS_TIME_WAIT &&
+	    rec->last[conn][side].state == TCPS_GONE)
+		s->state = TCPS_GONE;
+	return r;
 }
 
 int record_ask(struct record *rec, uint16_t conn, struct tl_state states[2], struct err *e)

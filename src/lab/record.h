@@ -24,6 +24,7 @@ struct record {
 	uint64_t cookie[TL_MAX_CONNS][2]; /* of the sockets, once an actor has used them; else 0 */
 	struct record_connect connects[RECORD_MAX_CONNECTS];
 	bool replaced[TL_MAX_CONNS]; /* a later connection has the same addresses */
+	bool follows[TL_MAX_CONNS];  /* an earlier one had them */
 	bool told[TL_MAX_CONNS][2];  /* that end's program has read the end of the stream */
 };
 

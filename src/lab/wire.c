@@ -145,7 +145,8 @@ static const struct wire_rule *choose(struct wire *w, enum tl_side from,
 		if (r->percent && !chance(w, (uint64_t)i + 1, from, r->seen, r->percent))
 			continue;
 		r->chosen++;
-		return r;
+		if (r->action != WIRE_WATCH)
+			return r;
 	}
 	return NULL;
 }
@@ -167,10 +168,9 @@ static int enqueue(struct wire *w, const struct wire_frame *f, int64_t due_us)
 }
 
 /* Records a segment with what became of it, delivering it in between where that is its fate. */
-static int carry_segment(struct wire *w, const struct wire_frame *f, const struct tcp_segment *seg,
-			 enum tl_fate fate, struct err *e)
+static int carry_of(struct wire *w, uint16_t conn, const struct wire_frame *f,
+		    const struct tcp_segment *seg, enum tl_fate fate, struct err *e)
 {
-	uint16_t conn = conn_of(w, f->from, seg);
 	bool arrives = fate != TL_DROPPED && fate != TL_HELD;
 	struct tl_state states[2];
 	struct tl_event *v;
@@ -192,6 +192,12 @@ static int carry_segment(struct wire *w, const struct wire_frame *f, const struc
 	}
 	record_after(w->rec, v, conn, states);
 	return 0;
+}
+
+static int carry_segment(struct wire *w, const struct wire_frame *f, const struct tcp_segment *seg,
+			 enum tl_fate fate, struct err *e)
+{
+	return carry_of(w, conn_of(w, f->from, seg), f, seg, fate, e);
 }
 
 static int carry_queued(struct wire *w, struct wire_frame *q, struct err *e)
@@ -387,5 +393,5 @@ int wire_inject(struct wire *w, uint16_t conn, enum tl_side to, uint8_t flags, u
 	f.len = (uint16_t)forge_frame(&forged, f.bytes, sizeof(f.bytes));
 	if (!segment_decode(f.bytes, f.len, &seg))
 		return err_set(e, -EINVAL, "the made-up packet is no TCP segment");
-	return carry_segment(w, &f, &seg, TL_INJECTED, e);
+	return carry_of(w, conn, &f, &seg, TL_INJECTED, e);
 }

@@ -17,6 +17,7 @@ enum wire_action {
 	WIRE_HOLD,      /* until wire_release() */
 	WIRE_DELAY,     /* by rule.delay_us */
 	WIRE_DUPLICATE, /* deliver twice */
+	WIRE_WATCH,     /* let it pass, and count it */
 	WIRE_REORDER,   /* deliver after the next frame of the same host, or 20 ms later */
 };
 

@@ -8,6 +8,7 @@
 #include <jansson.h>
 
 #include "report/story.h"
+#include "tcp/matrix.h"
 
 /* jansson's *_new() functions take NULL for "no memory" and pass it on: one check at the end would
  * miss a field that is silently absent, so each is counted. */
@@ -266,6 +267,22 @@ static json_t *make_conclusions(struct maker *m, const struct tl_run *run)
 	return list;
 }
 
+/* The cells of the matrix that the timeline goes through, as "FIN_WAIT_1/close". */
+static json_t *make_cells(struct maker *m, const struct tl_run *run)
+{
+	bool seen[MATRIX_STATE_COUNT][MATRIX_EVENT_COUNT] = { 0 };
+	json_t *list = json_array();
+
+	matrix_visits(run, seen);
+	for (unsigned s = 0; s < MATRIX_STATE_COUNT; s++)
+		for (unsigned e = 0; e < MATRIX_EVENT_COUNT; e++)
+			if (seen[s][e])
+				append(m, list,
+				       json_sprintf("%s/%s", tcp_state_name(matrix_states[s]),
+						    matrix_event_name(e)));
+	return list;
+}
+
 static json_t *make_run(struct maker *m, const struct tl_run *run)
 {
 	json_t *o = json_object();
@@ -279,6 +296,8 @@ static json_t *make_run(struct maker *m, const struct tl_run *run)
 	put(m, o, "status", json_string(status_name(run->status)));
 	put(m, o, "error", run->error[0] ? FIELD(run->error) : json_null());
 	put(m, o, "loopback", json_boolean(run->loopback));
+	put(m, o, "loss", json_integer(run->loss));
+	put(m, o, "cells", make_cells(m, run));
 	put(m, o, "conclusions", make_conclusions(m, run));
 	put(m, o, "started_ns", json_integer(run->started_ns));
 	put(m, o, "setup_us", json_integer(run->setup_us));
