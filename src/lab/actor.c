@@ -3,6 +3,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
+#include <linux/close_range.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -57,6 +59,18 @@ static void quiet_sanitizer(void)
 }
 #endif
 
+/* As root, a program could with these mount the file system writable again, or reach it through the
+ * run's own process. Returns 0 or -errno. */
+static int drop_capabilities(void)
+{
+	static const int dropped[] = { CAP_SYS_ADMIN, CAP_SYS_PTRACE };
+
+	for (size_t i = 0; i < sizeof(dropped) / sizeof(dropped[0]); i++)
+		if (prctl(PR_CAPBSET_DROP, dropped[i], 0, 0, 0) < 0)
+			return -errno;
+	return 0;
+}
+
 static _Noreturn void program_child(const struct lab_net *net, enum tl_side side,
 				    const struct actor_program *p, int sync, const int output[2])
 {
@@ -65,6 +79,11 @@ static _Noreturn void program_child(const struct lab_net *net, enum tl_side side
 	quiet_sanitizer();
 	if (r == 0)
 		r = child_setup(net, side, output);
+	if (r == 0 && p->read_only)
+		r = drop_capabilities();
+	/* What the lab itself was started with is not the program's either. */
+	if (r == 0 && close_range(STDERR_FILENO + 1, ~0u, CLOSE_RANGE_CLOEXEC) < 0)
+		r = -errno;
 	if (r == 0)
 		r = trace_prepare_child(sync);
 	if (r == 0) {
@@ -83,10 +102,11 @@ static _Noreturn void puppet_child(const struct lab_net *net, enum tl_side side,
 	prctl(PR_SET_NAME, name);
 	if (r == 0)
 		r = trace_prepare_child(sync);
-	if (r < 0 || (command != 3 && dup3(command, 3, O_CLOEXEC) < 0) ||
-	    close_range(4, ~0u, 0) < 0)
+	if (r < 0 ||
+	    (command != PUPPET_COMMAND_FD && dup3(command, PUPPET_COMMAND_FD, O_CLOEXEC) < 0) ||
+	    close_range(PUPPET_COMMAND_FD + 1, ~0u, 0) < 0)
 		_exit(START_FAILED);
-	puppet_main(3);
+	puppet_main(PUPPET_COMMAND_FD);
 }
 
 /* Descriptors of a start: [0] stays with the run, [1] goes to the child. */

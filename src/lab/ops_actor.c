@@ -279,6 +279,8 @@ static enum op_result begin_kill(struct lab *lab, struct pending *p, struct answ
 		return op_error(a, "no signal '%s'", name);
 	if (actor->exited)
 		return died_early(lab, p, actor, "it was sent a signal");
+	if (actor->pid <= 0) /* kill() would take it for a group, ours among them */
+		return op_error(a, "%s has no process", actor->name);
 	if (kill(actor->pid, sig) < 0)
 		return op_broken(lab, p, "sending SIG%s to %s[%d]: %s", name, actor->name,
 				 actor->pid, strerror(errno));

@@ -48,7 +48,7 @@ static struct actor *idle_puppet(struct lab *lab, struct pending *p, struct answ
 
 	if (!actor)
 		return NULL;
-	if (actor->command < 0 || actor->exited) {
+	if (actor->command < 0 || actor->kind != ACTOR_PUPPET || actor->exited) {
 		op_error(a, "%s makes no calls for a scenario%s", actor->name,
 			 actor->exited ? ": it has ended" : "");
 		return NULL;
@@ -137,7 +137,8 @@ static enum op_result poll_call(struct lab *lab, struct pending *p, struct answe
 	arg_text(p, "name", call, sizeof(call));
 	if (n < 0 && (errno == EAGAIN || errno == EINTR) && !actor->exited)
 		return OP_WAIT;
-	if (n < (ssize_t)offsetof(struct puppet_answer, data))
+	if (n < (ssize_t)offsetof(struct puppet_answer, data) ||
+	    (size_t)n != offsetof(struct puppet_answer, data) + got.len)
 		return ended_early(lab, p, actor, call[0] ? call : "a call");
 	actor->busy = false;
 	return judge(lab, p, actor, &got, call[0] ? call : "call", a);
@@ -368,7 +369,12 @@ static enum op_result poll_fork(struct lab *lab, struct pending *p, struct answe
 		return r;
 	child->pid = (pid_t)json_integer_value(a->value);
 	json_decref(a->value);
-	trace_adopted(&lab->trace, child->pid, (int)p->states, child->name);
+	a->value = NULL;
+	if (!trace_adopted(&lab->trace, child->pid, (int)p->states, child->name)) {
+		child->pid = -1; /* whoever that is, it is not ours to signal */
+		return op_broken(lab, p, "the child of %s is not one that it made",
+				 lab->actors[p->actor].name);
+	}
 	return op_ok(a, json_integer(p->states));
 }
 

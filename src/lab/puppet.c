@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -168,7 +169,8 @@ static int64_t do_fork(const struct puppet_command *c, int *command, int along)
 	if (child != 0)
 		return or_errno(child);
 	close(*command);
-	*command = fcntl(along, F_DUPFD_CLOEXEC, 3);
+	*command = fcntl(along, F_DUPFD_CLOEXEC,
+			 PUPPET_COMMAND_FD); /* just closed: the lowest free */
 	memcpy(name, c->data, c->len < sizeof(name) ? c->len : sizeof(name) - 1);
 	prctl(PR_SET_NAME, name);
 	return NO_ANSWER;
@@ -181,9 +183,29 @@ static int64_t do_limit(const struct puppet_command *c)
 	return or_errno(setrlimit(RLIMIT_NOFILE, &limit));
 }
 
+/* Whether `fd` counts. A script may name any number; what it wrote into the command socket would be
+ * an answer of its own making. */
+static bool takes_fd(enum puppet_op op)
+{
+	switch (op) {
+	case PUPPET_LISTEN:
+	case PUPPET_SOCKET:
+	case PUPPET_LIMIT:
+	case PUPPET_FORK:
+	case PUPPET_TAKE_FD:
+	case PUPPET_EXEC:
+	case PUPPET_EXIT:
+		return false;
+	default:
+		return true;
+	}
+}
+
 static int64_t obey(const struct puppet_command *c, struct puppet_answer *a, int *command,
 		    int along)
 {
+	if (takes_fd((enum puppet_op)c->op) && c->fd <= PUPPET_COMMAND_FD)
+		return -EBADF;
 	switch ((enum puppet_op)c->op) {
 	case PUPPET_LISTEN:
 		return do_listen(c);

@@ -9,6 +9,8 @@
 #include "tcp/addr.h"
 
 #define PUPPET_DATA_BYTES 4096
+/* Where the command socket is; it and the standard descriptors below are no script's to use. */
+#define PUPPET_COMMAND_FD 3
 
 enum puppet_op {
 	PUPPET_LISTEN,   /* addr, arg[0] backlog, arg[1] SO_REUSEADDR -> descriptor */

@@ -577,14 +577,15 @@ static void handle_event(struct trace *t, struct trace_task *task, pid_t tid, in
 	resume(task, tid, 0);
 }
 
-void trace_adopted(struct trace *t, pid_t pid, int actor, const char *comm)
+bool trace_adopted(struct trace *t, pid_t pid, int actor, const char *comm)
 {
 	struct trace_task *task = find(t, pid);
 
 	if (!task)
-		return;
+		return false;
 	task->actor = actor;
 	snprintf(task->comm, sizeof(task->comm), "%s", comm);
+	return true;
 }
 
 bool trace_handle(struct trace *t, pid_t tid, int status, struct err *e)

@@ -62,8 +62,9 @@ int trace_prepare_child(int sync);
 int trace_attach(struct trace *t, pid_t pid, int sync, int actor, enum tl_side side,
 		 const char *comm, struct err *e);
 
-/* Says that a process which a traced one has forked is an actor of its own. */
-void trace_adopted(struct trace *t, pid_t pid, int actor, const char *comm);
+/* Says that a process which a traced one has forked is an actor of its own. Returns false where no
+ * traced process has that number. */
+bool trace_adopted(struct trace *t, pid_t pid, int actor, const char *comm);
 
 /* Handles one status of waitpid(2). Returns true where the task is a traced one and its process has
  * ended: the caller then knows its exit status. Returns false otherwise; errors of a task that died

@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: MIT
+"""What a scenario or a program of a stranger may try against the run, and against whoever started it."""
+import os
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
+from labtest import lab, place, script  # noqa: E402
+from tap import cases, equal, has, main, test, true  # noqa: E402
+
+HEAD = 'scenario { title = "T" }\n'
+
+
+def ends(text, code, *parts, options=(), **kw):
+    done = lab(script(text), *options, **kw)
+    equal(done.returncode, code, f"exit code; {done.stdout}{done.stderr}")
+    flat = " ".join(done.stdout.split())
+    for part in parts:
+        has(flat, " ".join(part.split()), "report")
+    return done
+
+
+@cases("write(\"forged\")", "read(10)", "close()", "dup()", "nonblocking()", "shutdown(\"both\")",
+       "set(\"SO_RCVBUF\", 1)", "accept()", "connect(server, 13)", "post()")
+def the_command_socket_is_not_the_scripts(call):
+    """What is written into it would be read as the answer to a call."""
+    for fd in (0, 1, 2, 3):
+        name = call.partition("(")[0].replace("nonblocking", "nonblock").replace("post", "sendmsg")
+        ends(HEAD + f"local l = server:listen(13)\nl.fd = {fd}\nl:{call}", 1, f"{name} failed with EBADF")
+
+
+@test
+def a_replaced_process_makes_no_calls():
+    ends(HEAD + 'local p = server:process()\np:exec("cat")\np:listen(13)', 2, "makes no calls for a scenario")
+
+
+@cases("root", "user")
+def a_program_finds_no_way_round_the_read_only_file_system(who):
+    target = os.path.join(place(), "escaped")
+    for attempt in (f"touch {target}", f"touch /proc/1/root{target}",
+                    f"mount -o remount,rw / ; touch {target}", f"mount -o remount,bind,rw / ; touch {target}",
+                    f"unshare -m -r sh -c 'mount -o remount,bind,rw / ; touch {target}'"):
+        ends(HEAD + f'local t = server:run("sh", "-c", "{attempt}")\ncheck(t:exits() ~= 0, "refused")', 0,
+             options=["--allow=sh"], user=who == "user")
+        true(not os.path.exists(target), f"{attempt}: written")
+
+
+@test
+def a_program_inherits_no_descriptor_of_the_callers():
+    with open(os.path.join(place(), "held"), "w", encoding="ascii") as held:
+        ends(HEAD + f'local t = server:run("test", "-e", "/proc/self/fd/{held.fileno()}")\nt:exits(1)', 0,
+             options=["--allow=test"], pass_fds=[held.fileno()])
+    os.unlink(held.name)
+
+
+main()
