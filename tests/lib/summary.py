@@ -31,6 +31,10 @@ def main(dirs):
     passed = failed = skipped = 0
     for directory in dirs:
         log = Path(directory) / "meson-logs" / "testlog.junit.xml"
+        if not log.exists():
+            print(f"{directory}: no test ran")
+            failed += 1
+            continue
         for suite in ET.parse(log).getroot().iter("testsuite"):
             cases = list(suite.iter("testcase"))
             if not cases:
