@@ -8,7 +8,7 @@ BUILD_PACKAGES := gcc libc6-dev meson ninja-build pkgconf clang llvm bpftool lin
 	libseccomp-dev libcap-dev libsystemd-dev libcmocka-dev
 CHECK_PACKAGES := $(BUILD_PACKAGES) busybox curl ncat netbase procps socat python3 mandoc iproute2 strace tshark lsof \
 	chromium chromium-driver fonts-dejavu-core
-BENCH_PACKAGES := $(BUILD_PACKAGES) python3 iproute2
+BENCH_PACKAGES := $(BUILD_PACKAGES) python3 iproute2 libbpf-tools
 
 .PHONY: all lab check bench install clean lint fuzz soak-release packages-build packages-check packages-bench flake
 .DEFAULT_GOAL := all

@@ -193,6 +193,8 @@ static int watch_all(struct run *run, struct err *e)
 	if (!r)
 		r = loop(run, e);
 	if (!r)
+		r = doctor_finish(run->doctor, e);
+	if (!r)
 		r = put_lags(run, job->draw, e);
 	if (!r)
 		put_summary(run);

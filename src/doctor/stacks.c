@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "kernel/unwind.h"
 
@@ -12,7 +13,7 @@
 #define KEEP_SITES 4096
 #define KEEP_BYTES (12u << 20)
 /* What was read lately, since one leak is reported many times. */
-#define KEEP_READ 16
+#define KEEP_READ 64
 
 struct kept {
 	struct watch_stack *raw; /* cut to the bytes that are there; NULL: gone */
@@ -27,7 +28,8 @@ struct read {
 /* A site's place is its number modulo KEEP_SITES: the kernel counts them up. */
 struct stacks {
 	struct kept kept[KEEP_SITES];
-	uint32_t oldest; /* the lowest site that may be kept */
+	uint32_t oldest;        /* the lowest site that may be kept */
+	uint32_t newest, ahead; /* the highest site; the highest that was read ahead */
 	size_t bytes;
 	struct read read[KEEP_READ];
 	unsigned next_read;
@@ -72,6 +74,8 @@ void stacks_keep(struct stacks *s, const struct watch_stack *stack)
 	size_t bytes = offsetof(struct watch_stack, data) + size;
 	struct kept *k = &s->kept[stack->site % KEEP_SITES];
 
+	if (stack->site > s->newest)
+		s->newest = stack->site;
 	drop(s, k);
 	while (s->bytes + bytes > KEEP_BYTES && s->oldest < stack->site)
 		drop(s, &s->kept[s->oldest++ % KEEP_SITES]);
@@ -102,4 +106,24 @@ const struct tw_stack *stacks_read(struct stacks *s, uint32_t site)
 	else
 		snprintf(r->text.note, sizeof(r->text.note), "the stack is not kept");
 	return &r->text;
+}
+
+bool stacks_read_ahead(struct stacks *s, uint64_t before)
+{
+	while (s->ahead < s->newest) {
+		const struct kept *k = &s->kept[(s->ahead + 1) % KEEP_SITES];
+		char path[32];
+
+		if (k->raw && k->raw->at > before)
+			return false;
+		s->ahead++;
+		if (!k->raw || k->raw->site != s->ahead)
+			continue;
+		snprintf(path, sizeof(path), "/proc/%u", k->raw->tgid);
+		if (access(path, F_OK))
+			continue;
+		stacks_read(s, s->ahead);
+		return true;
+	}
+	return false;
 }

@@ -40,6 +40,9 @@ struct doctor {
 	struct stacks *stacks;
 	struct watch_found found; /* by the last turn */
 	uint64_t next_match;
+	struct tw_owner asked; /* whose container was asked for last, and what it is */
+	char container[72];
+	int32_t suspected; /* who was noted as a suspect last */
 };
 
 static struct tcp_addr address(uint8_t family, const uint8_t bytes[16], uint16_t port)
@@ -87,11 +90,13 @@ static struct tcp_sample sample_of(const struct doctor *d, const struct open_end
 	};
 }
 
-/* Still sending after the peer's FIN: a half-close in use. */
+/* Still sending after the peer's FIN, or receiving after this end's: a half-close in use. */
 static bool is_flowing(const struct doctor *d, const struct watch_event *ev)
 {
-	uint64_t quiet_ms = d->setup.watch.rules.after / CLOCK_NS_PER_MS;
+	uint64_t quiet_ms = d->setup.watch.rules.after / 2 / CLOCK_NS_PER_MS;
 
+	if (ev->state == TCPS_FIN_WAIT2)
+		return ev->received > 0 && ticks_ms(d, ev->recv_jiffies) <= quiet_ms;
 	return ev->state == TCPS_CLOSE_WAIT && ev->sent > 0 &&
 	       (ev->unacked > 0 || ticks_ms(d, ev->sent_jiffies) <= quiet_ms);
 }
@@ -118,7 +123,8 @@ static enum tcp_cause cause_of(const struct doctor *d, const struct open_end *en
 	struct tcp_context context = {
 		.processes = processes(end),
 		.all_seen = true,
-		.told = ev->conn.flags & WATCH_TOLD && !flowing,
+		/* Where several hold it, one that was told may have done its part. */
+		.told = ev->conn.flags & WATCH_TOLD && !flowing && processes(end) < 2,
 		.flowing = flowing,
 	};
 
@@ -312,17 +318,24 @@ static void borrow_listener(struct doctor *d, struct open_end *end)
 	}
 }
 
-/* Asked while the process is there, kept for later lines. */
-static void find_container(struct open_end *end)
+/* Asked while the process is there, kept for later lines. One process often has many ends. */
+static void find_container(struct doctor *d, struct open_end *end)
 {
 	struct proc_info info;
-	char id[72] = "";
 
-	if (!end->owner_count || proc_read((uint32_t)end->first.pid, &info))
+	if (!end->owner_count)
 		return;
-	if (info.cgroup && proc_container_id(info.cgroup, id, sizeof(id)))
-		end->container = strdup(id);
-	free(info.cgroup);
+	if (d->asked.pid != end->first.pid || d->asked.start_ns != end->first.start_ns) {
+		d->asked = end->first;
+		d->container[0] = '\0';
+		if (proc_read((uint32_t)end->first.pid, &info))
+			return;
+		if (info.cgroup)
+			proc_container_id(info.cgroup, d->container, sizeof(d->container));
+		free(info.cgroup);
+	}
+	if (d->container[0])
+		end->container = strdup(d->container);
 }
 
 /* Where its next sockets come from is worth knowing. That it cannot be had is no reason to stop. */
@@ -355,7 +368,7 @@ static void say_fresh(struct doctor *d)
 		end->waiting = !ev->inode && ev->state == TCPS_CLOSE_WAIT;
 		if (end->waiting)
 			borrow_listener(d, end);
-		find_container(end);
+		find_container(d, end);
 		suspect(d, end);
 		say(d, end, ev, TW_HALF_CLOSED);
 	}
@@ -396,6 +409,7 @@ static int wait_for(const struct doctor *d)
 int doctor_turn(struct doctor *d, int *wait_ms, struct err *e)
 {
 	int r = watch_stacks(d->watch, on_stack, d, e);
+	bool idle;
 
 	if (!r)
 		r = watch_turn(d->watch, false, on_event, d, &d->found, e);
@@ -405,9 +419,26 @@ int doctor_turn(struct doctor *d, int *wait_ms, struct err *e)
 		r = find_owners(d, false, e);
 	if (r)
 		return r;
+	idle = !d->fresh_count;
 	say_fresh(d);
 	*wait_ms = wait_for(d);
+	if (idle && *wait_ms > 1 &&
+	    stacks_read_ahead(d->stacks,
+			      (uint64_t)clock_mono_ns() - d->setup.watch.rules.after / 2))
+		*wait_ms = 0;
 	return 0;
+}
+
+int doctor_finish(struct doctor *d, struct err *e)
+{
+	int r;
+
+	watch_detach(d->watch);
+	r = watch_drain(d->watch, on_event, d, e);
+	if (!r)
+		r = watch_stacks(d->watch, on_stack, d, e);
+	say_fresh(d); /* whose owners can no longer be asked for */
+	return r;
 }
 
 static int take_in_here(void *arg, struct err *e)

@@ -35,6 +35,9 @@ int doctor_fd(const struct doctor *d);
  * again in `wait_ms`, or -errno with text. Does not block. */
 int doctor_turn(struct doctor *d, int *wait_ms, struct err *e);
 
+/* Ends the watch: what the kernel has sent is said, and then the counts are final. */
+int doctor_finish(struct doctor *d, struct err *e);
+
 /* Counts so far. */
 struct tw_summary doctor_summary(const struct doctor *d);
 

@@ -142,6 +142,13 @@ int watch_open(struct watch **out, const struct watch_setup *setup, struct err *
 	return 0;
 }
 
+void watch_detach(struct watch *w)
+{
+	watch_bpf__detach(w->skel);
+	bpf_link__destroy(w->on_accept);
+	w->on_accept = NULL;
+}
+
 void watch_close(struct watch *w)
 {
 	if (!w)
@@ -163,7 +170,7 @@ int watch_fd(const struct watch *w)
 	return ring_buffer__epoll_fd(w->ring);
 }
 
-static int drain(struct watch *w, watch_event_fn *each, void *arg, struct err *e)
+int watch_drain(struct watch *w, watch_event_fn *each, void *arg, struct err *e)
 {
 	int r;
 
@@ -223,7 +230,7 @@ int watch_turn(struct watch *w, bool scan, watch_event_fn *each, void *arg,
 		r = bpf_prog_test_run_opts(bpf_program__fd(w->skel->progs.mature), &opts);
 		if (r)
 			return err_errno(e, r, "running the watch's queue");
-		r = drain(w, each, arg, e);
+		r = watch_drain(w, each, arg, e);
 		if (r)
 			return r;
 		due += turn.reported;

@@ -34,6 +34,9 @@ struct watch;
  * (CAP_BPF and CAP_PERFMON); another -errno with text. Takes some 100 ms. */
 int watch_open(struct watch **out, const struct watch_setup *setup, struct err *e);
 
+/* Detaches all programs: the counters stand still, what waits in the buffers can still be had. */
+void watch_detach(struct watch *w);
+
 /* Detaches and frees; NULL does nothing. */
 void watch_close(struct watch *w);
 
@@ -63,6 +66,9 @@ struct watch_found {
  * with `found` filled, the callback's non-zero, or -errno with text. */
 int watch_turn(struct watch *w, bool scan, watch_event_fn *each, void *arg,
 	       struct watch_found *found, struct err *e);
+
+/* Hands on the events that wait, and looks for nothing: for after watch_detach(). */
+int watch_drain(struct watch *w, watch_event_fn *each, void *arg, struct err *e);
 
 /* Hands on the stacks that wait. Called before an event is made use of that refers to one. */
 int watch_stacks(struct watch *w, watch_stack_fn *each, void *arg, struct err *e);

@@ -34,6 +34,10 @@ class Watch:
             pass
         return self.seen
 
+    def whole_lines(self):
+        """What was printed so far, without a line that has not ended."""
+        return self.text()[:self.seen.rfind("\n") + 1]
+
     def line(self, *parts, seconds=10):
         """Waits for a line that holds all the parts, and gives it."""
         def found():
@@ -47,7 +51,8 @@ class Watch:
 
     def stop(self):
         self.process.send_signal(signal.SIGINT)
-        code = self.process.wait(20)
+        wait_for(lambda: (self.text(), self.process.poll())[1] is not None, "its end", 20)
+        code = self.process.returncode
         self.text()
         errors = self.process.stderr.read()
         self.process.stdout.close()

@@ -134,6 +134,8 @@ static __noinline int emit(__u32 kind, __u64 key, const struct watch_conn *c, __
 	e->unsent = BPF_CORE_READ(tp, write_seq) - BPF_CORE_READ(tp, snd_nxt);
 	e->sent = BPF_CORE_READ(tp, write_seq) - c->write_seq;
 	e->sent_jiffies = (__u32)bpf_jiffies64() - BPF_CORE_READ(tp, lsndtime);
+	e->received = BPF_CORE_READ(tp, rcv_nxt) - c->read_seq;
+	e->recv_jiffies = (__u32)bpf_jiffies64() - BPF_CORE_READ(tp, inet_conn.icsk_ack.lrcvtime);
 	e->peer_window = BPF_CORE_READ(tp, snd_wnd);
 	e->retransmits = BPF_CORE_READ(tp, inet_conn.icsk_retransmits);
 	e->inode = socket_inode(sk);
@@ -159,10 +161,13 @@ static __always_inline void enqueue(__u64 key, __u64 since)
 	*(volatile __u64 *)&s->number = number + 1;
 }
 
-static __always_inline bool port_fits(const struct sock *sk)
+/* A closed socket has let go of skc_num, but not of inet_sport. */
+static __always_inline bool port_fits(const struct sock *sk, const struct tcp_sock *tp)
 {
-	return !rules.port || sk->__sk_common.skc_num == rules.port ||
-	       sk->__sk_common.skc_dport == bpf_htons(rules.port);
+	__u16 port = bpf_htons(rules.port);
+
+	return !port || tp->inet_conn.icsk_inet.inet_sport == port ||
+	       sk->__sk_common.skc_dport == port;
 }
 
 #define CGROUP_DEPTH 16
@@ -189,7 +194,7 @@ static __always_inline void begin(struct sock *sk, __u64 since, __u32 flags)
 	struct watch_conn c = {};
 	__u64 key = (__u64)sk;
 
-	if (!tp || !port_fits(sk) || !cgroup_fits(sk))
+	if (!tp || !port_fits(sk, tp) || !cgroup_fits(sk))
 		return;
 	c.began = c.since = since;
 	c.flags = flags;
@@ -496,8 +501,9 @@ static __always_inline void take_in(struct sock *sk)
 	if (!tp || bpf_map_lookup_elem(&conns, &key))
 		return;
 	if (state == TCP_CLOSE) {
-		if (!tp->bytes_acked && !tp->bytes_received)
-			return; /* never was connected */
+		/* Never was connected; a refusal is one segment. */
+		if (tp->segs_in <= 1 && !tp->bytes_acked && !tp->bytes_received)
+			return;
 		flags |= WATCH_DEAD;
 	} else if (!is_half_closed(state)) {
 		return;

@@ -58,6 +58,8 @@ struct watch_event {
 	__u32 unsent;       /* of these, not sent yet */
 	__u32 sent;         /* bytes written since it became half-closed; modulo 2^32 */
 	__u32 sent_jiffies; /* since data were last sent */
+	__u32 received;     /* where this end closed first: bytes that came since; modulo 2^32 */
+	__u32 recv_jiffies; /* since data were last received */
 	__u32 peer_window;
 	__u8 state; /* TCPS_* */
 	__u8 retransmits;
