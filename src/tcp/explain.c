@@ -204,6 +204,15 @@ static const struct explain causes[] = {
 		"client-shutdown-server-writes-on",
 	},
 	{
+		"closing",
+		"Normal: this end's FIN is on its way, and nothing was lost so far.",
+		"The time that the FIN and its ACK take.",
+		"The ACK.",
+		"Nobody.",
+		"3.6",
+		"both-close",
+	},
+	{
 		"peer-gone",
 		"This end's FIN is not acknowledged: the peer's host, or the way to it, is gone.",
 		"Retransmissions of the FIN.",

@@ -39,7 +39,12 @@ def options_of(command):
     return rows
 
 
-@cases("unclosed", "unclosed lab", "unclosed explain", "daytime", "daytimed")
+def commands_there():
+    return sorted({line.split("|")[0] for program in ("unclosed", "daytime", "daytimed")
+                   for line in run(binary(program), "--describe-options").stdout.splitlines()})
+
+
+@cases(*commands_there())
 def every_option(command):
     offered = complete(*command.split(), "-")
     for short, long in options_of(command):
@@ -58,6 +63,17 @@ def commands():
 def states_and_causes():
     equal(complete("unclosed", "explain", "CLOSE_"), ["CLOSE_WAIT"], "CLOSE_")
     equal(complete("unclosed", "explain", "--json", "not"), ["not-accepted"], "not")
+
+
+@test
+def scenarios():
+    """names from --list, and the reader's own files"""
+    equal(complete("unclosed", "lab", "server-never"), ["server-never-closes"], "a name")
+    with tempfile.TemporaryDirectory() as folder:
+        for name in ("mine.lua", "other.txt"):
+            with open(os.path.join(folder, name), "w", encoding="utf-8"):
+                pass
+        equal(complete("unclosed", "lab", folder + "/"), [folder + "/mine.lua"], "a file")
 
 
 @test
@@ -85,6 +101,11 @@ def installed_tree():
             if page[-1].isdigit():
                 section = page[-1]
                 true(any(f.endswith((f"man{section}/{page}", f"man{section}/{page}.gz")) for f in files), page)
+        for folder, _, names in os.walk(os.path.join(SOURCE, "scenarios")):
+            for name in names:
+                if name.endswith(".lua"):
+                    part = os.path.relpath(os.path.join(folder, name), SOURCE)
+                    true(any(f.endswith("share/unclosed/" + part) for f in files), part)
         stray = [f for f in files if not f.startswith("usr/")]
         equal(stray, [], "files outside the prefix")
 

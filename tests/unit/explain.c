@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "tcp/explain.h"
+#include "tcp/verdict.h"
 
 static void every_state_and_cause_is_explained(void **state)
 {
@@ -18,6 +19,8 @@ static void every_state_and_cause_is_explained(void **state)
 	assert_null(explain_state(TCPS_COUNT));
 	for (size_t i = 0; explain_causes(i); i++)
 		assert_ptr_equal(explain_cause(explain_causes(i)->name), explain_causes(i));
+	for (unsigned c = TCP_CAUSE_NONE + 1; c < TCP_CAUSE_COUNT; c++)
+		assert_non_null(explain_cause(tcp_cause_name(c)));
 	assert_ptr_equal(explain_find("Close-Wait"), explain_state(TCPS_CLOSE_WAIT));
 	assert_ptr_equal(explain_find("HALF_CLOSED_HERE"), explain_find("half-closed-here"));
 	assert_ptr_equal(explain_find("time-wait"), explain_state(TCPS_TIME_WAIT));
