@@ -81,6 +81,7 @@ def words_of_an_option():
     equal(complete("daytimed", "--after-reply", "=", "ke"), ["keep"], "after =")
     equal(complete("daytimed", "--after-reply", "="), ["close", "keep", "hold:"], "right after =")
     equal(complete("daytimed", "--after-reply", "c"), ["close"], "as a word of its own")
+    equal(complete("unclosed", "explain", "--colour", "="), ["auto", "always", "never"], "right after an optional =")
     equal(complete("unclosed", "explain", "--colour", "=", "n"), ["never"], "an optional argument")
     equal(complete("unclosed", "explain", "--colour", "una"), [], "a lower-case state is an operand")
     equal(complete("unclosed", "explain", "--colour", "un"), ["unread"], "operand after an optional argument")
