@@ -57,11 +57,12 @@ def plain_ascii():
 
 @test
 def words_of_experiment_2():
-    """all that stands around the arrows, up to the server's end, times and ports masked"""
+    """all that stands around the arrows, up to the server's end, times, ports, pids and descriptors masked"""
     text = lab("server-never-closes")
     text = re.sub(r"^ *\d+\.\d ", "  T.T ", text, flags=re.M)
     text = re.sub(r"10\.0\.0\.1:\d{5}", "10.0.0.1:PPPPP", text)
     text = re.sub(r"\b\d+(\.\d)? (ms|us|s)\b", "TIME", text)
+    text = re.sub(r"\[\d+\]", "[P]", re.sub(r"fd \d+", "fd N", text))
     # Whether a state already stands beside the call or only beside the packet depends on the moment.
     lines = [line for line in text.splitlines() if "\u2502" not in line]
     lines = lines[:[i for i, line in enumerate(lines) if "process is ended" in line][0]]
