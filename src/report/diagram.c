@@ -82,7 +82,7 @@ static void add_arrow(struct buf *b, const struct diagram *d, const struct tl_pa
 	if ((stops || made_up) && d->wire * 4 / 5 >= text + 6)
 		reach = d->wire * 4 / 5;
 	dashes = reach - text - 4;
-	left = dashes / 2;
+	left = (dashes + !to_right) / 2; /* the odd one beside the head */
 	buf_fill(b, ' ', at_left ? 0 : d->wire - reach);
 	buf_str(b, to_right ? tail : head);
 	style_repeat(b, g->dash, left);
@@ -171,10 +171,13 @@ static void row_sides(struct diagram *d, const struct story_row *row, struct sid
 		set_side(&side[row->to], packet_paint(&v->packet), story_fate_text(&v->packet),
 			 d->call);
 	} else if (row->kind == STORY_STATE && v->kind == TL_STATE) {
+		char why[16] = "";
+
+		if (*story_change_text(d->run, row))
+			snprintf(why, sizeof(why), "(%s)", story_change_text(d->run, row));
 		for (unsigned i = 0; i < 2; i++)
 			if (row->changed[i])
-				set_side(&side[i], PAINT_DIM, d->run->loopback ? "" : "(timer)",
-					 d->call);
+				set_side(&side[i], PAINT_DIM, why, d->call);
 	}
 }
 

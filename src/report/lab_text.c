@@ -170,7 +170,7 @@ static void add_observation(struct diagram *d, const struct story_row *row)
 	for (unsigned side = 0; side < 2; side++) {
 		_buf_ struct buf text = { 0 };
 
-		explain_end(&text, &seen->ends[side], side, d->style->utf8);
+		explain_observed(&text, seen, side, d->style->utf8);
 		add_prose(d, text.data ? text.data : "");
 	}
 	add_expects(d, row, v->observation == d->run->main_observation ? d->run->rfc : "");

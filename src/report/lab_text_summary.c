@@ -112,7 +112,7 @@ void lab_text_line(struct buf *out, const struct tl_run *run, const struct repor
 	else
 		style_paint(out, style, good ? PAINT_GOOD : PAINT_BAD,
 			    good ? "ok     " : "FAILED ");
-	buf_printf(out, "%-36s %8s", name.data ? name.data : "",
+	buf_printf(out, "%-40s %8s", name.data ? name.data : "",
 		   num_duration_text((run->setup_us + run->run_us) * 1000, took, sizeof(took)));
 	if (run->loopback)
 		buf_str(out, "  loopback: states without packets");

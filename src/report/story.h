@@ -72,6 +72,10 @@ const char *story_fate_text(const struct tl_packet *p);
 /* "server CLOSE_WAIT" where met, "server: wanted CLOSE_WAIT, saw gone" where not. Escaped. */
 void story_expect_text(struct buf *out, const struct tl_expect *x, bool utf8);
 
+/* Why a state changed with neither packet nor call: "timer", "kernel" (it closed for a process that
+ * has ended), "" where that is not known. */
+const char *story_change_text(const struct tl_run *run, const struct story_row *row);
+
 /* "client", "server", "nobody". */
 const char *story_side_name(unsigned side);
 

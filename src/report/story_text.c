@@ -130,6 +130,8 @@ void story_expect_text(struct buf *out, const struct tl_expect *x, bool utf8)
 	if (!x->passed)
 		buf_str(out, "wanted ");
 	story_field(out, x->wanted, sizeof(x->wanted), utf8);
+	while (out->len && out->data[out->len - 1] == ' ')
+		out->data[--out->len] = '\0';
 	if (x->passed)
 		return;
 	buf_str(out, ", saw ");
@@ -187,6 +189,24 @@ void story_conn_text(struct buf *out, const struct tl_run *run, const struct sto
 		   tcp_addr_text(&run->conns[row->conn].addr[TL_CLIENT], client));
 }
 
+const char *story_change_text(const struct tl_run *run, const struct story_row *row)
+{
+	const struct tl_event *v = &run->events[row->event];
+	const char *why = "";
+
+	if (run->loopback || v->kind != TL_STATE) /* on loopback, packets are not seen */
+		return "";
+	for (unsigned side = 0; side < 2; side++) {
+		uint8_t now = row->state[side];
+
+		if (row->changed[side] && (now == TCPS_FIN_WAIT1 || now == TCPS_LAST_ACK))
+			why = "kernel";
+		else if (row->changed[side] && (now == TCPS_GONE || now == TCPS_CLOSE))
+			why = "timer";
+	}
+	return why;
+}
+
 static void say_packet(struct buf *out, const struct tl_event *v, const struct story_row *row)
 {
 	buf_printf(out, "packet from the %s to the %s: ",
@@ -208,7 +228,7 @@ static void say_observation(struct buf *out, const struct tl_run *run, const str
 		return;
 	seen = &run->observations[v->observation];
 	for (unsigned side = 0; side < 2; side++) {
-		explain_end(out, &seen->ends[side], side, true);
+		explain_observed(out, seen, side, true);
 		buf_str(out, side ? "" : " ");
 	}
 }
@@ -228,10 +248,10 @@ static void say_event(struct buf *out, const struct tl_run *run, const struct st
 		buf_str(out, ".");
 		break;
 	case STORY_STATE:
-		if (v->kind != TL_STATE)
-			buf_str(out, "before that.");
+		if (*story_change_text(run, row))
+			buf_printf(out, "the %s.", story_change_text(run, row));
 		else
-			buf_str(out, run->loopback ? "packets that were not seen." : "a timer.");
+			buf_str(out, v->kind == TL_STATE ? "since then." : "before that.");
 		break;
 	case STORY_STEP:
 		story_field(out, v->text, sizeof(v->text), true);

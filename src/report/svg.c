@@ -258,7 +258,7 @@ static void add_call(struct drawing *d, const struct story_row *row)
 
 static void add_change(struct drawing *d, const struct story_row *row)
 {
-	bool timer = d->run->events[row->event].kind == TL_STATE;
+	const char *why = story_change_text(d->run, row);
 
 	begin_row(d, row, "change", 28);
 	add_lifelines(d, row, 28);
@@ -266,9 +266,9 @@ static void add_change(struct drawing *d, const struct story_row *row)
 	for (unsigned side = 0; side < 2; side++)
 		if (row->changed[side])
 			add_state(d, side, 4, row->state[side]);
-	if (timer && !d->run->loopback)
-		buf_printf(d->out, "<text class=\"label\" x=\"%d\" y=\"18\">a timer</text>",
-			   (CLIENT_X + SERVER_X) / 2);
+	if (*why)
+		buf_printf(d->out, "<text class=\"label\" x=\"%d\" y=\"18\">%s</text>",
+			   (CLIENT_X + SERVER_X) / 2, why);
 	end_row(d);
 }
 
@@ -350,7 +350,7 @@ static void prose_of(struct buf *lines, const struct drawing *d, const struct st
 		for (unsigned side = 0; side < 2; side++) {
 			_buf_ struct buf text = { 0 };
 
-			explain_end(&text, &seen->ends[side], side, true);
+			explain_observed(&text, seen, side, true);
 			style_wrap(lines, text.data ? text.data : "", 0, PROSE_WRAP);
 		}
 	}

@@ -39,6 +39,10 @@ const struct explain *explain_find(const char *name);
  */
 void explain_end(struct buf *out, const struct tl_end *end, enum tl_side side, bool utf8);
 
+/* As explain_end() for one side of an observation: it knows the other end, too. */
+void explain_observed(struct buf *out, const struct tl_observation *seen, enum tl_side side,
+		      bool utf8);
+
 /* "RFC 9293 §3.6", "RFC 9293, 3.6" where `utf8` is false; returns buf. */
 #define EXPLAIN_RFC_TEXT 48
 char *explain_rfc_text(const char *section, bool utf8, char buf[EXPLAIN_RFC_TEXT]);

@@ -44,11 +44,16 @@ static void add_holders(const struct telling *t)
 		buf_printf(t->out, "; and %u more", n - shown);
 }
 
-static void add_duration(const struct telling *t, uint32_t ms)
+/* " in 60 s", or " now" where the timer is due. */
+static void add_due(const struct telling *t, uint32_t ms)
 {
 	char text[32];
 
-	buf_str(t->out, num_duration_text(ms * CLOCK_NS_PER_MS, text, sizeof(text)));
+	if (ms == 0)
+		buf_str(t->out, " now");
+	else
+		buf_printf(t->out, " in %s",
+			   num_duration_text(ms * CLOCK_NS_PER_MS, text, sizeof(text)));
 }
 
 /* No descriptor can exist for it: an orphan, or a connection that was not accepted. */
@@ -75,8 +80,8 @@ static void tell_unacked_fin(const struct telling *t)
 		buf_printf(t->out, "; sent again %u time%s", s->retransmits,
 			   s->retransmits == 1 ? "" : "s");
 	if (s->timer == TCP_TIMER_RETRANSMIT) {
-		buf_str(t->out, s->retransmits ? ", next in " : "; sent again in ");
-		add_duration(t, s->timer_ms);
+		buf_str(t->out, s->retransmits ? ", next" : "; sent again");
+		add_due(t, s->timer_ms);
 	}
 	buf_printf(t->out, ". The %s's host has to answer.", t->other);
 }
@@ -88,8 +93,8 @@ static void tell_fin_wait2(const struct telling *t)
 	if (is_unowned(t->end)) {
 		buf_printf(t->out, "The %s is done: its socket is an orphan", t->who);
 		if (s->timer != TCP_TIMER_NONE) {
-			buf_str(t->out, ", dropped in ");
-			add_duration(t, s->timer_ms);
+			buf_str(t->out, ", dropped");
+			add_due(t, s->timer_ms);
 		}
 		buf_printf(t->out, " unless the %s closes first.", t->other);
 		return;
@@ -142,8 +147,8 @@ static void tell_open(const struct telling *t)
 
 static void tell_time_wait(const struct telling *t)
 {
-	buf_printf(t->out, "The %s is done: its TIME_WAIT ends by itself in ", t->who);
-	add_duration(t, t->end->sample.timer_ms);
+	buf_printf(t->out, "The %s is done: its TIME_WAIT ends by itself", t->who);
+	add_due(t, t->end->sample.timer_ms);
 	buf_str(t->out, ". Nobody has to act.");
 }
 
@@ -205,4 +210,15 @@ void explain_end(struct buf *out, const struct tl_end *end, enum tl_side side, b
 		tell_opening(&t, end->sample.state);
 		break;
 	}
+}
+
+void explain_observed(struct buf *out, const struct tl_observation *seen, enum tl_side side,
+		      bool utf8)
+{
+	if (seen->ends[side].sample.state == TCPS_GONE &&
+	    seen->ends[!side].sample.state == TCPS_SYN_SENT)
+		buf_printf(out, "The %s's kernel has made no connection of it.",
+			   side == TL_SERVER ? "server" : "client");
+	else
+		explain_end(out, &seen->ends[side], side, utf8);
 }

@@ -128,6 +128,22 @@ static void an_end_is_told_in_a_sentence(void **state)
 	}
 }
 
+static void the_other_end_is_known(void **state)
+{
+	struct tl_observation seen = { 0 };
+	struct buf b = { 0 };
+
+	seen.ends[TL_CLIENT].sample.state = TCPS_SYN_SENT;
+	explain_observed(&b, &seen, TL_SERVER, true);
+	assert_string_equal(b.data, "The server's kernel has made no connection of it.");
+	buf_free(&b);
+	seen.ends[TL_CLIENT].sample.state = TCPS_LAST_ACK;
+	seen.ends[TL_CLIENT].sample.timer = TCP_TIMER_RETRANSMIT;
+	explain_observed(&b, &seen, TL_CLIENT, true);
+	assert_non_null(strstr(b.data, "not acknowledged; sent again now."));
+	buf_free(&b);
+}
+
 static void every_state_has_a_sentence(void **state)
 {
 	for (unsigned s = 0; s < TCPS_COUNT; s++) {
@@ -146,6 +162,7 @@ int main(void)
 		cmocka_unit_test(every_state_and_cause_is_explained),
 		cmocka_unit_test(texts_are_whole_sentences),
 		cmocka_unit_test(an_end_is_told_in_a_sentence),
+		cmocka_unit_test(the_other_end_is_known),
 		cmocka_unit_test(every_state_has_a_sentence),
 	};
 
