@@ -23,7 +23,7 @@
 #define GAP        10 /* between a lifeline and the text beside it */
 #define CALL_WRAP  20 /* letters */
 #define PROSE_WRAP 68
-#define TITLE_WRAP 48  /* leaves room for "RFC 9293 3.6" */
+#define TITLE_WRAP 44  /* leaves room for "RFC 9293 3.6" */
 #define LINE       18  /* height of a line of text */
 #define LETTER     7.8 /* width of a letter in a state's label */
 #define LABEL_H    20
@@ -229,17 +229,28 @@ static char *next_line(char **rest)
 	return line;
 }
 
+/* How many letters of a call fit beside the lifeline: capitals are wide. */
+static unsigned call_wrap(const char *text)
+{
+	unsigned capitals = 0;
+
+	for (; *text; text++)
+		capitals += *text >= 'A' && *text <= 'Z';
+	return CALL_WRAP - (3 * capitals + 9) / 10;
+}
+
 static void add_call(struct drawing *d, const struct story_row *row)
 {
 	const struct tl_call *c = &d->run->events[row->event].call;
 	unsigned side = row->from < 2 ? row->from : TL_CLIENT;
 	_buf_ struct buf text = { 0 };
 	_buf_ struct buf lines = { 0 };
-	int n, height, y = 16;
+	int n = 1, height, y = 16;
 	char *rest, *line;
 
 	story_row_call_text(&text, d->run, row, true);
-	n = wrap_lines(&lines, text.data ? text.data : "", CALL_WRAP);
+	if (text.data)
+		n = wrap_lines(&lines, text.data, call_wrap(text.data));
 	height = 6 + LINE * n + (row->changed[side] ? LABEL_H + 2 : 0);
 	if (row->changed[!side] && height < LABEL_H + 4)
 		height = LABEL_H + 4;

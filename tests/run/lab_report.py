@@ -142,6 +142,13 @@ def page_and_picture():
 
 
 @test
+def names_are_unique():
+    """a name chooses one scenario: reports, pages and completion go by it"""
+    names = [n for _, _, files in os.walk(os.path.join(SOURCE, "scenarios")) for n in files if n.endswith(".lua")]
+    equal(sorted(n for n in names if names.count(n) > 1), [], "names used twice")
+
+
+@test
 def explained_by_what_is_there():
     """every scenario that an explanation names exists, passes, and shows that state"""
     words = [json.loads(line) for line in run(binary("unclosed"), "explain", "--json").stdout.splitlines()]
