@@ -96,10 +96,10 @@ int confine_capabilities(struct err *e)
 	return r;
 }
 
-#if defined(__SANITIZE_ADDRESS__) || defined(UNCLOSED_COVERAGE)
-static const bool instrumented = true;
+#ifdef __SANITIZE_ADDRESS__
+static const bool sanitized = true;
 #else
-static const bool instrumented = false;
+static const bool sanitized = false;
 #endif
 
 #define SERVE 0U /* no other part */
@@ -134,6 +134,10 @@ static const struct {
  * through restart_syscall after a stop. */
 static const char *const common[] = {
 	"sendto", "write", "exit_group", "clock_gettime", "restart_syscall",
+#ifdef UNCLOSED_COVERAGE /* what writes down at the end which lines were run */
+	"openat", "lseek", "brk", "mmap", "munmap", "newfstatat", "mkdir", "getpid", "futex", "fstat",
+	"ftruncate", "fdatasync", "getuid", "umask", "access",
+#endif
 };
 
 unsigned confine_names(unsigned parts, const char *names[CONFINE_SYSCALLS_MAX + 1])
@@ -157,9 +161,11 @@ static int allow(scmp_filter_ctx ctx, const char *name)
 {
 	int nr = seccomp_syscall_resolve_name(name);
 
+#ifndef UNCLOSED_COVERAGE
 	if (!strcmp(name, "fcntl"))
 		return seccomp_rule_add(ctx, SCMP_ACT_ALLOW, nr, 1,
 					SCMP_A1(SCMP_CMP_EQ, F_DUPFD_CLOEXEC));
+#endif
 	if (!strcmp(name, "setsockopt"))
 		return seccomp_rule_add(ctx, SCMP_ACT_ALLOW, nr, 2,
 					SCMP_A1(SCMP_CMP_EQ, SOL_SOCKET),
@@ -173,7 +179,7 @@ int confine_syscalls(unsigned parts, bool kill, struct err *e)
 	scmp_filter_ctx ctx;
 	int r = 0;
 
-	if (instrumented)
+	if (sanitized)
 		return 1;
 	confine_names(parts, names);
 	ctx = seccomp_init(kill ? SCMP_ACT_KILL_PROCESS : SCMP_ACT_ERRNO(ENOSYS));

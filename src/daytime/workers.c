@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -57,7 +58,7 @@ static int start_one(struct workers *w, unsigned i, int ready, workers_job *job,
 	}
 	if (prctl(PR_SET_PDEATHSIG, SIGTERM) < 0 || getppid() != parent)
 		_exit(3);
-	_exit(job(i, ready, arg));
+	exit(job(i, ready, arg));
 }
 
 int workers_start(struct workers *w, workers_job *job, void *arg, struct err *e)
