@@ -16,6 +16,7 @@ from tap import (SANITIZED, Skip, binary, cases, equal, has, main, run, test, tr
 
 # -D: the tracer is a grandchild, so that the process started is the server.
 STRACE = ("strace", "-D", "-q", "-o", "/dev/null")
+COVERAGE = "UNCLOSED_COVERAGE" in os.environ  # such a build calls what a proper one does not
 QUIET_SANITIZER = {"ASAN_OPTIONS": "detect_leaks=0"}
 
 
@@ -197,7 +198,8 @@ def refuses_to_start(said, *wrap, user="none", options=()):
     equal(got.returncode, 3, f"exit code; it said {got.stderr}")
     has(got.stderr, said)
     true("listening" not in got.stderr, "it never served")
-    equal(got.stderr.count("\n"), 1, "lines")
+    if not COVERAGE:  # which says so where the user that was become may not write it down
+        equal(got.stderr.count("\n"), 1, "lines")
 
 
 def strace_first(call, what):
@@ -311,7 +313,7 @@ def root_is_given_up(user):
 @test
 def the_filter_and_the_calls_agree():
     """after the start: at most 20 calls are allowed, nothing else is called, and all are needed"""
-    if SANITIZED:
+    if SANITIZED or COVERAGE:
         return
     table = {}
     for line in run(binary("daytimed"), "--describe-syscalls").stdout.splitlines():
@@ -387,7 +389,7 @@ def exercise(server, everything):
 @test
 def a_call_that_is_not_allowed_kills():
     """the filter bites: getpid() in the place of epoll_wait() ends the process"""
-    if SANITIZED:
+    if SANITIZED or COVERAGE:
         return
     with Server(wrap=strace_first("epoll_wait", "retval=-1:syscall=getpid:when=2")) as server:
         server.connect()

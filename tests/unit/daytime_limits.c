@@ -308,12 +308,28 @@ static void counters_add_up(void **state)
 	assert_string_equal(json + strlen(json) - 1, "}");
 }
 
+static void a_small_table_has_few_buckets(void **state)
+{
+	struct sources s;
+	struct source_key k = { 1, 1 };
+
+	assert_int_equal(sources_open(&s, 1, 0), 0);
+	assert_int_equal(sources_take(&s, k, 0), SOURCE_NONE);
+	assert_int_equal(sources_take(&s, k, 1), 0);
+	k.low = 2;
+	assert_int_equal(sources_take(&s, k, 1), SOURCE_NONE); /* no entry is left */
+	sources_release(&s, 0);
+	assert_int_equal(sources_take(&s, k, 1), 0);
+	sources_free(&s);
+}
+
 static void the_filter_is_short(void **state)
 {
 	const char *names[CONFINE_SYSCALLS_MAX + 1];
 
 	for (unsigned p = 0; p < 16; p++)
-		assert_in_range(confine_names(p, names), 5, CONFINE_SYSCALLS_MAX);
+		assert_in_range(confine_names(p, names), 5,
+				getenv("UNCLOSED_COVERAGE") ? CONFINE_SYSCALLS_MAX : 20);
 }
 
 int main(void)
@@ -330,6 +346,7 @@ int main(void)
 		cmocka_unit_test(a_log_that_fails_loses_only_itself),
 		cmocka_unit_test(events_are_logged_once_a_second),
 		cmocka_unit_test(counters_add_up),
+		cmocka_unit_test(a_small_table_has_few_buckets),
 		cmocka_unit_test(the_filter_is_short),
 	};
 
