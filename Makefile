@@ -10,7 +10,7 @@ CHECK_PACKAGES := $(BUILD_PACKAGES) busybox curl ncat netbase procps socat pytho
 	chromium chromium-driver fonts-dejavu-core
 BENCH_PACKAGES := $(BUILD_PACKAGES) python3 iproute2 libbpf-tools
 
-.PHONY: all lab check bench install clean lint fuzz soak-release packages-build packages-check packages-bench flake
+.PHONY: all lab check coverage soak bench install clean lint fuzz soak-release packages-build packages-check packages-bench flake
 .DEFAULT_GOAL := all
 
 packages-build:
@@ -42,6 +42,14 @@ RUNS ?= 200
 flake: all
 	@tools/need stress-ng
 	@tools/flake $(BUILD) $(RUNS)
+
+# Line and branch coverage of src/daytime; clients of all sorts at daytimed for MINUTES.
+MINUTES ?= 1
+coverage: packages-check
+	@tools/need gcovr
+	@tests/coverage
+soak: packages-check all
+	@python3 tests/soak.py $(BUILD) $(MINUTES)
 
 install: all
 	@meson install -C $(BUILD) --no-rebuild

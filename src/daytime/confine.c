@@ -138,10 +138,11 @@ static const struct {
 /* What every process here needs. The clock is usually read without a call (vdso(7)); poll() goes on
  * through restart_syscall after a stop. */
 static const char *const common[] = {
-	"sendto", "write", "exit_group", "clock_gettime", "restart_syscall",
+	"sendto",     "write",     "exit_group", "clock_gettime", "restart_syscall",
 #ifdef UNCLOSED_COVERAGE /* what writes down at the end which lines were run */
-	"openat", "lseek", "brk", "mmap", "munmap", "newfstatat", "mkdir", "getpid", "futex", "fstat",
-	"ftruncate", "fdatasync", "getuid", "umask", "access",
+	"openat",     "lseek",     "brk",        "mmap",          "munmap",
+	"newfstatat", "mkdir",     "getpid",     "futex",         "fstat",
+	"ftruncate",  "fdatasync", "getuid",     "umask",         "access",
 #endif
 };
 

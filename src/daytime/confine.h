@@ -47,7 +47,7 @@ enum confine_part {
 unsigned confine_names(unsigned parts, const char *names[CONFINE_SYSCALLS_MAX + 1]);
 
 /* Installs the seccomp filter: any other call kills the process, or where `kill` is false fails
- * with ENOSYS. Returns 0 or -errno. A build with a sanitizer or for coverage calls much else: it
+ * with ENOSYS. Returns 0 or -errno. A build with a sanitizer calls much else: it
  * installs none, and returns 1. */
 int confine_syscalls(unsigned parts, bool kill, struct err *e);
 

@@ -267,6 +267,71 @@ def a_service_that_is_not_known_is_said():
           "client")
 
 
+def silent_listener():
+    """A listener whose queue is full: nobody answers a SYN to it. With the sockets that fill it."""
+    silent = socket.socket()
+    silent.bind(("127.0.0.1", 0))
+    silent.listen(0)
+    sockets = [silent]
+    for _ in range(3):
+        s = socket.socket()
+        s.setblocking(False)
+        s.connect_ex(silent.getsockname())
+        sockets.append(s)
+    return sockets
+
+
+@test
+def a_host_that_does_not_answer_is_left_in_time():
+    sockets = silent_listener()
+    port = sockets[0].getsockname()[1]
+    got = run(binary("daytime"), "--timeout=300ms", "127.0.0.1", port)
+    equal((got.returncode, got.stderr),
+          (1, f"daytime: 127.0.0.1:{port}: connect: Connection timed out\n"), "client")
+
+
+@cases(("socket", "error=EMFILE", "127.0.0.1:PORT: socket: Too many open files"),
+       ("connect", "error=ENETUNREACH", "127.0.0.1:PORT: connect: Network is unreachable"),
+       ("connect", "retval=0", "127.0.0.1:PORT: read, after 0 bytes: "),
+       ("getsockopt", "error=ENOBUFS", "127.0.0.1:PORT: connect: No buffer space available"),
+       ("recvfrom", "error=ECONNRESET", "127.0.0.1:PORT: read, after 0 bytes: Connection reset"))
+def the_step_that_failed_is_named(call, what, said):
+    with Server() as server:
+        got = run("strace", "-D", "-q", "-o", "/dev/null", "-e", f"trace={call}", "-e",
+                  f"inject={call}:{what}", binary("daytime"), "127.0.0.1", server.port,
+                  env={**os.environ, "ASAN_OPTIONS": "detect_leaks=0"})
+        equal(got.returncode, 1, "exit code")
+        has(got.stderr, "daytime: " + said.replace("PORT", str(server.port)))
+
+
+@cases(("recvfrom", "error=EINTR:when=1"), ("poll", "error=EINTR:when=1..2"))
+def the_client_goes_on_when_interrupted(call, what):
+    with Server() as server:
+        got = run("strace", "-D", "-q", "-o", "/dev/null", "-e", f"trace={call}", "-e",
+                  f"inject={call}:{what}", binary("daytime"), "127.0.0.1", server.port,
+                  env={**os.environ, "ASAN_OPTIONS": "detect_leaks=0"})
+        equal((got.returncode, got.stderr), (0, ""), "client")
+
+
+@cases(("socket", "error=EMFILE", "socket"), ("connect", "error=ENETUNREACH", "connect"),
+       ("sendto", "error=EPERM", "send"), ("recvfrom", "error=EIO", "read"))
+def the_udp_step_that_failed_is_named(call, what, _):
+    with Server("--udp") as server:
+        got = run("strace", "-D", "-q", "-o", "/dev/null", "-e", f"trace={call}", "-e",
+                  f"inject={call}:{what}", binary("daytime"), "--udp", "127.0.0.1", server.port,
+                  env={**os.environ, "ASAN_OPTIONS": "detect_leaks=0"})
+        equal(got.returncode, 1, "exit code")
+        has(got.stderr, f"daytime: 127.0.0.1:{server.port}: ")
+
+
+@test
+def the_next_address_is_asked_over_udp():
+    with Server("--udp", "--address=127.0.0.9") as server:
+        got = with_hosts("127.0.0.8 many\n127.0.0.9 many\n", binary("daytime"), "-4", "--udp",
+                         "many", server.port)
+        equal((got.returncode, got.stderr), (0, ""), "client")
+
+
 @test
 def output_that_cannot_be_written_is_said():
     with Server() as server, open("/dev/full", "w", encoding="ascii") as full:

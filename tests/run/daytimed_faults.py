@@ -192,14 +192,14 @@ def udp_goes_on(call, what):
 
 # Every call at the start: refusing to serve beats serving unconfined.
 
-def refuses_to_start(said, *wrap, user="none", options=()):
+def refuses_to_start(said, *wrap, user="none", options=(), env=None, lines=1):
     argv = [*wrap, binary("daytimed"), *options] + ([f"--user={user}"] if user else []) + ["0"]
-    got = run(*argv, timeout=20, env={**os.environ, **QUIET_SANITIZER})
+    got = run(*argv, timeout=20, env={**os.environ, **QUIET_SANITIZER, **(env or {})})
     equal(got.returncode, 3, f"exit code; it said {got.stderr}")
     has(got.stderr, said)
     true("listening" not in got.stderr, "it never served")
     if not COVERAGE:  # which says so where the user that was become may not write it down
-        equal(got.stderr.count("\n"), 1, "lines")
+        equal(got.stderr.count("\n"), lines, "lines")
 
 
 def strace_first(call, what):
@@ -213,9 +213,143 @@ def strace_first(call, what):
        ("epoll_ctl", "error=ENOMEM:when=1", "epoll_ctl: Cannot allocate memory"),
        ("epoll_ctl", "error=ENOMEM:when=2", "epoll_ctl: Cannot allocate memory"),
        ("getsockname", "error=ENOBUFS", "cannot tell the port: No buffer space available"),
+       ("socket", "error=EMFILE", "cannot open a socket for port 0: Too many open files"),
+       ("setsockopt", "error=ENOMEM:when=1", "cannot set up the socket for port 0: "),
+       ("setsockopt", "error=ENOMEM:when=2", "cannot set up the socket for port 0: "),
+       ("fcntl", "error=EMFILE", "cannot reserve a descriptor: Too many open files"),
+       ("getrandom", "error=EIO", "getrandom: Input/output error"),
+       ("rt_sigprocmask", "error=EINVAL", "signals: Invalid argument"),
        ("capset", "error=EPERM", "cannot drop the capabilities: Operation not permitted"))
 def a_start_that_fails_says_why(call, what, said):
     refuses_to_start(said, *strace_first(call, what))
+
+
+@cases(("bind", "error=EADDRINUSE:when=2", "cannot bind port "),
+       ("setsockopt", "error=ENOPROTOOPT:when=5+", "cannot have UDP datagrams tell where they went"),
+       ("getsockname", "error=ENOBUFS:when=2", "cannot tell the UDP port: "))
+def a_start_with_udp_that_fails_says_why(call, what, said):
+    refuses_to_start(said, *strace_first(call, what), options=("--udp",))
+
+
+@cases(("pipe2", "error=EMFILE", "pipe: Too many open files"),
+       ("pipe2", "error=EMFILE:when=2", "pipe: Too many open files"),
+       ("clone", "error=EAGAIN", "cannot start worker 1: Resource temporarily unavailable"),
+       ("clone", "error=EAGAIN:when=2", "cannot start worker 2: Resource temporarily unavailable"),
+       ("rt_sigprocmask", "error=EINVAL:when=1", "sigprocmask: Invalid argument"))
+def a_start_of_workers_that_fails_says_why(call, what, said):
+    if call == "clone" and "clone(" not in run("strace", "-f", "-e", "trace=clone", "sh", "-c",
+                                               "(true)").stderr:
+        call = "fork"
+    refuses_to_start(said, *strace_first(call, what), options=("--workers=2",))
+
+
+@cases(("signalfd4", "error=ENOMEM", "signals: Cannot allocate memory"),
+       ("prctl", "error=EINVAL:when=1", ""))
+def a_worker_that_cannot_start_ends_all(call, what, said):
+    wrap = ("strace", "-D", "-f", "-q", "-o", "/dev/null", "-e", f"trace={call}", "-e",
+            f"inject={call}:{what}")
+    if call == "prctl":
+        if "PDEATHSIG" not in run("strace", "-f", "-e", "trace=prctl", "timeout", "-s", "TERM", "1",
+                                  binary("daytimed"), "--user=none", "--workers=2", "0").stderr:
+            raise AssertionError("no prctl(PR_SET_PDEATHSIG)")
+        wrap = ("strace", "-D", "-f", "-q", "-o", "/dev/null", "-e", "trace=prctl", "-e",
+                "inject=prctl:error=EINVAL:when=1")
+        # -f counts for each process by itself: the first of a worker's is this one. The parent's
+        # first fails too, which only asks what the kernel knows.
+        got = run(*wrap, binary("daytimed"), "--user=none", "--workers=2", "0", timeout=20,
+                  env={**os.environ, **QUIET_SANITIZER})
+        equal(got.returncode, 3, f"exit code; it said {got.stderr}")
+        return
+    refuses_to_start("worker 1 did not start", *wrap, options=("--workers=2",), lines=2)
+    del said
+
+
+@test
+def a_worker_that_fails_ends_the_service():
+    wrap = ("strace", "-D", "-f", "-q", "-o", "/dev/null", "-e", "trace=accept4", "-e",
+            "inject=accept4:error=EBADF:when=1")
+    with Server("--workers=2", "--seccomp=errno", wrap=wrap, env=QUIET_SANITIZER) as server:
+        server.connect()
+        equal(server.process.wait(10), 3, "exit code")
+        true(re.search(r"worker [12] ended with code 3; stopping\n", server.err()), server.err())
+
+
+@cases(("socket", "error=EMFILE:when=2", "/tmp/x", "notification socket: Too many open files"),
+       ("socket", "error=EMFILE:when=99", "/" + "x" * 200, "is no socket's path"),
+       ("socket", "error=EMFILE:when=99", "@", "is no socket's path"))
+def a_bad_way_to_notify_is_no_start(call, what, path, said):
+    refuses_to_start(said, *strace_first(call, what), env={"NOTIFY_SOCKET": path})
+
+
+@test
+def without_ipv6_there_is_ipv4():
+    with injected("socket", "error=EAFNOSUPPORT:when=1") as server:
+        whole_reply(server)
+
+
+@cases(("error=EPERM", "only 0 files may be open: 32 connections"),
+       ("error=EPERM:when=2+", "only 128 files may be open: 96 connections"))
+def a_limit_of_files_that_cannot_be_raised_cuts_the_table(what, said):
+    wrap = ("prlimit", "--nofile=128:128", *strace_first("prlimit64", what))
+    if "when=2" in what:  # libc asks once; then it is asked, set, set lower, and asked again
+        wrap = ("prlimit", "--nofile=128:128",
+                *strace_first("prlimit64", "error=EPERM:when=3..4"))
+    with Server("--seccomp=errno", wrap=wrap, env=QUIET_SANITIZER) as server:
+        has(server.err(), said)
+        whole_reply(server)
+
+
+@cases(("retval=1", "00 1 0"), ("retval=2", "00 2 0"), ("retval=0", "00 0 0"),
+       ("retval=5", "00 0 4"), ("error=EPERM", "00 0 4"))
+def the_nist_form_tells_the_state_of_the_clock(what, digits):
+    with injected("clock_adjtime", what, "--format=nist") as server:
+        with server.connect() as s:
+            has(read_all(s).decode(), f" {digits} 050.0 UTC(NIST) * \n")
+
+
+@cases("getresuid", "getresgid", "setuid")
+def a_drop_of_privileges_that_cannot_be_checked_is_no_start(call):
+    if os.geteuid() != 0:
+        raise Skip("only root drops privileges")
+    if call == "setuid":
+        refuses_to_start("could become root again", *strace_first(call, "retval=0"), user=None)
+    else:
+        refuses_to_start("cannot read back", *strace_first(call, "error=EFAULT"), user=None)
+
+
+@test
+def a_stop_with_a_listener_that_is_gone_is_no_success():
+    with injected("accept4", "error=EBADF:when=1") as server:
+        server.send(signal.SIGTERM)
+        equal(server.process.wait(10), 3, "exit code")
+
+
+@test
+def a_log_without_proc_is_polled():
+    """where /proc is not there the log is asked before it is written to"""
+    wrap = (*STRACE, "-P", "/proc/self/fd/2", "-e", "trace=openat", "-e",
+            "inject=openat:error=ENOENT")
+    reader, writer = os.pipe()
+    argv = [*wrap, binary("daytimed"), "--seccomp=errno", "--user=none", "--log=connections", "0"]
+    with subprocess.Popen(argv, stderr=writer, env={**os.environ, **QUIET_SANITIZER}) as p:
+        os.close(writer)
+        try:
+            port = int(re.search(rb"port (\d+)", os.read(reader, 100))[1])
+            for _ in range(2000):  # until the pipe is full, and on
+                with socket.create_connection(("127.0.0.1", port), 5) as s:
+                    true(read_all(s), "a reply")
+        finally:
+            p.terminate()
+        equal(p.wait(10), 0, "exit code")
+    os.close(reader)
+
+
+@test
+def a_log_that_is_interrupted_goes_on():
+    with injected("write", "error=EINTR:when=2..4", "--log=connections") as server:
+        whole_reply(server)
+        whole_reply(server)
+        wait_for(lambda: server.err().count(": closed\n") == 2, "both lines")
 
 
 @cases("setgroups", "setresgid", "setresuid")

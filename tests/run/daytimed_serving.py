@@ -236,13 +236,6 @@ def memory_stays_small():
         true(after - before < 64, f"grew from {before} to {after} KiB")
 
 
-@test
-def a_table_larger_than_the_limit_of_files_is_cut():
-    with Server("--max-connections=500", wrap=("prlimit", "--nofile=128:128")) as server:
-        has(server.err(), "only 128 files may be open: 96 connections at a time")
-        whole_reply(server.connect())
-
-
 # Formats.
 
 @cases(("rfc3339", r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[+]09:00\n"),
@@ -320,6 +313,19 @@ def udp_answers_from_the_address_that_was_asked():
         got = run(binary("daytime"), "--udp", "::1", server.port)
         equal((got.returncode, got.stderr), (0, ""), "daytime --udp over IPv6")
         udp_settled(server, received=3, replied=3)
+
+
+@test
+def udp_serves_an_ipv4_address_alone():
+    with Server("--udp", "--address=127.0.0.5", "--log=connections") as server:
+        with udp_client("127.0.0.9") as s:
+            s.sendto(b"", ("127.0.0.5", server.port))
+            data, sender = s.recvfrom(1000)
+            equal(sender, ("127.0.0.5", server.port), "sender")
+            true(REPLY.fullmatch(data), "a reply")
+        whole_reply(socket.create_connection(("127.0.0.5", server.port)))
+        wait_for(lambda: ": closed" in server.err(), "a line of the log")
+        has(server.err(), "127.0.0.1 port ")
 
 
 @test
@@ -502,6 +508,10 @@ def connections_can_be_logged():
         whole_reply(s)
         s.close()
         wait_for(lambda: f"127.0.0.1 port {port}: closed\n" in server.err(), "a line")
+        with server.connect(socket.AF_INET6) as s:
+            port = s.getsockname()[1]
+            whole_reply(s)
+        wait_for(lambda: f"::1 port {port}: closed\n" in server.err(), "a line")
 
 
 # Workers.

@@ -9,6 +9,7 @@
 #include <sys/timex.h>
 #include <time.h>
 
+#include "daytime/calendar.h"
 #include "daytime/client.h"
 #include "daytime/format.h"
 #include "daytime/parse.h"
@@ -66,6 +67,17 @@ static void local_time_follows_the_zone(void **state)
 	f.utc = false;
 	assert_string_equal(text(&f, 2147483648), "2038-01-19T08:44:08+05:30\n");
 	assert_string_equal(text(&f, 253402300800), "none"); /* the year 10000 has no such form */
+}
+
+static void days_are_counted_in_any_year(void **state)
+{
+	struct tm tm = { .tm_year = 0 - 1900, .tm_mon = 2, .tm_mday = 1 };
+
+	assert_int_equal(civil_days(&tm), -719468);
+	tm.tm_year -= 400;
+	assert_int_equal(civil_days(&tm), -719468 - 146097);
+	tm = (struct tm){ .tm_year = 70, .tm_mon = 0, .tm_mday = 1 };
+	assert_int_equal(civil_days(&tm), 0);
 }
 
 static void formats_are_read(void **state)
@@ -262,6 +274,37 @@ static void nonsense_is_not_read(void **state)
 	assert_int_equal(s.seconds, 7);
 }
 
+/* Every form with each of its characters wrong, missing, or the last: none is read as another time
+ * than it says, and most are not read at all. */
+static void damaged_replies_are_not_read(void **state)
+{
+	static const char *const replies[] = {
+		"Sun Nov 22 11:02:45 2026", "Thu Jan  1 00:00:00 1970",
+		"22 NOV 2026 11:02:45 UTC", "2026-11-22T11:02:45.25+05:30",
+		"2026-11-22t11:02:45z",     "61366 26-11-22 11:02:45 00 0 0 050.0 UTC(NIST) *",
+	};
+	struct daytime_stamp s;
+	char text[128];
+	unsigned read = 0, all = 0;
+
+	for (size_t k = 0; k < sizeof(replies) / sizeof(replies[0]); k++) {
+		size_t len = strlen(replies[k]);
+
+		for (size_t i = 0; i < len; i++) {
+			strcpy(text, replies[k]);
+			text[i] = '#';
+			read += daytime_parse(text, len, &s) == 0;
+			read += daytime_parse(replies[k], i, &s) == 0;
+			memmove(text + i, replies[k] + i + 1, len - i);
+			read += daytime_parse(text, len - 1, &s) == 0;
+			text[i] = '9';
+			read += daytime_parse(text, len - 1, &s) == 0;
+			all += 4;
+		}
+	}
+	assert_in_range(read, 1, all / 4);
+}
+
 /* What one side writes the other reads: every form, over some years, hour by hour. */
 static void forms_read_back(void **state)
 {
@@ -317,6 +360,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(asctime_is_the_c_librarys),
 		cmocka_unit_test(local_time_follows_the_zone),
+		cmocka_unit_test(days_are_counted_in_any_year),
 		cmocka_unit_test(formats_are_read),
 		cmocka_unit_test(nist_is_to_the_letter),
 		cmocka_unit_test(dst_counts_down),
@@ -325,6 +369,7 @@ int main(void)
 		cmocka_unit_test(the_health_is_the_clocks),
 		cmocka_unit_test(replies_are_read),
 		cmocka_unit_test(nonsense_is_not_read),
+		cmocka_unit_test(damaged_replies_are_not_read),
 		cmocka_unit_test(forms_read_back),
 		cmocka_unit_test(offset_spans_what_is_not_known),
 		cmocka_unit_test(a_line_needs_text_and_an_end),
