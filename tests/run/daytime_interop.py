@@ -341,6 +341,24 @@ def output_that_cannot_be_written_is_said():
               (3, "daytime: cannot write the reply: No space left on device\n"), "client")
 
 
+# The documents.
+
+@test
+def every_test_that_the_fault_table_names_exists():
+    code = ""
+    for folder in ("run", "unit"):
+        for name in os.listdir(os.path.join(SOURCE, "tests", folder)):
+            with open(os.path.join(SOURCE, "tests", folder, name), encoding="utf-8") as f:
+                code += f.read()
+    scenarios = os.listdir(os.path.join(SOURCE, "scenarios", "daytimed"))
+    with open(os.path.join(SOURCE, "docs", "RELIABILITY.md"), encoding="utf-8") as f:
+        named = set(re.findall(r"`([a-z0-9]+(?:[_-][a-z0-9]+){2,})`", f.read()))
+    true(len(named) > 50, f"{len(named)} names")
+    missing = [n for n in named if f"def {n}(" not in code and f"void {n}(" not in code and
+               f"{n}.lua" not in scenarios]
+    equal(missing, [], "named, and not there")
+
+
 # The units.
 
 @test
