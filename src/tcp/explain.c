@@ -57,7 +57,7 @@ static const struct explain states[] = {
 		"is left (tcp_orphan_retries), some 15 minutes where one is (tcp_retries2).",
 		"The peer's host has to acknowledge; its program need not do anything.",
 		"3.6",
-		"server-never-closes",
+		"fin-lost",
 	},
 	{
 		"FIN_WAIT_2",
@@ -99,7 +99,7 @@ static const struct explain states[] = {
 		"retransmissions, as in FIN_WAIT_1.",
 		"The peer's host has to acknowledge.",
 		"3.6",
-		"server-waits-before-close",
+		"last-ack-lost",
 	},
 	{
 		"TIME_WAIT",
@@ -115,7 +115,7 @@ static const struct explain states[] = {
 		"CLOSED",
 		"A socket without a connection: not connected yet, or the connection was reset or given "
 		"up.",
-		"The program that holds the descriptor. Linux lists such sockets nowhere else.",
+		"The program that holds the descriptor. ss does not show such a socket.",
 		"The close of the descriptor.",
 		"The program that holds it has to close it.",
 		"3.3.2",
@@ -173,7 +173,7 @@ static const struct explain causes[] = {
 		"The server's accept and close; the close of the listener, which resets it.",
 		"The program that listens.",
 		NULL,
-		NULL,
+		"closed-in-accept-queue",
 	},
 	{
 		"shared",
@@ -191,7 +191,7 @@ static const struct explain causes[] = {
 		"The end of what refers to it.",
 		"The program that sent or registered it.",
 		NULL,
-		NULL,
+		"passed-never-taken",
 	},
 	{
 		"replying",
@@ -220,7 +220,7 @@ static const struct explain causes[] = {
 		"otherwise (tcp_retries2, TCP_USER_TIMEOUT).",
 		"The network, or the peer's host.",
 		"3.8.1",
-		NULL,
+		"orphan-retries-run-out",
 	},
 	{
 		"send-blocked",
@@ -229,7 +229,7 @@ static const struct explain causes[] = {
 		"The peer's reading, or a reset; an orphan is given up after tcp_orphan_retries probes.",
 		"The peer's program has to read.",
 		"3.8.6.1",
-		NULL,
+		"close-behind-zero-window",
 	},
 	{
 		"half-closed-here",
@@ -240,7 +240,7 @@ static const struct explain causes[] = {
 		"The peer's FIN; a close here, after which the kernel drops it in 60 s.",
 		"The peer's program; or the one here, with a limit of its own.",
 		"3.6.1",
-		"client-waits-before-close",
+		"fin-wait-2-with-descriptor-stays",
 	},
 	{
 		"orphan",
@@ -249,7 +249,7 @@ static const struct explain causes[] = {
 		"The peer's FIN, or 60 s (tcp_fin_timeout). A late segment then meets a reset.",
 		"Nobody here; the peer's program has to close.",
 		"3.6",
-		"server-never-closes",
+		"fin-wait-2-orphan-runs-out",
 	},
 	{
 		"dead",
@@ -259,7 +259,7 @@ static const struct explain causes[] = {
 		"Its close; the end of the process.",
 		"The program at this end: close on every error.",
 		"3.5.3",
-		NULL,
+		"rst-in-close-wait",
 	},
 	{
 		"time-wait",
