@@ -456,10 +456,13 @@ static void add_ends(struct drawing *d)
 		const struct tl_call *actor = story_actor(d->run, side);
 		char addr[TCP_ADDR_TEXT];
 
+		bool same = actor &&
+			    !strncmp(actor->comm, story_side_name(side), sizeof(actor->comm));
+
 		buf_printf(d->out, "<text class=\"end\" x=\"%d\" y=\"%d\">%s", lifeline(side),
-			   d->y + 18, story_side_name(side));
+			   d->y + 18, same ? "" : story_side_name(side));
 		if (actor) {
-			buf_str(d->out, " ");
+			buf_str(d->out, same ? "" : " ");
 			XML_FIELD(d->out, actor->comm);
 			buf_printf(d->out, "[%" PRId32 "]", actor->pid);
 		}
