@@ -242,9 +242,9 @@ bool actor_read_output(struct actor *a)
 {
 	bool any = false;
 
+	/* Once each: one that writes without end must not keep the caller here. */
 	for (int i = 0; i < 2; i++)
-		while (a->output[i] >= 0 && read_stream(a, i))
-			any = true;
+		any |= a->output[i] >= 0 && read_stream(a, i);
 	return any;
 }
 

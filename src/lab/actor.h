@@ -60,7 +60,8 @@ int actor_start_puppet(struct actor *a, const struct lab_net *net, struct trace 
 void actor_adopt(struct actor *a, const struct actor *parent, pid_t pid, int command,
 		 const char *name);
 
-/* Reads what the actor has written. Never blocks. Returns true where anything was new. */
+/* Reads once from each of the actor's streams. Never blocks. Returns true where anything was new,
+ * and there may be more. */
 bool actor_read_output(struct actor *a);
 
 /* The last line that the actor wrote on stderr, or "". Writes into buf, returns it. */

@@ -12,6 +12,7 @@
 #include "base/fd.h"
 #include "base/num.h"
 #include "lab/json_bytes.h"
+#include "lab/request.h"
 #include "lab/room.h"
 
 /* How often the kernel is asked again while a step waits and nothing else happens: a timer may have
@@ -114,10 +115,12 @@ enum op_result lab_expect(struct lab *lab, struct pending *p, enum tl_side side,
 	struct tl_run *run = lab->run;
 	struct tl_expect *x;
 
-	if (run->nexpects == TL_MAX_EXPECTS) {
+	if (run->nexpects == TL_MAX_EXPECTS)
 		run->expects_lost++;
-	} else {
-		x = &run->expects[run->nexpects++];
+	/* The one that decides the run is told in any case, in the last one's place. */
+	if (run->nexpects < TL_MAX_EXPECTS || !passed) {
+		run->nexpects += run->nexpects < TL_MAX_EXPECTS;
+		x = &run->expects[run->nexpects - 1];
 		*x = (struct tl_expect){ .passed = passed,
 					 .side = (uint8_t)side,
 					 .event = (uint16_t)run->nevents,
@@ -141,6 +144,21 @@ struct actor *lab_new_actor(struct lab *lab, struct answer *a)
 	return &lab->actors[lab->nactors];
 }
 
+/* The room has ended without a last message: the kernel ended it. */
+static void room_lost(struct lab *lab)
+{
+	char text[256];
+
+	snprintf(
+		text, sizeof(text),
+		"%s: the script was ended: it used more than %d s of processor time, or tried what a "
+		"scenario may not",
+		lab->script->file, ROOM_CPU_SECONDS);
+	record_finish(&lab->rec, TL_SCRIPT, text);
+	lab->room = fd_close(lab->room);
+	lab->done = true;
+}
+
 /* Answers the room. A room that is gone is noticed where it is waited for. */
 static void reply(struct lab *lab, enum op_result result, struct answer *a)
 {
@@ -156,8 +174,13 @@ static void reply(struct lab *lab, enum op_result result, struct answer *a)
 		json_object_set_new(message, "ok", a->value);
 	text = json_dumps(message, JSON_COMPACT);
 	json_decref(message);
-	if (text)
-		send(lab->room, text, strlen(text), MSG_NOSIGNAL);
+	if (text && strlen(text) > ROOM_MESSAGE_BYTES) {
+		free(text);
+		text = strdup("{\"error\":\"the answer is too long for a script\"}");
+	}
+	/* A room that does not take its answers must not hold up the run. */
+	if (!text || send(lab->room, text, strlen(text), MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
+		room_lost(lab);
 	free(text);
 }
 
@@ -181,22 +204,26 @@ static bool set_deadline(const struct lab *lab, struct pending *p, struct answer
 		op_error(a, "within = \"%s\" is no duration, such as \"2s\" or \"250ms\"", text);
 		return false;
 	}
+	if (ns > lab->options->timeout_ns) /* the run ends before */
+		ns = lab->options->timeout_ns;
 	p->deadline_ns = clock_mono_ns() + ns * (lab->wire.loss ? LAB_LOSS_PATIENCE : 1);
 	return true;
 }
 
-static void begin(struct lab *lab, json_t *message)
+/* Takes over the request's message. `bad` is what is wrong with it, or NULL. */
+static void begin(struct lab *lab, const struct request *request, const char *bad)
 {
 	struct pending *p = &lab->pending;
 	struct answer a = { 0 };
-	char name[32];
 	enum op_result result;
 
-	*p = (struct pending){ .args = message, .actor = -1 };
-	arg_text(p, "where", p->where, sizeof(p->where));
-	p->op = find_op(arg_text(p, "op", name, sizeof(name)));
-	if (!p->op)
-		result = op_error(&a, "no request '%s'", name);
+	*p = (struct pending){ .args = request->args, .actor = -1 };
+	snprintf(p->where, sizeof(p->where), "%s", request->where);
+	p->op = find_op(request->op);
+	if (bad || !p->op)
+		result = op_error(&a, "%s", bad ? bad : "no such request");
+	else if (!lab->run->title[0] && strcmp(request->op, "scenario") != 0)
+		result = op_error(&a, "a script begins with scenario { title = \"...\" }");
 	else if (!set_deadline(lab, p, &a))
 		result = OP_ERROR;
 	else
@@ -233,28 +260,14 @@ static void script_failed(struct lab *lab, const char *error)
 	record_finish(&lab->rec, TL_SCRIPT, whole);
 }
 
-/* The room has ended without a last message: the kernel ended it. */
-static void room_lost(struct lab *lab)
+static void last_message(struct lab *lab, const struct request *request)
 {
-	char text[256];
+	char *error = json_to_bytes(json_object_get(request->args, "text"), NULL);
 
-	snprintf(
-		text, sizeof(text),
-		"%s: the script was ended: it used more than %d s of processor time, or tried what a "
-		"scenario may not",
-		lab->script->file, ROOM_CPU_SECONDS);
-	record_finish(&lab->rec, TL_SCRIPT, text);
-	lab->room = fd_close(lab->room);
-	lab->done = true;
-}
-
-static void last_message(struct lab *lab, const json_t *message, const char *op)
-{
-	char *error = json_to_bytes(json_object_get(message, "text"), NULL);
-
-	if (!strcmp(op, "error"))
+	if (request->kind == REQUEST_FAILED)
 		script_failed(lab, error ? error : "the script failed");
 	free(error);
+	json_decref(request->args);
 	lab->room = fd_close(lab->room);
 	lab->done = true;
 }
@@ -262,30 +275,23 @@ static void last_message(struct lab *lab, const json_t *message, const char *op)
 void ops_receive(struct lab *lab)
 {
 	static char space[ROOM_MESSAGE_BYTES];
-	const char *op;
-	json_t *message;
+	struct request request;
+	struct err e = { 0 };
 	ssize_t n;
+	int r;
 
 	if (lab->room < 0 || lab->pending.op)
 		return;
 	n = recv(lab->room, space, sizeof(space), MSG_DONTWAIT);
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
-	if (n <= 0) {
+	r = n > 0 ? request_decode(space, (size_t)n, &request, &e) : -EBADMSG;
+	if (r == -EBADMSG)
 		room_lost(lab);
-		return;
-	}
-	message = json_loadb(space, (size_t)n, JSON_ALLOW_NUL, NULL);
-	op = json_string_value(json_object_get(message, "op"));
-	if (!op) {
-		json_decref(message);
-		room_lost(lab);
-	} else if (!strcmp(op, "done") || !strcmp(op, "error")) {
-		last_message(lab, message, op);
-		json_decref(message);
-	} else {
-		begin(lab, message);
-	}
+	else if (request.kind == REQUEST_ASKS)
+		begin(lab, &request, r < 0 ? e.text : NULL);
+	else
+		last_message(lab, &request);
 }
 
 void ops_poll(struct lab *lab)

@@ -294,6 +294,9 @@ static enum op_result poll_output(struct lab *lab, struct pending *p, struct ans
 	/* Whole only when the program has closed it. */
 	if (actor->output[0] >= 0 && !actor->exited)
 		return OP_WAIT;
+	if (actor->lost[0])
+		return op_error(a, "%s wrote more than the %d bytes that are kept", actor->name,
+				ACTOR_OUTPUT_BYTES);
 	return op_ok(a, json_from_bytes(actor->text[0] ? actor->text[0] : "", actor->len[0]));
 }
 

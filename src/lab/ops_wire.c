@@ -167,14 +167,17 @@ static enum op_result begin_expect_packet(struct lab *lab, struct pending *p, st
 	uint8_t set, clear, shown;
 	int64_t count = 0, least = arg_int(p, "count", -1), length = arg_int(p, "length", -1);
 	char wanted[96], seen[96], flags_text[TL_FLAGS_TEXT];
+	uint16_t conn = arg_conn(lab, p);
 
 	if (!read_flags(p, "flags", &set, a) || !read_flags(p, "without", &clear, a))
 		return OP_ERROR;
 	for (uint32_t i = 0; i < lab->run->nevents; i++) {
 		const struct tl_event *v = &lab->run->events[i];
 
-		if (v->kind == TL_PACKET && v->from == from && (v->packet.flags & set) == set &&
-		    !(v->packet.flags & clear) && (length < 0 || v->packet.len == length) &&
+		if (v->kind == TL_PACKET && v->from == from &&
+		    (v->conn == conn || !arg_given(p, "connection")) &&
+		    (v->packet.flags & set) == set && !(v->packet.flags & clear) &&
+		    (length < 0 || v->packet.len == length) &&
 		    (!arg_given(p, "retransmission") ||
 		     v->packet.retransmission == arg_true(p, "retransmission")))
 			count++;

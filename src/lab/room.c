@@ -39,19 +39,27 @@
 
 #define ROOM_FD          3
 #define ROOM_TABLE_DEPTH 8
+#define ROOM_ERROR_BYTES 4096 /* of the script's last words; the record keeps fewer */
+#define TOO_LONG         "this is more than a scenario may give to the lab at once"
+#define TEXT_OF_(x)      #x
+#define TEXT_OF(x)       TEXT_OF_(x)
 
 /* AddressSanitizer looks at /proc/self/maps and at signal stacks whenever Lua unwinds an error: a
  * build under it tests memory, the plain one tests the confinement. */
 #ifdef __SANITIZE_ADDRESS__
 #define ROOM_OTHER_CALLS SCMP_ACT_ALLOW
+#define LAST_CLOSED_FD   STDIN_FILENO /* its reports go to stderr */
 #else
 #define ROOM_OTHER_CALLS SCMP_ACT_KILL_PROCESS
+#define LAST_CLOSED_FD   STDERR_FILENO
 #endif
 
 static struct {
 	char name[128];
 	size_t used;
 	bool spent;
+	size_t left;       /* of the message that is being made */
+	const char *wrong; /* what is wrong with it */
 } room;
 
 /* The value of the error that ends a script which the run has stopped. */
@@ -102,50 +110,82 @@ static void script_position(lua_State *L, char *buf, size_t cap)
 
 static json_t *to_json(lua_State *L, int index, int depth);
 
+/* Why a message cannot be made. Nothing is raised before what has been made of it is freed: that is
+ * not the script's memory, and counted nowhere. */
+static json_t *refuse(const char *why)
+{
+	room.wrong = room.wrong ? room.wrong : why;
+	return NULL;
+}
+
+static json_t *list_to_json(lua_State *L, int index, lua_Integer n, int depth)
+{
+	json_t *out = json_array();
+
+	for (lua_Integer i = 1; i <= n && !room.wrong; i++) {
+		lua_rawgeti(L, index, i);
+		if (json_array_append_new(out, to_json(L, lua_gettop(L), depth + 1)) < 0)
+			refuse("no memory for what is given to the lab");
+		lua_pop(L, 1);
+	}
+	return out;
+}
+
+static json_t *names_to_json(lua_State *L, int index, int depth)
+{
+	json_t *out = json_object();
+
+	for (lua_pushnil(L); lua_next(L, index); lua_pop(L, 1)) {
+		if (lua_type(L, -2) != LUA_TSTRING)
+			refuse("a table holds a key that is no name");
+		else if (json_object_set_new(out, lua_tostring(L, -2),
+					     to_json(L, lua_gettop(L), depth + 1)) < 0)
+			refuse("a name in a table is no text");
+		if (room.wrong) {
+			lua_pop(L, 2);
+			break;
+		}
+	}
+	return out;
+}
+
 static json_t *table_to_json(lua_State *L, int index, int depth)
 {
 	lua_Integer n = (lua_Integer)lua_rawlen(L, index);
 	json_t *out;
 
 	if (depth > ROOM_TABLE_DEPTH)
-		luaL_error(L, "a table is nested more than %d deep", ROOM_TABLE_DEPTH);
-	out = n > 0 ? json_array() : json_object();
-	for (lua_Integer i = 1; i <= n; i++) {
-		lua_rawgeti(L, index, i);
-		json_array_append_new(out, to_json(L, lua_gettop(L), depth + 1));
-		lua_pop(L, 1);
-	}
-	if (n > 0)
+		return refuse("a table is nested more than " TEXT_OF(ROOM_TABLE_DEPTH) " deep");
+	out = n > 0 ? list_to_json(L, index, n, depth) : names_to_json(L, index, depth);
+	if (!room.wrong)
 		return out;
-	for (lua_pushnil(L); lua_next(L, index); lua_pop(L, 1)) {
-		if (lua_type(L, -2) != LUA_TSTRING)
-			luaL_error(L, "a table holds a key that is no name");
-		json_object_set_new(out, lua_tostring(L, -2), to_json(L, lua_gettop(L), depth + 1));
-	}
-	return out;
+	json_decref(out);
+	return NULL;
 }
 
+/* NULL, with room.wrong set, where the value cannot be given to the lab. */
 static json_t *to_json(lua_State *L, int index, int depth)
 {
-	size_t len;
-	const char *s;
+	size_t len = 0;
+	const char *s = lua_type(L, index) == LUA_TSTRING ? lua_tolstring(L, index, &len) : NULL;
+	lua_Integer whole;
+	int is_whole;
 
-	luaL_checkstack(L, 4, "a table is too deep");
+	if (len + 1 > room.left || !lua_checkstack(L, 4))
+		return refuse(TOO_LONG);
+	room.left -= len + 1;
 	switch (lua_type(L, index)) {
 	case LUA_TBOOLEAN:
 		return json_boolean(lua_toboolean(L, index));
 	case LUA_TNUMBER:
-		if (lua_isinteger(L, index))
-			return json_integer(lua_tointeger(L, index));
-		return json_real(lua_tonumber(L, index));
+		whole = lua_tointegerx(L, index, &is_whole); /* 1e6 too */
+		return is_whole ? json_integer(whole) : json_real(lua_tonumber(L, index));
 	case LUA_TSTRING:
-		s = lua_tolstring(L, index, &len);
 		return json_from_bytes(s, len);
 	case LUA_TTABLE:
 		return table_to_json(L, index, depth);
 	default:
-		luaL_error(L, "a %s cannot be given to the lab", luaL_typename(L, index));
-		return NULL;
+		return refuse("a value of this type cannot be given to the lab");
 	}
 }
 
@@ -182,15 +222,18 @@ static void push_json(lua_State *L, const json_t *v)
 	}
 }
 
-/* Sends a message; the room has nothing left to do where that fails. */
-static void send_json(json_t *message)
+/* Sends a message; the room has nothing left to do where that fails. Returns false where it is too
+ * long to be one. */
+static bool send_json(json_t *message)
 {
 	char *text = json_dumps(message, JSON_COMPACT);
+	size_t len = text ? strlen(text) : 0;
 
 	json_decref(message);
-	if (!text || send(ROOM_FD, text, strlen(text), MSG_NOSIGNAL) < 0)
+	if (!text || (len <= ROOM_MESSAGE_BYTES && send(ROOM_FD, text, len, MSG_NOSIGNAL) < 0))
 		_exit(1);
 	free(text);
+	return len <= ROOM_MESSAGE_BYTES;
 }
 
 static json_t *receive_json(void)
@@ -204,6 +247,13 @@ static json_t *receive_json(void)
 	return answer;
 }
 
+/* Raises an error with the place in the script, not in the prelude. */
+static int raise_at(lua_State *L, const char *where, const char *op, const char *why)
+{
+	lua_pushfstring(L, "%s: %s: %s", where, op, why);
+	return lua_error(L);
+}
+
 /* request(op, arguments) */
 static int l_request(lua_State *L)
 {
@@ -214,14 +264,19 @@ static int l_request(lua_State *L)
 	script_position(L, where, sizeof(where));
 	if (!lua_istable(L, 2))
 		return luaL_error(L, "%s takes a table", op);
+	room.left = ROOM_MESSAGE_BYTES;
+	room.wrong = NULL;
 	message = table_to_json(L, 2, 0);
+	if (!message)
+		return raise_at(L, where, op, room.wrong);
 	if (!json_is_object(message)) {
 		json_decref(message);
 		return luaL_error(L, "%s takes names and values, as in { title = \"...\" }", op);
 	}
 	json_object_set_new(message, "op", json_string(op));
 	json_object_set_new(message, "where", json_from_bytes(where, strlen(where)));
-	send_json(message);
+	if (!send_json(message))
+		return raise_at(L, where, op, TOO_LONG);
 	answer = receive_json();
 	value = json_object_get(answer, "error");
 	if (value) {
@@ -357,9 +412,9 @@ static void play(const char *text, size_t len, const struct room_facts *facts)
 		error = lua_tostring(L, -1);
 		error = error ? error : "the script raised an error that is no text";
 		send_json(json_pack("{s:s, s:o}", "op", "error", "text",
-				    json_from_bytes(error, strlen(error))));
+				    json_from_bytes(error, strnlen(error, ROOM_ERROR_BYTES))));
 	}
-	lua_close(L);
+	/* The state is not closed: that would run the script's __gc once more. */
 }
 
 static int confine(void)
@@ -394,7 +449,8 @@ static _Noreturn void room_child(int fd, const char *text, size_t len,
 {
 	if ((fd != ROOM_FD && dup2(fd, ROOM_FD) < 0) || close_range(ROOM_FD + 1, ~0u, 0) < 0)
 		_exit(1);
-	close(0);
+	for (int i = 0; i <= LAST_CLOSED_FD; i++)
+		close(i);
 	json_object_seed(0); /* opens /dev/urandom, which is not to be had any more after this */
 	if (confine() < 0)
 		_exit(1);

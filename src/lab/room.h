@@ -9,7 +9,9 @@
 
 #include "base/err.h"
 
-#define ROOM_MESSAGE_BYTES 65536
+/* Longest message either way: what an actor wrote (ACTOR_OUTPUT_BYTES) as JSON, and less than a
+ * socket's default buffer, which a message must fit in whole. */
+#define ROOM_MESSAGE_BYTES (192u << 10)
 
 /* Memory that a script may use, Lua's own included, and instructions that it may execute in all.
  * The largest scenario of the catalogue uses a hundredth of either. */

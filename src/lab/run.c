@@ -46,7 +46,10 @@ struct tl_run *lab_run_new(void)
 	void *p = mmap(NULL, sizeof(struct tl_run), PROT_READ | PROT_WRITE,
 		       MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 
-	return p == MAP_FAILED ? NULL : p;
+	if (p == MAP_FAILED)
+		return NULL;
+	madvise(p, sizeof(struct tl_run), MADV_DONTFORK); /* no other run has it */
+	return p;
 }
 
 void lab_run_free(struct tl_run *run)
@@ -82,7 +85,8 @@ static bool reap(struct lab *lab)
 	if (!WIFEXITED(status) && !WIFSIGNALED(status))
 		return true;
 	for (int i = 0; i < lab->nactors; i++) {
-		if (lab->actors[i].pid != pid)
+		if (lab->actors[i].pid != pid ||
+		    lab->actors[i].exited) /* an earlier one's number */
 			continue;
 		lab->actors[i].exited = true;
 		lab->actors[i].status = status;
@@ -124,7 +128,8 @@ static void wait_for_anything(struct lab *lab, int signals)
 		for (int j = 0; j < 2; j++)
 			if (a->output[j] >= 0)
 				fds[n++] = (struct pollfd){ a->output[j], POLLIN, 0 };
-		if (a->command >= 0 && a->busy)
+		/* Others' answers wait until the script asks for them. */
+		if (a->command >= 0 && lab->pending.op && lab->pending.actor == i)
 			fds[n++] = (struct pollfd){ a->command, POLLIN, 0 };
 	}
 	ts = (struct timespec){ ns / CLOCK_NS_PER_S, ns % CLOCK_NS_PER_S };
@@ -153,25 +158,24 @@ static void loop(struct lab *lab, int signals)
 	struct err e = { 0 };
 
 	while (!lab->done) {
-		int r = wire_carry(&lab->wire, &e);
+		bool late = clock_mono_ns() > end;
+		int r = late ? 0 : wire_carry(&lab->wire, &e);
 
+		if (late) {
+			out_of_time(lab);
+			break;
+		}
 		if (r < 0) {
 			record_finish(&lab->rec, TL_BROKEN, e.text);
 			return;
 		}
-		if (r > 0) {
-			lab->carried++;
-			continue;
-		}
-		if (reap(lab) || read_outputs(lab))
+		lab->carried += (uint64_t)r;
+		/* Packets and output without end must not keep a step from being late. */
+		if ((r > 0 || reap(lab) || read_outputs(lab)) && ops_next_ns(lab) != 0)
 			continue;
 		ops_poll(lab);
 		ops_receive(lab);
-		if (lab->done)
-			break;
-		if (clock_mono_ns() > end)
-			out_of_time(lab);
-		else
+		if (!lab->done)
 			wait_for_anything(lab, signals);
 	}
 }
@@ -295,6 +299,7 @@ static _Noreturn void run_child(const struct lab_script *script, const struct la
 	lab->run = run;
 	lab->room = -1;
 	lab->posted = -1;
+	madvise(run, sizeof(*run), MADV_DONTFORK); /* the room and the actors do not have it */
 	r = make_network(lab, &e);
 	run->setup_us = (clock_mono_ns() - began) / 1000;
 	record_start(&lab->rec, run, &lab->net);
@@ -313,9 +318,11 @@ pid_t lab_start(const struct lab_script *script, const struct lab_options *optio
 	pid_t pid;
 
 	snprintf(run->name, sizeof(run->name), "%s", script->name);
+	madvise(run, sizeof(*run), MADV_DOFORK);
 	pid = options->loopback ? isolate_fork_plain(e) : isolate_fork(e);
 	if (pid == 0)
 		run_child(script, options, run);
+	madvise(run, sizeof(*run), MADV_DONTFORK);
 	if (pid < 0) {
 		run->status = TL_CANNOT;
 		snprintf(run->error, sizeof(run->error), "%s", e->text);

@@ -52,4 +52,37 @@ def a_program_inherits_no_descriptor_of_the_callers():
     os.unlink(held.name)
 
 
+@test
+def refused_requests_use_no_memory():
+    """What was made of a request before it was refused is freed: 2 s of this would else be gigabytes."""
+    ends(HEAD + 'local t = {}\nfor i = 1, 30000 do t[i] = "x" end\nt[30001] = step\n'
+         'for _ = 1, 100 do pcall(expect, client, t) end\ncheck(true, "still here")', 0)
+
+
+@test
+def a_program_that_writes_without_end_delays_nothing():
+    text = HEAD + 'local d = server:run("yes")\nd:says("no", { within = "%s" })'
+    ends(text % "200ms", 1, "has not said 'no' in time", options=["--allow=yes"])
+    ends(text % "1h", 1, "is not done after 300 ms", options=["--allow=yes", "--timeout=300ms"])
+
+
+@cases((60000, 0), (65536, 0), (65537, 2))
+def large_outputs_arrive_whole_or_not_at_all(size, code):
+    ends(HEAD + f'local n = #server:run("sh", "-c", "yes | head -c {size}"):output()\ncheck(n == {size}, "all")',
+         code, *["kept"] * (code != 0), options=["--allow=sh"])
+
+
+@test
+def an_answer_that_does_not_fit_is_refused():
+    ends(HEAD + 'server:run("head", "-c65536", "/dev/zero"):output()', 2, "the answer is too long", "own.lua:2",
+         options=["--allow=head"])
+
+
+@test
+def a_call_that_nobody_waits_for_costs_nothing():
+    """An answer that waits to be taken does not keep the run awake."""
+    ends(HEAD + 'local l = server:listen(13)\nl:begin("accept")\nlocal c = client:connect(server, 13)\n'
+         'expect(client, "ESTABLISHED")\nlocal s = l:finish()\ncheck(s:close() == 0, "closed")', 0)
+
+
 main()

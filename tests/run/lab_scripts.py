@@ -26,7 +26,16 @@ def refused(text, *parts, code=2, name="own.lua", options=()):
     ("unknown-global", HEAD + 'exspect(client, "gone")', "nothing is called 'exspect'"),
     ("raised", HEAD + 'error("my own words")', "my own words", "own.lua:2:"),
     ("raised-table", HEAD + "error({})", "no text"),
-    ("no-title", "expect(client, 'gone')", "no connection so far"),
+    ("no-title", "expect(client, 'gone')", "a script begins with scenario"),
+    ("call-before-title", "server:process()", "a script begins with scenario"),
+    ("mistyped-option", HEAD + 'expect(client, "gone", { recvq = 1 })', "did you mean 'recv_q'?", "own.lua:2"),
+    ("mistyped-about", 'scenario { titel = "T" }', "did you mean 'title'?"),
+    ("wrong-kind", HEAD + 'expect(client, "gone", { recv_q = "1" })', "'recv_q' is to be a whole number"),
+    ("long-text", HEAD + 'step(("x"):rep(1000000))', "more than a scenario may give", "own.lua:2"),
+    ("many-names", HEAD + 'local t = {}; for i = 1, 1e6 do t[i] = "" end; expect(client, t)',
+     "not enough memory"),
+    ("nested-copies", HEAD + 'local t = { "x", "x", "x", "x", "x", "x", "x", "x", "x", "x" }\n'
+     "for _ = 1, 6 do t = { t, t, t, t, t, t, t, t, t, t } end\nexpect(client, t)", "more than a scenario may give"),
     ("nothing", "", "says no scenario"),
     ("no-expectation", HEAD, "expects nothing"),
     ("twice", HEAD + HEAD, "given twice"),
@@ -43,8 +52,7 @@ def refused(text, *parts, code=2, name="own.lua", options=()):
     ("number-keys", HEAD + 'expect(client, "gone", { [2.5] = 1 })', "options are names and values"),
 )
 def wrong(_name, text, *parts):
-    code = 1 if _name == "no-title" else 2
-    refused(text, *parts, code=code)
+    refused(text, *parts)
 
 
 @cases("io", "os", "debug", "package", "require", "load", "loadfile", "dofile", "coroutine", "print",

@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: MIT */
+#include "lab/request.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/text.h"
+#include "lab/json_bytes.h"
+
+/* Most names that one request takes. */
+#define NAMES_MAX  20
+#define NAME_BYTES 24
+
+/* What every request may hold, and what each takes besides: "NAME:KIND", where KIND is b (true or
+ * false), i (whole number), s (text), l (list of texts), o (names and values). A name that is not
+ * here is refused: one that was mistyped would otherwise be an expectation that is never looked at.
+ */
+#define CALL_OPTIONS "actor:i name:s begin:b fails:s ends:b "
+static const char common[] = "op:s where:s within:s";
+static const struct form {
+	const char *op, *takes;
+} forms[] = {
+	{ "scenario", "title:s source:s rfc:s shows:s proves:l loss:b" },
+	{ "expect", "side:i states:l connection:i orphan:b told:b timer:b recv_q:i send_q:i "
+		    "retransmits:i" },
+	{ "expect_path", "side:i states:l connection:i" },
+	{ "expect_packet", "side:i connection:i flags:s without:s length:i count:i "
+			   "retransmission:b" },
+	{ "sample", "side:i connection:i" },
+	{ "check", "passed:b text:s" },
+	{ "observe", "title:s connection:i" },
+	{ "step", "text:s" },
+	{ "run", "side:i argv:l" },
+	{ "process", "side:i name:s" },
+	{ "says", "actor:i text:s" },
+	{ "listens", "actor:i" },
+	{ "exits", "actor:i status:i" },
+	{ "output", "actor:i" },
+	{ "kill", "actor:i signal:s" },
+	{ "sysctl", "side:i name:s value:s optional:b" },
+	{ "call", CALL_OPTIONS "fd:i args:o" },
+	{ "finish", CALL_OPTIONS },
+	{ "fork", CALL_OPTIONS },
+	{ "post", CALL_OPTIONS "fd:i" },
+	{ "take", CALL_OPTIONS },
+	{ "exec", CALL_OPTIONS "path:s keep:b" },
+	{ "exit", CALL_OPTIONS "status:i" },
+	{ "wire_rule", "action:s from:i flags:s without:s data:b length:i nth:i times:i percent:i "
+		       "by:s" },
+	{ "wire_stop", "rule:i" },
+	{ "wire_caught", "rule:i count:i" },
+	{ "wire_release", "reverse:b" },
+	{ "wire_cut", "cut:b" },
+	{ "wire_quiet", "for:s" },
+	{ "wire_inject", "side:i connection:i flags:s seq:i ack:i length:i" },
+};
+
+static const struct form *find_form(const char *op)
+{
+	for (size_t i = 0; i < sizeof(forms) / sizeof(forms[0]); i++)
+		if (!strcmp(forms[i].op, op))
+			return &forms[i];
+	return NULL;
+}
+
+bool request_is_known(const char *op)
+{
+	return find_form(op) != NULL;
+}
+
+/* Takes the next "NAME:KIND" off `*at`. Returns its kind, or 0 at the end. */
+static char next_name(const char **at, char name[NAME_BYTES])
+{
+	size_t n;
+	char kind;
+
+	*at += strspn(*at, " ");
+	if (!**at)
+		return 0;
+	n = strcspn(*at, ":");
+	snprintf(name, NAME_BYTES, "%.*s", (int)n, *at);
+	kind = (*at)[n + 1];
+	*at += n + 2;
+	return kind;
+}
+
+static bool is_list_of_texts(const json_t *v)
+{
+	if (json_is_object(v)) /* an empty table in Lua is either */
+		return json_object_size(v) == 0;
+	for (size_t i = 0; i < json_array_size(v); i++)
+		if (!json_is_string(json_array_get(v, i)))
+			return false;
+	return json_is_array(v);
+}
+
+static bool is_of_kind(const json_t *v, char kind)
+{
+	switch (kind) {
+	case 'b':
+		return json_is_boolean(v);
+	case 'i':
+		return json_is_integer(v);
+	case 's':
+		return json_is_string(v);
+	case 'l':
+		return is_list_of_texts(v);
+	default:
+		return json_is_object(v) || (json_is_array(v) && json_array_size(v) == 0);
+	}
+}
+
+static const char *kind_text(char kind)
+{
+	switch (kind) {
+	case 'b':
+		return "true or false";
+	case 'i':
+		return "a whole number";
+	case 's':
+		return "a text";
+	case 'l':
+		return "a list of texts";
+	default:
+		return "names and values";
+	}
+}
+
+/* The kind that a request wants of a name; 0 where it does not take it. */
+static char wanted_kind(const struct form *form, const char *wanted)
+{
+	const char *lists[] = { form->takes, common };
+	char name[NAME_BYTES], kind;
+
+	for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++)
+		for (const char *at = lists[i]; (kind = next_name(&at, name));)
+			if (!strcmp(name, wanted))
+				return kind;
+	return 0;
+}
+
+static int no_such_name(const struct form *form, const char *typed, struct err *e)
+{
+	const char *lists[] = { form->takes, common }, *known[NAMES_MAX], *near;
+	char names[NAMES_MAX][NAME_BYTES];
+	size_t n = 0;
+
+	for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++)
+		for (const char *at = lists[i]; n < NAMES_MAX && next_name(&at, names[n]); n++)
+			known[n] = names[n];
+	near = text_nearest(typed, known, n);
+	if (near)
+		return err_set(e, -EINVAL, "'%.40s' is not taken here; did you mean '%s'?", typed,
+			       near);
+	return err_set(e, -EINVAL, "'%.40s' is not taken here (see unclosed-scenario(5))", typed);
+}
+
+static int check_args(const struct form *form, json_t *message, struct err *e)
+{
+	const char *name;
+	json_t *value;
+
+	json_object_foreach (message, name, value) {
+		char kind = wanted_kind(form, name);
+
+		if (!kind)
+			return no_such_name(form, name, e);
+		if (!is_of_kind(value, kind))
+			return err_set(e, -EINVAL, "'%s' is to be %s", name, kind_text(kind));
+	}
+	return 0;
+}
+
+/* Copies a text, cut to fit. Returns false where it is none. */
+static bool copy_text(const json_t *v, char *buf, size_t cap)
+{
+	char *bytes = json_to_bytes(v, NULL);
+
+	snprintf(buf, cap, "%s", bytes ? bytes : "");
+	free(bytes);
+	return bytes != NULL;
+}
+
+int request_decode(const void *data, size_t len, struct request *out, struct err *e)
+{
+	json_t *message = json_loadb(data, len, JSON_ALLOW_NUL | JSON_REJECT_DUPLICATES, NULL);
+	struct request r = { .args = message };
+	const struct form *form = NULL;
+	bool known = json_is_object(message) &&
+		     copy_text(json_object_get(message, "op"), r.op, sizeof(r.op));
+
+	copy_text(json_object_get(message, "where"), r.where, sizeof(r.where));
+	if (known && !strcmp(r.op, "done")) {
+		r.kind = REQUEST_DONE;
+	} else if (known && !strcmp(r.op, "error")) {
+		r.kind = REQUEST_FAILED;
+	} else {
+		form = known ? find_form(r.op) : NULL;
+		known = form != NULL;
+	}
+	if (!known) {
+		json_decref(message);
+		return err_set(e, -EBADMSG, "no message of a scenario's room");
+	}
+	*out = r;
+	return form ? check_args(form, message, e) : 0;
+}
