@@ -117,6 +117,25 @@ def json_has_the_fields():
     equal(len(many["connections"]), 6, "connections")
 
 
+def keys_of(value):
+    """every name of a field, however deep"""
+    if isinstance(value, dict):
+        for name, below in value.items():
+            yield name
+            yield from keys_of(below)
+    elif isinstance(value, list):
+        for below in value:
+            yield from keys_of(below)
+
+
+@test
+def json_fields_are_in_the_manual():
+    with open(os.path.join(SOURCE, "man", "unclosed-lab.1"), encoding="utf-8") as f:
+        words = set(re.findall(r"\w+", f.read()))
+    names = {name for one in json_lines(fake("json", *RUNS)) for name in keys_of(one)}
+    equal(sorted(names - words), [], "fields that the manual does not name")
+
+
 def tshark(path, *args):
     done = run("tshark", "-n", "-r", path, "-o", "tcp.check_checksum:TRUE", "-o", "ip.check_checksum:TRUE", *args)
     equal(done.returncode, 0, f"tshark {done.stderr}")
