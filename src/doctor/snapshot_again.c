@@ -30,7 +30,6 @@ struct again {
 	struct doubt *v;
 	uint32_t n, cap;
 	struct map by_cookie, by_inode; /* to v */
-	bool wait;
 };
 
 static struct census_socket *socket_of(struct again *a, const struct doubt *d)
@@ -54,7 +53,6 @@ static int collect(struct again *a, const struct filter *only)
 		    map_put(&a->by_inode, s->s.inode, a->n) < 0)
 			return -ENOMEM;
 		a->v[a->n++] = (struct doubt){ .socket = i };
-		a->wait |= moving;
 	}
 	return 0;
 }
@@ -143,13 +141,14 @@ int snapshot_look_again(struct builder *b, const struct snapshot_opts *opts,
 	int r = collect(&a, opts->only);
 
 	if (r == 0 && a.n > 0) {
-		if (a.wait)
-			clock_nanosleep(CLOCK_MONOTONIC, 0, &wait, NULL);
-		r = snapshot_visit_all(&a.visit, spaces, e);
-		if (r == 0 && sockets)
+		clock_nanosleep(CLOCK_MONOTONIC, 0, &wait, NULL);
+		if (sockets)
 			r = sockets_pass(sockets, b->states, each_record, &a, e);
-		else if (r == 0)
+		else
 			r = owners_walk(each_owner, &a, &unseen, e);
+		/* After the holders: what is still there now was there while they were sought. */
+		if (r == 0)
+			r = snapshot_visit_all(&a.visit, spaces, e);
 		if (r == 0)
 			settle(&a);
 	}
