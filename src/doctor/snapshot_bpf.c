@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: MIT */
-/* The tier with BPF. sock_diag lists what ends by itself in each namespace, with its timers, and
- * the listeners. One pass over all descriptors of the host tells of what somebody holds, in full,
- * with the holder. CLOSE_WAIT, of which there may be very many, is not listed: the kernel counts it
- * in each namespace and adds up its cookies. Only where that is not what the pass told of is there
- * something without a descriptor (not yet accepted, in a message), or something changed under way;
- * then it is listed after all, and one more pass looks for the holders of what is new.
+/* The tier with BPF. One pass over all descriptors of the host tells of the sockets that somebody
+ * holds, in full, with the holder. Then sock_diag lists in each namespace what has no descriptor or
+ * ends by itself, with its timers, and the listeners.
  *
- * What neither told of in full is asked for one by one. */
+ * CLOSE_WAIT, of which there may be very many, is not listed but counted. What the kernel has in
+ * its tables is the listeners, what was listed, and CLOSE_WAIT; where that is not what the pass
+ * told of, the kernel counts CLOSE_WAIT and adds up its cookies; where that does not agree either,
+ * something has no descriptor (not yet accepted, in a message), or changed under way. Only then it
+ * is listed after all. One more pass looks for the holders of what was new in the lists.
+ *
+ * What nobody told of in full is asked for one by one. */
 #include "doctor/snapshot_tiers.h"
 
 #include <errno.h>
@@ -19,39 +22,17 @@
 /* The states that sock_diag lists. */
 #define LISTED (((1u << TCPS_COUNT) - 1) & ~(TCP_BIT(TCPS_CLOSE) | TCP_BIT(TCPS_LISTEN)))
 
+/* More other connections than this are not listed for the sake of a count. */
+#define FEW_OTHERS 4096
+
 struct bpf_tier {
 	struct snapshot_visit visit; /* first: its visitors get it */
 	struct sockets *sockets;
 	struct sockets_count *told; /* CLOSE_WAIT, per namespace */
 	uint32_t last_netns;        /* of the record before */
-	uint32_t news;              /* sockets from this index on are not told of */
+	uint32_t news;              /* sockets from this index on are not the pass's */
+	uint32_t others;            /* sockets listed in the namespace visited */
 };
-
-static int visit_list(struct snapshot_visit *v, struct err *e)
-{
-	return snapshot_dump_all(v, v->b->states & LISTED & ~CLOSE_WAIT, false,
-				 snapshot_take_socket);
-}
-
-/* Joins a record with what sock_diag said of the same socket: that has the timer, which is still
- * true as long as the state is the same. */
-static struct tcp_sample merged(const struct builder *b, const struct tcp_sample *record)
-{
-	uint32_t i = map_get(&b->by_cookie, record->cookie);
-	struct tcp_sample s = *record;
-	const struct tcp_sample *listed;
-
-	if (i == MAP_NONE || i & BUILDER_IS_LISTENER)
-		return s;
-	listed = &b->c->sockets[i].s;
-	s.mptcp = listed->mptcp;
-	if (listed->state == s.state) {
-		s.timer = listed->timer;
-		s.timer_ms = listed->timer_ms;
-		s.retransmits = listed->retransmits;
-	}
-	return s;
-}
 
 static uint32_t netns_of(struct bpf_tier *t, uint64_t ino)
 {
@@ -70,18 +51,10 @@ static int each_record(const struct sockets_found *f, void *arg)
 	uint32_t netns, which, before = b->c->sockets_n;
 	int r;
 
-	if (f->is_mptcp) {
-		r = builder_holder_of_inode(b, f->s.inode, &who, f->fd);
-		return r < 0 ? r : 0;
-	}
+	if (f->is_mptcp) /* its subflows are not known yet: each_news() */
+		return 0;
 	netns = netns_of(t, f->s.netns);
-	if (f->s.state == TCPS_CLOSE_WAIT || f->s.state == TCPS_CLOSE) {
-		r = builder_put(b, &f->s, netns, &which);
-	} else {
-		struct tcp_sample s = merged(b, &f->s);
-
-		r = builder_put(b, &s, netns, &which);
-	}
+	r = builder_put(b, &f->s, netns, &which);
 	if (r == 0 && b->c->sockets_n > before && netns != CENSUS_NONE &&
 	    f->s.state == TCPS_CLOSE_WAIT)
 		sockets_count(&t->told[netns], &f->s);
@@ -90,31 +63,63 @@ static int each_record(const struct sockets_found *f, void *arg)
 	return r < 0 ? r : 0;
 }
 
-static int take_news(const struct tcp_sample *s, void *arg)
+/* A socket that sock_diag lists. What the pass told of it stays, but for the timer, which it does
+ * not know; where the state is another now, the list is newer. */
+static int take_listed(const struct tcp_sample *s, void *arg)
 {
 	struct bpf_tier *t = arg;
+	struct builder *b = t->visit.b;
+	uint32_t i = map_get(&b->by_cookie, s->cookie);
+	struct tcp_sample *told;
 
-	if (map_get(&t->visit.b->by_cookie, s->cookie) != MAP_NONE)
+	t->others += s->timer != TCP_TIMER_TIME_WAIT && s->state != TCPS_SYN_RECV;
+	if (i == MAP_NONE || i & BUILDER_IS_LISTENER)
+		return snapshot_take_socket(s, &t->visit);
+	told = &b->c->sockets[i].s;
+	if (told->state != s->state) {
+		*told = *s;
 		return 0;
-	return snapshot_take_socket(s, &t->visit);
+	}
+	told->mptcp = s->mptcp;
+	told->timer = s->timer;
+	told->timer_ms = s->timer_ms;
+	told->retransmits = s->retransmits;
+	return 0;
 }
 
-/* Lists CLOSE_WAIT where the kernel has another count of it than the pass told of. */
-static int visit_compare(struct snapshot_visit *v, struct err *e)
+/* Whether the kernel's tables hold just the CLOSE_WAIT sockets that the pass told of. */
+static int all_told(struct bpf_tier *t, bool counted, bool *all, struct err *e)
 {
-	struct bpf_tier *t = (struct bpf_tier *)v;
-	const struct sockets_count *told = &t->told[v->netns];
+	const struct sockets_count *told = &t->told[t->visit.netns];
+	const struct netns_numbers *n = &t->visit.numbers;
 	struct sockets_count there;
 	int r;
 
-	if (!v->b->c->netns[v->netns].has_connections)
+	*all = counted && n->in_use == t->visit.listeners + t->others + told->n;
+	if (*all)
 		return 0;
 	r = sockets_tally(t->sockets, &there, e);
-	if (r < 0)
+	*all = r == 0 && there.n == told->n && there.sum == told->sum;
+	return r;
+}
+
+static int visit_list(struct snapshot_visit *v, struct err *e)
+{
+	struct bpf_tier *t = (struct bpf_tier *)v;
+	unsigned states = v->b->states & LISTED & ~CLOSE_WAIT;
+	uint64_t told = t->told[v->netns].n;
+	bool count = v->numbers.has_sockstat && v->numbers.in_use <= told + FEW_OTHERS;
+	bool all = true;
+	int r;
+
+	t->others = 0;
+	if (count)
+		states = LISTED & ~CLOSE_WAIT;
+	r = snapshot_dump_all(v, states, false, take_listed);
+	if (r < 0 || !(v->b->states & CLOSE_WAIT) || !v->b->c->netns[v->netns].has_connections)
 		return r;
-	if (there.n == told->n && there.sum == told->sum)
-		return 0;
-	return snapshot_dump(v, CLOSE_WAIT, false, take_news);
+	r = all_told(t, count, &all, e);
+	return r < 0 || all ? r : snapshot_dump(v, CLOSE_WAIT, false, take_listed);
 }
 
 /* The holders of what was listed after the first pass. */
@@ -141,7 +146,7 @@ static int each_news(const struct sockets_found *f, void *arg)
 	return r < 0 ? r : 0;
 }
 
-/* The numbers of what no record brought in full; time-wait entries have none. */
+/* The numbers of what nobody told of in full; time-wait entries have none. */
 static int visit_numbers(struct snapshot_visit *v, struct err *e)
 {
 	struct census *c = v->b->c;
@@ -163,36 +168,38 @@ static int visit_numbers(struct snapshot_visit *v, struct err *e)
 	return r;
 }
 
+static bool news_may_be_held(const struct bpf_tier *t)
+{
+	const struct census *c = t->visit.b->c;
+
+	for (uint32_t i = t->news; i < c->sockets_n; i++)
+		if (c->sockets[i].s.inode)
+			return true;
+	return false;
+}
+
 static int run(struct bpf_tier *t, const struct netns_list *spaces, struct err *e)
 {
 	struct builder *b = t->visit.b;
-	int r;
+	int r = sockets_pass(t->sockets, b->states | TCP_BIT(TCPS_LISTEN), each_record, t, e);
 
-	t->visit.fn = visit_list;
-	r = snapshot_visit_all(&t->visit, spaces, e);
-	if (r == 0)
-		r = sockets_pass(t->sockets, b->states | TCP_BIT(TCPS_LISTEN), each_record, t, e);
 	t->news = b->c->sockets_n;
-	if (r == 0 && b->states & CLOSE_WAIT) {
-		t->visit.fn = visit_compare;
+	t->visit.fn = visit_list;
+	if (r == 0)
 		r = snapshot_visit_all(&t->visit, spaces, e);
-	}
-	if (r == 0 && b->c->sockets_n > t->news)
+	if (r == 0 && news_may_be_held(t))
 		r = sockets_pass(t->sockets, b->states, each_news, t, e);
 	t->visit.fn = visit_numbers;
 	return r == 0 ? snapshot_visit_all(&t->visit, spaces, e) : r;
 }
 
 int snapshot_bpf(struct builder *b, const struct snapshot_opts *opts,
-		 const struct netns_list *spaces, struct sockets **sockets, bool *all_seen,
+		 const struct netns_list *spaces, struct sockets *sockets, bool *all_seen,
 		 struct err *e)
 {
-	struct bpf_tier t = { .visit = { .b = b, .opts = opts } };
-	int r = sockets_open(sockets, e);
+	struct bpf_tier t = { .visit = { .b = b, .opts = opts }, .sockets = sockets };
+	int r;
 
-	if (r < 0)
-		return r == -ENOMEM ? r : -EOPNOTSUPP;
-	t.sockets = *sockets;
 	t.told = calloc(b->c->netns_n + 1, sizeof(*t.told));
 	if (!t.told)
 		return -ENOMEM;

@@ -18,7 +18,8 @@ struct snapshot_visit {
 	uint32_t netns; /* index of the one visited */
 	int (*fn)(struct snapshot_visit *v, struct err *e);
 	const struct snapshot_opts *opts;
-	struct netns_numbers numbers; /* of the one visited */
+	struct netns_numbers numbers; /* of the one visited, at the first visit */
+	uint32_t listeners;           /* in the one visited, as snapshot_dump_all() found */
 };
 int snapshot_visit_all(struct snapshot_visit *v, const struct netns_list *spaces, struct err *e);
 
@@ -45,11 +46,9 @@ bool snapshot_sees_all_processes(void);
 int snapshot_look_again(struct builder *b, const struct snapshot_opts *opts,
 			const struct netns_list *spaces, struct sockets *sockets, struct err *e);
 
-/* The tiers: fill the builder. Return 0 with `*all_seen` set, or -errno with text. -EOPNOTSUPP from
- * the first: it is not to be had here, and the builder is as it was; it gives an owned handle on
- * success. */
+/* The tiers: fill the builder. Return 0 with `*all_seen` set, or -errno with text. */
 int snapshot_bpf(struct builder *b, const struct snapshot_opts *opts,
-		 const struct netns_list *spaces, struct sockets **sockets, bool *all_seen,
+		 const struct netns_list *spaces, struct sockets *sockets, bool *all_seen,
 		 struct err *e);
 int snapshot_proc(struct builder *b, const struct snapshot_opts *opts,
 		  const struct netns_list *spaces, bool *all_seen, struct err *e);

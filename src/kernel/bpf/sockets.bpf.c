@@ -66,6 +66,7 @@ static __always_inline void add_addresses(struct sockets_record *r, const struct
  * asked for is read only there. */
 static __always_inline void add_last_words(struct sockets_record *r, const struct tcp_sock *tp)
 {
+	r->bytes_acked = tp->bytes_acked;
 	r->shutdown = tp->inet_conn.icsk_inet.sk.sk_shutdown;
 	r->error = (__u16)tp->inet_conn.icsk_inet.sk.sk_err;
 	if (!r->local_port) /* inet_put_port() cleared the other copy */
@@ -89,7 +90,6 @@ static __always_inline void add_numbers(struct sockets_record *r, const struct t
 	r->received_ticks = now - tp->inet_conn.icsk_ack.lrcvtime;
 	r->ack_ticks = now - tp->rcv_tstamp;
 	r->segs_in = tp->segs_in;
-	r->bytes_acked = tp->bytes_acked;
 	r->bytes_received = tp->bytes_received;
 	r->bytes_sent = tp->bytes_sent;
 	r->rtt_us = tp->srtt_us >> 3;
