@@ -353,6 +353,7 @@ def every_test_that_the_fault_table_names_exists():
     scenarios = os.listdir(os.path.join(SOURCE, "scenarios", "daytimed"))
     with open(os.path.join(SOURCE, "docs", "RELIABILITY.md"), encoding="utf-8") as f:
         named = set(re.findall(r"`([a-z0-9]+(?:[_-][a-z0-9]+){2,})`", f.read()))
+    named -= {"reset_by_client"}  # a counter
     true(len(named) > 50, f"{len(named)} names")
     missing = [n for n in named if f"def {n}(" not in code and f"void {n}(" not in code and
                f"{n}.lua" not in scenarios]
