@@ -49,7 +49,7 @@ def a_udp_client_gets_the_reply():
 def rival(package, text, argv, client):
     """What the client says when run beside the server. 10.9.9.1 is there because openbsd-inetd does not
     answer 127/8 over UDP."""
-    folder = os.path.join(BUILD, "rivals")
+    folder = os.path.join(SOURCE, "build-rivals")
     env = {**os.environ, "LD_LIBRARY_PATH": f"{folder}/usr/lib/x86_64-linux-gnu:"
                                             f"{folder}/lib/x86_64-linux-gnu"}
     got = run(os.path.join(SOURCE, "tools", "unpack"), folder, package, "libevent-core-2.1-7",
@@ -121,13 +121,14 @@ def free_port():
 
 
 def with_hosts(text, *argv):
-    """Runs a command with another /etc/hosts, in a mount namespace."""
+    """Runs a command with another /etc/hosts, in a mount namespace; it may be traced."""
     with tempfile.NamedTemporaryFile("w") as hosts:
         hosts.write(text)
         hosts.flush()
         more = [] if os.geteuid() == 0 else ["--user", "--map-root-user"]
         return run("unshare", "--mount", *more, "sh", "-c",
-                   f'mount --bind {hosts.name} /etc/hosts && exec "$@"', "sh", *argv)
+                   f'mount --bind {hosts.name} /etc/hosts && exec "$@"', "sh", *argv,
+                   env={**os.environ, "ASAN_OPTIONS": "detect_leaks=0"})
 
 
 @test
