@@ -20,11 +20,11 @@
 
 /* In the order of the text that they come from. */
 static const char *const experiments[] = {
-	"both-close",
-	"client-never-closes",
-	"server-never-closes",
-	"client-waits-before-close",
-	"server-waits-before-close",
+	EXPERIMENTS "/both-close",
+	EXPERIMENTS "/client-never-closes",
+	EXPERIMENTS "/server-never-closes",
+	EXPERIMENTS "/client-waits-before-close",
+	EXPERIMENTS "/server-waits-before-close",
 };
 #define EXPERIMENT_COUNT (sizeof(experiments) / sizeof(experiments[0]))
 
