@@ -11,12 +11,15 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "kernel/diag.h"
+
 int destroy_decode(const void *msg, size_t len, uint32_t seq, int *result)
 {
 	const struct nlmsghdr *nlh = msg;
 	const struct nlmsgerr *answer;
 
-	if (len > INT32_MAX || !mnl_nlmsg_ok(nlh, (int)len))
+	/* mnl_nlmsg_ok() takes a length of the message past 2^31 for a negative one. */
+	if (len > INT32_MAX || !mnl_nlmsg_ok(nlh, (int)len) || nlh->nlmsg_len > len)
 		return -EBADMSG;
 	if (nlh->nlmsg_seq != seq)
 		return 0;
@@ -91,14 +94,11 @@ int destroy_socket(int diag_fd, const struct tcp_sample *s, struct err *e)
 	if (r < 0)
 		return err_errno(e, r, "asking sock_diag to destroy a socket");
 	do {
-		ssize_t n = recv(diag_fd, space, sizeof(space), 0);
+		ssize_t n = diag_receive(diag_fd, space, sizeof(space));
 
-		if (n < 0 && errno == EINTR)
-			r = 0;
-		else if (n < 0)
-			return err_errno(e, -errno, "waiting for sock_diag's answer");
-		else
-			r = destroy_decode(space, (size_t)n, seq, &result);
+		if (n < 0)
+			return err_errno(e, (int)n, "waiting for sock_diag's answer");
+		r = destroy_decode(space, (size_t)n, seq, &result);
 	} while (r == 0);
 	if (r < 0)
 		return err_errno(e, r, "sock_diag's answer about a destroyed socket");

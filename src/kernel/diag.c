@@ -172,9 +172,8 @@ static int send_request(int fd, uint16_t type, uint16_t flags, uint32_t seq, con
 	return 0;
 }
 
-/* Receives one block that the kernel sent: any process with CAP_NET_ADMIN can send to a netlink
- * socket too, and is passed over. A block that does not fit is an error, not a short one. */
-static ssize_t receive(int fd, void *space, size_t cap)
+/* Any process with CAP_NET_ADMIN can send to a netlink socket too. */
+ssize_t diag_receive(int fd, void *space, size_t cap)
 {
 	struct sockaddr_nl from;
 	socklen_t len;
@@ -216,7 +215,7 @@ int diag_lookup_bound(int fd, uint32_t ifindex, const struct tcp_addr *local,
 	if (r < 0)
 		return err_errno(e, r, "asking sock_diag for a connection");
 	do { /* an answer to an earlier question that timed out is passed over */
-		n = receive(fd, space, sizeof(space));
+		n = diag_receive(fd, space, sizeof(space));
 		if (n < 0)
 			return err_errno(e, (int)n, "waiting for sock_diag's answer");
 	} while ((size_t)n >= sizeof(*nlh) && nlh->nlmsg_seq != seq);
@@ -308,7 +307,7 @@ int diag_dump_as(int fd, int family, unsigned states, bool info, diag_each_fn *e
 	if (r < 0)
 		err_errno(e, r, "asking sock_diag for a dump");
 	while (r == 0 && !d.done) {
-		ssize_t n = receive(fd, space, DIAG_RECV_BYTES);
+		ssize_t n = diag_receive(fd, space, DIAG_RECV_BYTES);
 
 		if (n < 0)
 			r = err_errno(e, (int)n, "waiting for a sock_diag dump");

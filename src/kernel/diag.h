@@ -3,6 +3,7 @@
 #pragma once
 
 #include <stddef.h>
+#include <sys/types.h>
 
 #include "base/err.h"
 #include "tcp/sample.h"
@@ -39,6 +40,10 @@ int diag_dump(int fd, int family, unsigned states, diag_each_fn *each, void *arg
  * is empty. */
 int diag_dump_as(int fd, int family, unsigned states, bool info, diag_each_fn *each, void *arg,
 		 struct err *e);
+
+/* Receives one block that the kernel sent on a sock_diag socket; what other processes send is
+ * passed over. Returns its length; -EMSGSIZE where it does not fit; -errno. Blocks, at most 5 s. */
+ssize_t diag_receive(int fd, void *space, size_t cap);
 
 /* The pure decoder of one netlink message (header included) of a sock_diag answer. Returns 1 with
  * `out` filled; 0 at the end of a dump; the kernel's own -errno from an error message; -EBADMSG for
