@@ -262,7 +262,9 @@ static int with_census(struct job *j)
 
 static int release(struct job *j)
 {
-	struct snapshot_opts look = { .states = filter_states(&j->filter), .each_time_wait = true };
+	struct snapshot_opts look = { .states = filter_states(&j->filter),
+				      .each_time_wait = true,
+				      .only = &j->filter };
 	struct err e = { 0 };
 	int r;
 

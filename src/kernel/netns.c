@@ -123,20 +123,56 @@ void netns_list_free(struct netns_list *l)
 	*l = (struct netns_list){ 0 };
 }
 
+/* Opens the namespace `ino` by this path. Returns a descriptor; -ESTALE where the path leads to
+ * another one now. */
+static int open_path(const char *path, uint64_t ino)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	struct stat st;
+
+	if (fd < 0)
+		return -errno;
+	if (fstat(fd, &st) == 0 && st.st_ino == ino)
+		return fd;
+	fd_close(fd);
+	return -ESTALE;
+}
+
+/* The process that led to it may have ended while others live on in it. */
+static int open_namespace(const struct netns *ns, struct err *e)
+{
+	int fd = open_path(ns->path, ns->ino);
+	struct netns_list now = { 0 };
+	const struct netns *same;
+
+	if (fd == -ENOENT || fd == -ESRCH || fd == -ESTALE) {
+		int r = netns_list(&now, e);
+
+		if (r < 0)
+			return r;
+		same = find(&now, ns->ino);
+		fd = same ? open_path(same->path, ns->ino) : -ESTALE;
+		netns_list_free(&now);
+	}
+	if (fd == -ESTALE)
+		return err_set(e, fd, "network namespace %llu is gone",
+			       (unsigned long long)ns->ino);
+	return fd < 0 ? err_errno(e, fd, "opening network namespace %s", ns->path) : fd;
+}
+
 int netns_run(const struct netns *ns, int (*fn)(void *arg, struct err *e), void *arg, struct err *e)
 {
 	_fd_ int home = -1, there = -1;
-	struct stat st;
 	int r;
 
 	if (ns->ino == netns_own())
 		return fn(arg, e);
 	home = open(OWN_PATH, O_RDONLY | O_CLOEXEC);
-	there = open(ns->path, O_RDONLY | O_CLOEXEC);
-	if (home < 0 || there < 0)
-		return err_errno(e, -errno, "opening network namespace %s", ns->path);
-	if (fstat(there, &st) < 0 || st.st_ino != ns->ino)
-		return err_set(e, -ESTALE, "network namespace %s is another one now", ns->path);
+	if (home < 0)
+		return err_errno(e, -errno, "opening the network namespace to come back to");
+	there = open_namespace(ns, e);
+	if (there < 0)
+		return there;
 	if (setns(there, CLONE_NEWNET) < 0)
 		return err_errno(e, -errno, "entering network namespace %s", ns->path);
 	r = fn(arg, e);

@@ -8,6 +8,7 @@ cookie and both addresses, and none of them was healthy.
 """
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -95,6 +96,21 @@ def shutdown_never_hits_another():
 @test
 def reset_never_hits_another():
     no_wrong_socket("--reset")
+
+
+@test
+def namespaces_may_end_meanwhile():
+    """Processes with a network namespace of their own come and go; a look at all is whole all the same."""
+    loop = "while :; do unshare -n sleep 0.0$(($$ % 7))1; done"
+    comers = [subprocess.Popen(["sh", "-c", loop], start_new_session=True) for _ in range(4)]
+    try:
+        for _ in range(15):
+            done = run(binary("unclosed"), "release", "--port=1")
+            equal((done.returncode, done.stdout), (0, "No socket matches.\n"), done.stderr)
+    finally:
+        for p in comers:
+            os.killpg(p.pid, signal.SIGKILL)
+            p.wait()
 
 
 main()
