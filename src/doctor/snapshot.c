@@ -125,17 +125,24 @@ int snapshot_dump_all(struct snapshot_visit *v, unsigned states, bool info, diag
 	return r;
 }
 
+/* Whether the caller numbers processes as the kernel does: the BPF programs know only its numbers.
+ */
+static bool in_initial_pid_namespace(void)
+{
+	struct stat st;
+
+	return stat("/proc/self/ns/pid", &st) == 0 && st.st_ino == INITIAL_PID_NAMESPACE;
+}
+
 bool snapshot_sees_all_processes(void)
 {
 	cap_t caps = cap_get_proc();
 	cap_flag_value_t has = CAP_CLEAR;
-	struct stat st;
 
 	if (caps)
 		cap_get_flag(caps, CAP_SYS_PTRACE, CAP_EFFECTIVE, &has);
 	cap_free(caps);
-	return has == CAP_SET && stat("/proc/self/ns/pid", &st) == 0 &&
-	       st.st_ino == INITIAL_PID_NAMESPACE;
+	return has == CAP_SET && in_initial_pid_namespace();
 }
 
 /* Names a namespace that no mount names by what lives in it: its lowest process's container, else
@@ -175,7 +182,11 @@ static void *load(void *arg)
 {
 	struct loader *l = arg;
 
-	l->r = sockets_open(&l->sockets, &l->e);
+	if (in_initial_pid_namespace())
+		l->r = sockets_open(&l->sockets, &l->e);
+	else
+		l->r = err_set(&l->e, -EOPNOTSUPP,
+			       "in a pid namespace BPF tells process ids that mean nothing here");
 	return NULL;
 }
 
