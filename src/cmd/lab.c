@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/num.h"
+#include "base/text.h"
 #include "cmd/cmd.h"
 #include "cmd/lab_jobs.h"
 #include "cmd/term.h"
@@ -37,7 +38,8 @@ enum {
 	OPT_COLOUR,
 };
 
-#define ALLOW_MAX 16
+#define ALLOW_MAX         16
+#define LIST_NAME_COLUMNS 36
 /* More than half lost is a cut wire with patience. */
 #define LOSS_MAX 50
 /* A scenario of the catalogue needs a tenth of a second; one's own may wait for a kernel timer. */
@@ -185,21 +187,34 @@ static int show(const struct tl_run *run, void *arg)
 	return r;
 }
 
-/* --list: each scenario is asked for its title, which runs it up to there. */
+/* --list: each scenario is asked for its title, which runs it up to there. Names and titles are a
+ * stranger's. */
 static int list(const struct jobs *jobs)
 {
-	const char *theme = "";
+	_buf_ struct buf text = { 0 };
+	const char *theme = "", *title;
 
 	for (size_t i = 0; i < jobs->n; i++) {
 		const struct job *j = &jobs->jobs[i];
 
 		if (strcmp(theme, j->entry->theme) != 0) {
 			theme = j->entry->theme;
-			printf("%s%s\n", i ? "\n" : "", theme);
+			buf_str(&text, i ? "\n" : "");
+			text_escape(&text, theme, strlen(theme), text_locale_is_utf8());
+			buf_str(&text, "\n");
 		}
-		printf("  %-36s %s\n", j->entry->name,
-		       j->run->title[0] ? j->run->title : j->run->error);
+		buf_str(&text, "  ");
+		text_escape(&text, j->entry->name, strlen(j->entry->name), text_locale_is_utf8());
+		if (strlen(j->entry->name) < LIST_NAME_COLUMNS)
+			buf_fill(&text, ' ', LIST_NAME_COLUMNS - strlen(j->entry->name));
+		title = j->run->title[0] ? j->run->title : j->run->error;
+		buf_str(&text, " ");
+		text_escape(&text, title, strlen(title), text_locale_is_utf8());
+		buf_str(&text, "\n");
 	}
+	if (text.failed)
+		return EXIT_CANNOT;
+	fwrite(text.data, 1, text.len, stdout);
 	return EXIT_FINE;
 }
 

@@ -258,6 +258,19 @@ static int run_loop(struct jobs *jobs, unsigned at_once, jobs_show_fn *show, voi
 	return 0;
 }
 
+/* What ends all runs, but for what the caller has us ignore, as nohup(1) does; and SIGCHLD. */
+static void fill_signals(sigset_t *set)
+{
+	static const int ending[] = { SIGINT, SIGTERM, SIGHUP };
+	struct sigaction now;
+
+	sigemptyset(set);
+	sigaddset(set, SIGCHLD);
+	for (size_t i = 0; i < sizeof(ending) / sizeof(ending[0]); i++)
+		if (sigaction(ending[i], NULL, &now) == 0 && now.sa_handler != SIG_IGN)
+			sigaddset(set, ending[i]);
+}
+
 int jobs_run(struct jobs *jobs, const struct jobs_options *options, jobs_show_fn *show, void *arg,
 	     struct err *e)
 {
@@ -274,11 +287,9 @@ int jobs_run(struct jobs *jobs, const struct jobs_options *options, jobs_show_fn
 		jobs->jobs[i].options = options->lab;
 		jobs->jobs[i].options.bindir = bindir;
 	}
-	sigemptyset(&signals);
-	sigaddset(&signals, SIGCHLD);
-	sigaddset(&signals, SIGINT);
-	sigaddset(&signals, SIGTERM);
-	sigaddset(&signals, SIGHUP);
+	/* A caller that ignores it hands that down, and no child would be waited for. */
+	signal(SIGCHLD, SIG_DFL);
+	fill_signals(&signals);
 	sigprocmask(SIG_BLOCK, &signals, &before);
 	r = run_loop(jobs, at_once, show, arg, &signals, e);
 	end_all(jobs);

@@ -31,6 +31,14 @@ static int arg_kind(const struct opt *o)
 	return o->arg[0] == '[' ? optional_argument : required_argument;
 }
 
+static bool is_known(const struct opts *o, int id)
+{
+	for (const struct opt *p = o->usage->opts; p->name; p++)
+		if (p->id == id)
+			return true;
+	return false;
+}
+
 /* Says what is wrong with the word that getopt_long() refused, with the nearest name. */
 static int refuse(struct opts *o, int code, struct err *e)
 {
@@ -42,7 +50,7 @@ static int refuse(struct opts *o, int code, struct err *e)
 		err_set(e, 0, "option -%c needs an argument", optopt);
 	else if (code == ':')
 		err_set(e, 0, "option %s needs an argument", word);
-	else if (optopt && strncmp(word, "--", 2))
+	else if (optopt && !is_known(o, optopt)) /* the word may be the one before: -zq */
 		err_set(e, 0, "no option -%c", optopt);
 	else if (optopt)
 		err_set(e, 0, "option %.*s takes no argument", (int)strcspn(word, "="), word);

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* unclosed: finds the subcommand and runs it. */
+#include <fcntl.h>
 #include <locale.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/text.h"
 #include "cmd/cmd.h"
@@ -61,11 +63,29 @@ static void describe(void)
 		opts_describe(cmds[i]->usage);
 }
 
-int main(int argc, char **argv)
+/* A standard descriptor that is closed would be given to the next file or socket that is opened,
+ * and the report written there. This one fails when it is written to. */
+static void open_standard(void)
+{
+	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+		if (fcntl(fd, F_GETFD) < 0)
+			open("/dev/null", O_RDONLY); /* the lowest that is free: fd */
+}
+
+/* What could not be written is no success. */
+static int finish(int code)
+{
+	if (fflush(stdout) == 0 && !ferror(stdout))
+		return code;
+	if (code != EXIT_CANNOT)
+		fprintf(stderr, "unclosed: writing to standard output failed\n");
+	return EXIT_CANNOT;
+}
+
+static int dispatch(int argc, char **argv)
 {
 	const struct cmd *cmd;
 
-	setlocale(LC_ALL, "");
 	if (argc < 2)
 		return opts_misuse(&main_usage, "no command given");
 	if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h")) {
@@ -87,4 +107,11 @@ int main(int argc, char **argv)
 		return unknown(argv[1]);
 	argv[1] = (char *)cmd->usage->name;
 	return cmd->run(argc - 1, argv + 1);
+}
+
+int main(int argc, char **argv)
+{
+	open_standard();
+	setlocale(LC_ALL, "");
+	return finish(dispatch(argc, argv));
 }

@@ -158,6 +158,8 @@ def it_ends_in_time():
     ("sever-never-closes", "did you mean 'server-never-closes'?"),
     ("qqqqqqqqqqqq", "unclosed lab --list"),
     ("--jsn", "did you mean --json?"),
+    ("-zq", "no option -z"),
+    ("--quiet=yes", "option --quiet takes no argument"),
     ("--jobs=0", "--jobs takes 1 to"),
     ("--timeout=5", "takes a duration"),
     ("--seed=-1", "--seed takes a number"),
@@ -194,6 +196,37 @@ def a_full_disk_is_told():
         done = subprocess.run([os.path.join(place(), "bin", "unclosed"), "lab", "both-close"], stdout=full,
                               stderr=subprocess.PIPE, text=True, check=False)
     equal(done.returncode, 3, "exit code of the report")
+
+
+@cases(">/dev/full", ">&-", "<&- >&-")
+def what_could_not_be_written_is_no_success(where):
+    program = os.path.join(place(), "bin", "unclosed")
+    for words in ("--help", "lab --list both-close", "lab both-close", "lab --json both-close"):
+        done = run("sh", "-c", f'exec "$0" {words} {where}', program)
+        equal(done.returncode, 3, words)
+        equal(len(done.stderr.splitlines()), 1, f"{words}: lines in {done.stderr}")
+
+
+@test
+def a_cluster_of_options_after_another():
+    done = lab("--json", "-zq")
+    equal(done.returncode, 2, "exit code")
+    has(done.stderr, "no option -z", "stderr")
+
+
+@test
+def inherited_signal_dispositions_do_no_harm():
+    program = os.path.join(place(), "bin", "unclosed")
+    for name in ("CHLD", "PIPE", "INT"):
+        equal(run("env", f"--ignore-signal={name}", program, "lab", "-q", "both-close", timeout=20).returncode, 0, name)
+
+
+@test
+def the_list_shows_a_strangers_title_harmlessly():
+    path = script('scenario { title = "\\27[31mred\\255\\n" }', "title.lua")
+    done = lab("--list", path)
+    equal(done.returncode, 0, done.stderr)
+    has(done.stdout, "\\x1b[31mred\\xff\\n\n", "list")
 
 
 @test
