@@ -184,6 +184,8 @@ static int run(struct bpf_tier *t, const struct netns_list *spaces, struct err *
 	int r = sockets_pass(t->sockets, b->states | TCP_BIT(TCPS_LISTEN), each_record, t, e);
 
 	t->news = b->c->sockets_n;
+	b->inodes =
+		true; /* what is new may be a subflow of MPTCP, whose holder is known by inode */
 	t->visit.fn = visit_list;
 	if (r == 0)
 		r = snapshot_visit_all(&t->visit, spaces, e);

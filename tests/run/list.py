@@ -262,6 +262,31 @@ import sys; sys.stdin.read()
             p.wait(20)
 
 
+@cases(*TIERS)
+def a_subflow_of_mptcp_is_shown_as_such(tier):
+    """Its holder has a socket of another protocol, with the same inode."""
+    program = """
+import os, socket, sys
+l = socket.socket(socket.AF_INET, socket.SOCK_STREAM, 262); l.bind(("127.0.0.1", 0)); l.listen()
+c = socket.socket(socket.AF_INET, socket.SOCK_STREAM, 262); c.connect(l.getsockname()); s, _ = l.accept()
+c.send(b"x"); s.recv(1)
+print(os.getpid(), c.fileno(), s.fileno(), flush=True); sys.stdin.read()
+"""
+    argv = ["unshare", "--net", "sh", "-c", 'ip link set lo up && exec python3 -c "$0"', program]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as p:
+        try:
+            pid, *fds = [int(word) for word in p.stdout.readline().split()]
+            ino = os.stat(f"/proc/{p.pid}/ns/net").st_ino
+            r = run(binary("unclosed"), "list", "--json", "--netns", ino, "--tier", tier, "--state", "ESTABLISHED")
+            found = json_lines(r.stdout)
+            equal([s["evidence"] for s in found], [{"mptcp": True}] * 2, "marked")
+            equal(sorted((h["pid"], h["fd"]) for s in found for h in s["holders"]),
+                  sorted((pid, fd) for fd in fds), "holders")
+        finally:
+            p.stdin.close()
+            p.wait(20)
+
+
 @test
 def columns_are_for_scripts():
     with Fixture("unread=2", "shared=1") as made:
