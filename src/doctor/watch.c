@@ -18,8 +18,10 @@
 /* Longest wait between two turns: a fresh end comes due no sooner than this after it was queued,
  * or its time was known at the last turn. */
 #define TURN_MS 50
-/* Between two attempts to match ends that nobody who is watched held so far. */
-#define MATCH_MS 250
+/* Between two attempts to match ends that nobody who is watched held so far; and so many times as
+ * long as the attempt takes, where that is more. */
+#define MATCH_MS   250
+#define MATCH_REST 20
 
 struct listener {
 	uint32_t netns;
@@ -385,13 +387,14 @@ static int find_owners(struct doctor *d, bool take_in, struct err *e)
  */
 static int match_owners(struct doctor *d, struct err *e)
 {
-	uint64_t now = (uint64_t)clock_mono_ns();
+	uint64_t now = (uint64_t)clock_mono_ns(), took;
 	int r;
 
 	if (!d->found.due && (!d->found.wanted || now < d->next_match))
 		return 0;
-	d->next_match = now + MATCH_MS * CLOCK_NS_PER_MS;
 	r = find_owners(d, false, e);
+	took = (uint64_t)clock_mono_ns() - now;
+	d->next_match = now + MATCH_MS * CLOCK_NS_PER_MS + MATCH_REST * took;
 	return r ? r : watch_turn(d->watch, true, on_event, d, &d->found, e);
 }
 

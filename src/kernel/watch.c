@@ -83,6 +83,8 @@ static int load_at(struct watch *w, const struct watch_setup *setup, enum watch_
 	bpf_map__set_max_entries(w->skel->maps.events,
 				 setup->buffer ? setup->buffer : DEFAULT_BUFFER);
 	bpf_program__set_autoload(w->skel->progs.on_recv_length, how == WATCH_READS_TRACEPOINT);
+	bpf_program__set_autoload(w->skel->progs.on_recvmsg, how == WATCH_READS_FEXIT);
+	bpf_program__set_autoload(w->skel->progs.on_read_exit, how == WATCH_READS_SYSCALLS);
 	bpf_program__set_autoattach(w->skel->progs.on_accept, false);
 	bpf_program__set_autoload(w->skel->progs.on_fork, setup->rules.follow);
 	bpf_program__set_autoload(w->skel->progs.on_free, setup->rules.by_owner);
@@ -130,7 +132,9 @@ int watch_open(struct watch **out, const struct watch_setup *setup, struct err *
 		free(w);
 		return r;
 	}
-	w->room = buffer / (sizeof(struct watch_event) + RECORD_HEADER) / 2;
+	/* Where owners are matched first, what comes due is only marked, not sent. */
+	w->room = setup->rules.by_owner ? UINT32_MAX
+					: buffer / (sizeof(struct watch_event) + RECORD_HEADER) / 2;
 	w->ring = ring_buffer__new(bpf_map__fd(w->skel->maps.events), on_event, w, NULL);
 	w->stack_ring = ring_buffer__new(bpf_map__fd(w->skel->maps.stacks), on_stack, w, NULL);
 	if (!w->ring || !w->stack_ring) {
@@ -248,6 +252,7 @@ int watch_owners(struct watch *w, bool take_in, watch_owner_fn *each, void *arg,
 	static struct watch_owner space[512];
 	_fd_ int fd = -1;
 	ssize_t n = 0;
+	int r = 0;
 
 	w->skel->bss->taking_in = take_in;
 	fd = bpf_iter_create(bpf_link__fd(w->skel->links.holders));
@@ -257,8 +262,12 @@ int watch_owners(struct watch *w, bool take_in, watch_owner_fn *each, void *arg,
 		n = fd_read_all(fd, space, sizeof(space));
 		for (ssize_t i = 0; i + (ssize_t)sizeof(*space) <= n; i += sizeof(*space))
 			each(&space[i / sizeof(*space)], arg);
-	} while (n == sizeof(space));
+		if (w->each && n > 0)
+			r = watch_drain(w, w->each, w->arg, e);
+	} while (n == sizeof(space) && !r);
 	w->skel->bss->taking_in = false;
+	if (r)
+		return r;
 	return n < 0 ? err_errno(e, (int)n, "walking over descriptors") : 0;
 }
 

@@ -79,7 +79,8 @@ int watch_suspect(struct watch *w, pid_t pid, struct err *e);
 
 typedef void watch_owner_fn(const struct watch_owner *owner, void *arg);
 
-/* Walks every descriptor of every process and gives those that refer to a reported end, or to a
+/* Events that the walk brings about go to the callback of the last watch_turn().
+ * Walks every descriptor of every process and gives those that refer to a reported end, or to a
  * listener. With `take_in`, first follows every end that is half-closed or dead now. Blocks for
  * about a microsecond per descriptor on the machine. */
 int watch_owners(struct watch *w, bool take_in, watch_owner_fn *each, void *arg, struct err *e);

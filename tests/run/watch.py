@@ -75,9 +75,11 @@ def a_read_that_returned_0_is_told():
         true(over["close_lag_ms"] >= 100, "lag")
 
 
-@test
-def a_peek_and_an_empty_read_tell_nothing():
-    with listen() as ls, Watch("--after", "100ms", "--json", *HERE) as w:
+@cases("auto", "syscalls")
+def a_peek_and_an_empty_read_tell_nothing(tier):
+    with listen() as ls, \
+            Watch("--after", "100ms", "--json", *(() if tier == "auto" else ("--reads", tier)),
+                  *HERE) as w:
         w.ready()
         client, server = pair(ls)
         server.send(b"x")
@@ -116,11 +118,16 @@ READS = {"recvmsg": read_by_recvmsg, "readv": read_by_readv, "read": read_by_rea
          "splice": read_by_splice}
 
 
-@cases(("recvmsg", False), ("readv", False), ("read", False), ("read", True), ("splice", False),
-       ("splice", True))
-def every_kind_of_read_counts(how, with_data):
+KINDS = (("recvmsg", False), ("readv", False), ("read", False), ("read", True), ("splice", False),
+         ("splice", True))
+
+
+@cases(*[(*kind, tier) for tier in ("auto", "syscalls") for kind in KINDS])
+def every_kind_of_read_counts(how, with_data, tier):
     read = READS[how]
-    with listen() as ls, Watch("--after", "150ms", "--json", *HERE) as w:
+    with listen() as ls, \
+            Watch("--after", "150ms", "--json", *(() if tier == "auto" else ("--reads", tier)),
+                  *HERE) as w:
         w.ready()
         client, server = pair(ls)
         if with_data:  # data and FIN in one segment: the first read takes both, the second is told

@@ -26,6 +26,7 @@ typedef __u64 u64;
 typedef __u16 __be16;
 typedef __u32 __be32;
 typedef __u32 __wsum;
+typedef unsigned long size_t;
 typedef _Bool bool;
 enum {
 	false = 0,
@@ -210,6 +211,7 @@ struct pt_regs {
 	u64 regs[31];
 	u64 sp;
 	u64 pc;
+	u64 orig_x0;
 	s32 syscallno;
 };
 #else
@@ -240,6 +242,7 @@ struct task_struct {
 };
 
 struct seq_file;
+struct msghdr;
 
 struct bpf_iter_meta {
 	struct seq_file *seq;

@@ -33,11 +33,19 @@
 #define S_IFMT   0170000
 #define S_IFSOCK 0140000
 #ifdef __TARGET_ARCH_arm64
-#define NR_ACCEPT  202
-#define NR_ACCEPT4 242
+#define NR_ACCEPT   202
+#define NR_ACCEPT4  242
+#define NR_READ     63
+#define NR_READV    65
+#define NR_RECVFROM 207
+#define NR_RECVMSG  212
 #else
-#define NR_ACCEPT  43
-#define NR_ACCEPT4 288
+#define NR_ACCEPT   43
+#define NR_ACCEPT4  288
+#define NR_READ     0
+#define NR_READV    19
+#define NR_RECVFROM 45
+#define NR_RECVMSG  47
 #endif
 
 /* include/net/tcp_states.h */
@@ -455,6 +463,72 @@ int BPF_PROG(on_recv_length, struct sock *sk, int ret, int flags)
 {
 	if (sk->sk_protocol == IPPROTO_TCP)
 		on_read(sk, ret, flags);
+	return 0;
+}
+
+/* Before Linux 6.3: the return of tcp_recvmsg(), where the kernel lets functions be traced. */
+SEC("fexit/tcp_recvmsg")
+int BPF_PROG(on_recvmsg, struct sock *sk, struct msghdr *msg, size_t len, int flags, int *addr_len,
+	     int ret)
+{
+	on_read(sk, ret, flags);
+	return 0;
+}
+
+/* The arguments of a read call say whether its 0 may be the end of a stream. */
+static __always_inline bool may_be_the_end(const struct pt_regs *regs)
+{
+	int number = syscall_number(regs);
+	__u64 len, flags;
+
+#ifdef __TARGET_ARCH_arm64
+	len = regs->regs[2];
+	flags = number == NR_RECVMSG ? regs->regs[2] : regs->regs[3];
+#else
+	len = regs->dx;
+	flags = number == NR_RECVMSG ? regs->dx : regs->r10;
+#endif
+	switch (number) {
+	case NR_READ:
+		return len > 0;
+	case NR_READV:
+		return true;
+	case NR_RECVFROM:
+	case NR_RECVMSG:
+		return !(flags & (MSG_PEEK | MSG_ERRQUEUE));
+	default:
+		return false;
+	}
+}
+
+static __always_inline int first_argument(const struct pt_regs *regs)
+{
+#ifdef __TARGET_ARCH_arm64
+	/* Its register holds the return value by now; the kernel keeps a copy. */
+	return regs->orig_x0;
+#else
+	return regs->di;
+#endif
+}
+
+/* Where neither can be had: the return of the read calls. io_uring's reads make none. */
+SEC("tp_btf/sys_exit")
+int BPF_PROG(on_read_exit, struct pt_regs *regs, long ret)
+{
+	struct watch_conn *c;
+	struct tcp_sock *tp;
+	__u64 key;
+
+	if (ret != 0 || !may_be_the_end(regs))
+		return 0;
+	key = socket_of(first_argument(regs));
+	c = bpf_map_lookup_elem(&conns, &key);
+	if (!c)
+		return 0;
+	tp = (struct tcp_sock *)key;
+	if (BPF_CORE_READ((struct sock *)key, __sk_common.skc_state) == TCP_CLOSE_WAIT &&
+	    BPF_CORE_READ(tp, copied_seq) == BPF_CORE_READ(tp, rcv_nxt))
+		on_told(key, c);
 	return 0;
 }
 
