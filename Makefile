@@ -10,8 +10,9 @@ CHECK_PACKAGES := $(BUILD_PACKAGES) busybox curl ncat netbase procps socat pytho
 	lsof nginx-light redis-server memcached \
 	chromium chromium-driver fonts-dejavu-core
 BENCH_PACKAGES := $(BUILD_PACKAGES) python3 iproute2 libbpf-tools
+KERNEL_PACKAGES := $(BUILD_PACKAGES) qemu-system-x86 cpio xz-utils
 
-.PHONY: all lab check coverage soak bench install clean lint fuzz soak-release packages-build packages-check packages-bench flake
+.PHONY: kernels all lab check coverage soak bench install clean lint fuzz soak-release packages-build packages-check packages-bench flake
 .DEFAULT_GOAL := all
 
 packages-build:
@@ -51,6 +52,11 @@ coverage: packages-check
 	@tests/coverage
 soak: packages-check all
 	@python3 tests/soak.py $(BUILD) $(MINUTES)
+
+# Debian's 6.1 and 6.12 cloud kernels under emulation, with the doctor in each.
+kernels: all
+	@tools/need $(KERNEL_PACKAGES)
+	@tests/kernels/run $(BUILD)
 
 install: all
 	@meson install -C $(BUILD) --no-rebuild
