@@ -58,6 +58,7 @@ def a_read_that_returned_0_is_told():
         before = time.time()
         server.close()
         equal(client.recv(10), b"", "read")
+        after = time.time()
         line = json.loads(w.line("half-closed", name(client)))
         equal(line["cause"], "told", "cause")
         equal(line["told"]["pid"], os.getpid(), "who was told")
@@ -67,8 +68,8 @@ def a_read_that_returned_0_is_told():
                                  "start_ns": line["holders"][0]["start_ns"]}], "holders")
         equal(line["inode"], os.fstat(client.fileno()).st_ino, "inode")
         at = line["time"] - line["age_ms"] / 1000
-        true(-0.001 < at - before < 0.01, f"half-closed {at - before} s after the close")
-        true(99 < line["age_ms"] < 300, f"age {line['age_ms']}")
+        true(before - 0.001 < at < after + 0.001, f"half-closed at {at}, not {before} to {after}")
+        true(line["age_ms"] >= 100, f"age {line['age_ms']}")
         end = name(client)
         client.close()
         over = json.loads(w.line('"event":"over"', end))
@@ -183,25 +184,31 @@ def what_was_half_closed_before_is_taken_in():
 
 @test
 def the_close_lag_is_what_was_waited():
-    """100 closes after 20 ms and 2 after 200 ms: p50 and p99 within 2 %, count and max exact."""
+    """48 closes after 20 ms and 2 after 200 ms: p50 and p99 within 2 %, count and max exact. What was
+    waited is known between two bounds, which the scheduler may push apart."""
     with listen() as ls, Watch("--after", "5s", "--json", *HERE) as w:
         w.ready()
         waits = [0.02] * 48 + [0.2] * 2
-        lags = []
+        least, most = [], []
         for wait in waits:
             client, server = pair(ls)
+            early = time.monotonic()
             server.close()
             begun = time.monotonic()
             client.recv(1)
             time.sleep(wait)
+            ended = time.monotonic()
             client.close()
-            lags.append(time.monotonic() - begun)
+            least.append(ended - begun)
+            most.append(time.monotonic() - early)
         w.stop()
         lag = next(x for x in json_lines(w.text()) if x["event"] == "lag" and x["by"] == "connect")
-        lags.sort()
+        least.sort()
+        most.sort()
         equal((lag["count"], lag["port"], lag["pid"]), (50, ls.getsockname()[1], os.getpid()), "lag")
-        for key, want in (("p50_ms", lags[24]), ("p99_ms", lags[49]), ("max_ms", lags[49])):
-            true(abs(lag[key] / 1000 - want) <= 0.02 * want, f"{key}: {lag[key]} for {want * 1000}")
+        for key, rank, off in (("p50_ms", 24, 0.02), ("p99_ms", 49, 0.02), ("max_ms", 49, 0)):
+            low, high = least[rank] * (1 - off), most[rank] * (1 + off)
+            true(low <= lag[key] / 1000 <= high, f"{key}: {lag[key]} not in {low} to {high} s")
         equal(sum(b[2] for b in lag["buckets"]), 50, "sum of the buckets")
 
 
