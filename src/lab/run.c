@@ -275,6 +275,12 @@ static void play(struct lab *lab)
 	if (lab->run->status == TL_RUNNING && lab->run->nexpects == 0)
 		record_finish(&lab->rec, TL_SCRIPT,
 			      "the script expects nothing: it can show nothing");
+	if (lab->trace.tasks_lost) {
+		snprintf(e.text, sizeof(e.text),
+			 "more than %d processes and threads at once: %u were not watched",
+			 TRACE_MAX_TASKS, lab->trace.tasks_lost);
+		record_finish(&lab->rec, TL_BROKEN, e.text);
+	}
 	if (!lab->net.loopback && !tl_run_is_legal(lab->run, &e))
 		record_finish(&lab->rec, TL_FAILED, e.text);
 	record_finish(&lab->rec, TL_PASSED, "");

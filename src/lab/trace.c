@@ -98,6 +98,8 @@ int trace_prepare_child(int sync)
 	if (!filter)
 		return -ENOMEM;
 	r = seccomp_attr_set(filter, SCMP_FLTATR_CTL_NNP, 1);
+	if (r == 0) /* a 32-bit program runs, unseen */
+		r = seccomp_attr_set(filter, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_ALLOW);
 	for (size_t i = 0; i < ROW_COUNT && r == 0; i++)
 		r = seccomp_rule_add(filter, SCMP_ACT_TRACE(0), rows[i].nr, 0);
 	if (r == 0)
@@ -317,6 +319,25 @@ static bool describe_option(pid_t tid, const uint64_t args[6], char *buf, size_t
 	return false;
 }
 
+/* After a signal the kernel enters an interrupted call again (SA_RESTART, or no handler): it goes
+ * on where it was recorded. Where another is entered, it came to EINTR. Returns true in the first
+ * case.
+ */
+static bool go_on(struct trace *t, struct trace_call *call,
+		  const struct __ptrace_syscall_info *info)
+{
+	if (!call->interrupted)
+		return false;
+	call->interrupted = false;
+	if (call->nr == (int)info->seccomp.nr && call->args[0] == info->seccomp.args[0]) {
+		call->active = true;
+		return true;
+	}
+	if (call->event != UINT32_MAX)
+		describe(&t->rec->run->events[call->event].call, row_of(call->nr), call, -EINTR);
+	return false;
+}
+
 static void enter_call(struct trace *t, struct trace_task *task,
 		       const struct __ptrace_syscall_info *info)
 {
@@ -327,6 +348,8 @@ static void enter_call(struct trace *t, struct trace_task *task,
 	struct tl_event *v;
 	char option[48] = "";
 
+	if (go_on(t, call, info))
+		return;
 	*call = (struct trace_call){ .nr = (int)info->seccomp.nr,
 				     .event = UINT32_MAX,
 				     .conn = TL_NO_CONN };
@@ -429,6 +452,8 @@ static void leave_call(struct trace *t, struct trace_task *task,
 
 		if (result == 0 && t->hooks.listens)
 			t->hooks.listens(t->hooks.arg, task->actor, facts.local.port);
+	} else if (task->call.acts && is_restart(result)) {
+		task->call.interrupted = true;
 	} else if (task->call.acts) {
 		finish_act(t, task, row, result, e);
 	} else if (!found_nothing(result)) {
@@ -487,6 +512,13 @@ static int status_field(pid_t tid, const char *field)
 	return at ? (int)strtol(at + strlen(field), NULL, 10) : -1;
 }
 
+static void resume(const struct trace_task *task, pid_t tid, int sig)
+{
+	bool to_exit = task && task->call.active;
+
+	ptrace(to_exit ? PTRACE_SYSCALL : PTRACE_CONT, tid, 0, (long)sig);
+}
+
 static void adopt_child(struct trace *t, struct trace_task *parent, bool is_clone)
 {
 	unsigned long message = 0;
@@ -500,6 +532,12 @@ static void adopt_child(struct trace *t, struct trace_task *parent, bool is_clon
 	field = is_clone && t->proc ? status_field(tid, "\nTgid:") : -1;
 	tgid = field > 0 ? field : tid;
 	child = find(t, tid);
+	if (child && child->tgid != tgid) { /* held, and taken for a process */
+		forget(t, child);
+		child = add(t, tid, tgid);
+		if (child)
+			child->held = true;
+	}
 	if (!child)
 		child = add(t, tid, tgid);
 	if (!child)
@@ -508,6 +546,10 @@ static void adopt_child(struct trace *t, struct trace_task *parent, bool is_clon
 	child->side = copy.side;
 	child->touched = copy.touched;
 	memcpy(child->comm, copy.comm, sizeof(child->comm));
+	if (child->held) {
+		child->held = false;
+		resume(child, tid, 0);
+	}
 	if (tgid == tid && t->hooks.forked)
 		t->hooks.forked(t->hooks.arg, copy.actor, tid);
 }
@@ -527,11 +569,29 @@ static void after_exec(struct trace_task *task)
 		task->comm[n - (task->comm[n - 1] == '\n')] = '\0';
 }
 
-static void resume(const struct trace_task *task, pid_t tid, int sig)
+/* A new child may stop before its maker's fork is reported. It stands still until then, so that
+ * none of its calls is missed. Returns false where there is no room to remember it. */
+static bool hold_early(struct trace *t, pid_t tid)
 {
-	bool to_exit = task && task->call.active;
+	struct trace_task *child = add(t, tid, tid);
 
-	ptrace(to_exit ? PTRACE_SYSCALL : PTRACE_CONT, tid, 0, (long)sig);
+	if (child)
+		child->held = true;
+	return child;
+}
+
+/* The child of a task that is not watched is not either. */
+static void let_go(struct trace *t, pid_t maker)
+{
+	unsigned long message = 0;
+	struct trace_task *child;
+
+	ptrace(PTRACE_GETEVENTMSG, maker, 0, &message);
+	child = find(t, (pid_t)message);
+	if (!child || !child->held)
+		return;
+	resume(NULL, child->tid, 0);
+	forget(t, child);
 }
 
 /* A stop of ptrace's own making: (status >> 8) is SIGTRAP | event << 8. */
@@ -551,6 +611,8 @@ static void handle_event(struct trace *t, struct trace_task *task, pid_t tid, in
 	case PTRACE_EVENT_CLONE:
 		if (task)
 			adopt_child(t, task, event == PTRACE_EVENT_CLONE);
+		else
+			let_go(t, tid);
 		task = find(t, tid);
 		break;
 	case PTRACE_EVENT_EXEC:
@@ -566,6 +628,8 @@ static void handle_event(struct trace *t, struct trace_task *task, pid_t tid, in
 		}
 		break;
 	case PTRACE_EVENT_STOP:
+		if (!task && hold_early(t, tid))
+			return;
 		if (sig == SIGSTOP || sig == SIGTSTP || sig == SIGTTIN || sig == SIGTTOU) {
 			ptrace(PTRACE_LISTEN, tid, 0, 0);
 			return;

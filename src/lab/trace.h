@@ -14,7 +14,8 @@
 /* A call between its entry and its return. */
 struct trace_call {
 	bool active;
-	bool acts; /* it stands where it began; `event` is its place */
+	bool acts;        /* it stands where it began; `event` is its place */
+	bool interrupted; /* by a signal: what is entered next may be this call again */
 	int nr;
 	uint64_t args[6];
 	uint32_t event; /* index of the event, UINT32_MAX where it was not recorded */
@@ -28,6 +29,7 @@ struct trace_task {
 	int pidfd; /* of tgid; -1 where it could not be had */
 	int actor; /* index into the run's actors */
 	enum tl_side side;
+	bool held;    /* it stood still before its maker's fork was seen, and still does */
 	bool touched; /* its process has, or inherited, a TCP socket: its end is worth recording */
 	char comm[16];
 	struct trace_call call;

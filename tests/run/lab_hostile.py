@@ -4,7 +4,7 @@ import os
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
-from labtest import lab, place, script  # noqa: E402
+from labtest import lab, place, records, script  # noqa: E402
 from tap import cases, equal, has, main, test, true  # noqa: E402
 
 HEAD = 'scenario { title = "T" }\n'
@@ -76,6 +76,54 @@ def large_outputs_arrive_whole_or_not_at_all(size, code):
 def an_answer_that_does_not_fit_is_refused():
     ends(HEAD + 'server:run("head", "-c65536", "/dev/zero"):output()', 2, "the answer is too long", "own.lua:2",
          options=["--allow=head"])
+
+
+@test
+def a_call_that_a_signal_interrupts_is_one_call():
+    path = script(HEAD + """local l = server:listen(13)
+local p = client:process()
+local syn = wire.hold { flags = "SYN", from = client }
+local c = p:socket()
+c:begin("connect", server, 13)
+syn:caught()
+p:kill("STOP")
+wire.quiet()
+p:kill("CONT")
+wire.quiet()
+syn:stop()
+wire.release()
+c:finish()
+expect(client, "ESTABLISHED")
+""")
+    done, (r,) = records(path)
+    equal(done.returncode, 0, r["error"])
+    calls = [e for e in r["timeline"] if e["kind"] == "call" and e["call"] == "connect"]
+    equal([c["result"] for c in calls], [0], "connects")
+
+
+@test
+def a_forked_programs_calls_are_all_seen():
+    path = script(HEAD + """local d = server:run("python3", "-S", "-c", [[
+import socket, os
+listener = socket.create_server(("10.0.0.2", 13))
+sock, _ = listener.accept()
+for i in range(50):
+    pid = os.fork()
+    if pid == 0:
+        os.close(sock.fileno())
+        os._exit(0)
+    os.waitpid(pid, 0)
+sock.close()
+]])
+d:listens()
+client:connect(server, 13)
+d:exits(0, { within = "30s" })
+expect(server, "FIN_WAIT_2")
+""")
+    done, (r,) = records(path, "--allow=python3")
+    equal(done.returncode, 0, r["error"])
+    calls = [e["call"] for e in r["timeline"] if e["kind"] == "call"]
+    equal((calls.count("close"), calls.count("exit")), (51, 51), "closes and exits")
 
 
 @test
