@@ -6,7 +6,7 @@
 
 struct map_slot {
 	uint64_t key;
-	uint32_t value; /* MAP_NONE: free */
+	uint32_t above; /* one above the value; 0: free */
 };
 
 #define FIRST_SLOTS 64
@@ -21,27 +21,25 @@ static struct map_slot *find(const struct map *m, uint64_t key)
 {
 	uint32_t i = hash(key, m->mask);
 
-	while (m->slots[i].value != MAP_NONE && m->slots[i].key != key)
+	while (m->slots[i].above && m->slots[i].key != key)
 		i = (i + 1) & m->mask;
 	return &m->slots[i];
 }
 
 uint32_t map_get(const struct map *m, uint64_t key)
 {
-	return m->slots ? find(m, key)->value : MAP_NONE;
+	return m->slots ? find(m, key)->above - 1 : MAP_NONE; /* 0 - 1 is MAP_NONE */
 }
 
 static int grow(struct map *m)
 {
 	uint32_t size = m->slots ? (m->mask + 1) * 2 : FIRST_SLOTS;
-	struct map next = { .slots = malloc(size * sizeof(*next.slots)), .mask = size - 1 };
+	struct map next = { .slots = calloc(size, sizeof(*next.slots)), .mask = size - 1 };
 
 	if (!next.slots)
 		return -ENOMEM;
-	for (uint32_t i = 0; i < size; i++)
-		next.slots[i].value = MAP_NONE;
 	for (uint32_t i = 0; m->slots && i <= m->mask; i++)
-		if (m->slots[i].value != MAP_NONE)
+		if (m->slots[i].above)
 			*find(&next, m->slots[i].key) = m->slots[i];
 	next.n = m->n;
 	free(m->slots);
@@ -56,9 +54,9 @@ int map_put(struct map *m, uint64_t key, uint32_t value)
 	if ((!m->slots || m->n >= (m->mask + 1) / 4 * 3) && grow(m) < 0)
 		return -ENOMEM;
 	slot = find(m, key);
-	if (slot->value == MAP_NONE)
+	if (!slot->above)
 		m->n++;
-	*slot = (struct map_slot){ key, value };
+	*slot = (struct map_slot){ key, value + 1 };
 	return 0;
 }
 

@@ -175,7 +175,7 @@ static int send_request(int fd, uint16_t type, uint16_t flags, uint32_t seq, con
 /* Any process with CAP_NET_ADMIN can send to a netlink socket too. */
 ssize_t diag_receive(int fd, void *space, size_t cap)
 {
-	struct sockaddr_nl from;
+	struct sockaddr_nl from = { 0 };
 	socklen_t len;
 	ssize_t n;
 
