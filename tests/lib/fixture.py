@@ -77,9 +77,10 @@ class Fixture:
     def run(self, *argv, **kw):
         return run(*self.command(*argv), **kw)
 
-    def ss(self):
-        """What `ss` says: {(local, peer): {state, recv_q, send_q, users, line}}."""
-        return parse_ss(self.run("ss", "-tanpieO").stdout)
+    def ss(self, users=True):
+        """What `ss` says: {(local, peer): {state, recv_q, send_q, users, line}}. Without users it does
+        not walk the descriptors of the whole host."""
+        return parse_ss(self.run("ss", "-tanpieO" if users else "-tanieO").stdout)
 
 
 SS_STATES = {"ESTAB": "ESTABLISHED", "FIN-WAIT-1": "FIN_WAIT_1", "FIN-WAIT-2": "FIN_WAIT_2",

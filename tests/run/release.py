@@ -77,7 +77,7 @@ def objects(done):
 
 def same(made, before):
     """Nothing changed: the same ends in the same states."""
-    equal({k: v["state"] for k, v in made.ss().items()}, {k: v["state"] for k, v in before.items()},
+    equal({k: v["state"] for k, v in made.ss(users=False).items()}, {k: v["state"] for k, v in before.items()},
           "connections")
 
 
@@ -109,7 +109,7 @@ def nothing_that_matches_is_fine():
 @test
 def without_yes_nothing_is_done():
     with Fixture("unread=3", "half-closed-here", "idle=2") as made, Files() as files:
-        before = made.ss()
+        before = made.ss(users=False)
         done = release(f"--netns={made.netns}", audit=files.audit)
         equal(done.returncode, 1, "exit status: one is refused")
         has(done.stdout, "4 would be released, 1 refused. Nothing was done")
@@ -136,7 +136,7 @@ def a_shutdown_frees_both_sides(family):
             equal((o["own"], o["peer"]), ({"before": "CLOSE_WAIT", "after": "gone"},
                                           {"before": "FIN_WAIT_2", "after": "TIME_WAIT"}), "ends")
             true(o["copied_from"]["pid"] in [h["pid"] for h in m["holders"]], f"copied from {o}")
-        after = made.ss()
+        after = made.ss(users=False)
         for m in wanted:
             true((m["local"], m["peer"]) not in after, f"still there: {m}")
         equal({k: after[k]["state"] for k in others}, others, "the healthy")
@@ -177,7 +177,7 @@ def a_person_reads_what_became_of_it():
 def a_reset_ends_what_no_descriptor_reaches(family):
     causes = ("not-accepted", "no-descriptor", "half-closed-here", "peer-gone", "send-blocked", "orphan")
     with Fixture(*[f"{c}=4" for c in causes], "idle=2", family=family) as made, Files() as files:
-        wait_for(lambda: all("backoff" in made.ss()[m["local"], m["peer"]]["line"]
+        wait_for(lambda: all("backoff" in made.ss(users=False)[m["local"], m["peer"]]["line"]
                              for m in made.of("peer-gone")), "retransmissions")
         wanted = {m["cookie"] for m in made.sockets if m["cause"] in causes}
         idle = [m for m in made.sockets if m["made"] == "idle"]
@@ -192,7 +192,7 @@ def a_reset_ends_what_no_descriptor_reaches(family):
         true(all(o["result"] in ("done", "gone") for o in objects(done)), "results")
         true(all(o["own"]["after"] == "gone" for o in objects(done) if o["result"] == "done"),
              "ends")
-        after = made.ss()
+        after = made.ss(users=False)
         true(not wanted & {s["cookie"] for s in after.values()}, "gone from ss")
         for m in idle:
             equal(after[m["local"], m["peer"]]["state"], "ESTABLISHED", "the healthy")
@@ -227,21 +227,21 @@ def established_must_be_named():
     with Fixture("idle=2", "unread") as made, Files() as files:
         idle = made.of("healthy", made="idle", end="server")
         port = idle[0]["peer"].split(":")[1]
-        before = made.ss()
+        before = made.ss(users=False)
         done = release(f"--netns={made.netns}", f"--port={port}", "--yes", audit=files.audit)
         equal((done.returncode, done.stdout), (0, "No socket matches.\n"), "not meant")
         same(made, before)
         done = release(f"--netns={made.netns}", f"--port={port}", "--state=ESTABLISHED", "--yes",
                        "--reset", audit=files.audit)
         equal(done.returncode, 0, f"exit status: {done.stdout}")
-        true(not [k for k in made.ss() if f":{port}" in k[0] or f":{port}" in k[1]], "both ends gone")
-        equal(made.ss()[idle[1]["local"], idle[1]["peer"]]["state"], "ESTABLISHED", "the other pair")
+        true(not [k for k in made.ss(users=False) if f":{port}" in k[0] or f":{port}" in k[1]], "both ends gone")
+        equal(made.ss(users=False)[idle[1]["local"], idle[1]["peer"]]["state"], "ESTABLISHED", "the other pair")
 
 
 @test
 def a_half_close_in_use_must_be_named():
     with Fixture("replying=2") as made, Files() as files:
-        before = made.ss()
+        before = made.ss(users=False)
         done = release(f"--netns={made.netns}", "--state=CLOSE_WAIT", "--yes", audit=files.audit)
         same(made, before)
         equal((done.returncode, files.lines()), (1, []), f"exit status, record: {done.stdout}")
@@ -251,7 +251,7 @@ def a_half_close_in_use_must_be_named():
 @test
 def a_listener_is_never_released():
     with Fixture("idle") as made, Files() as files:
-        before = made.ss()
+        before = made.ss(users=False)
         done = release(f"--netns={made.netns}", "--state=LISTEN", "--reset", "--yes",
                        audit=files.audit)
         same(made, before)
@@ -261,7 +261,7 @@ def a_listener_is_never_released():
 @test
 def more_than_at_most_is_none():
     with Fixture("unread=5") as made, Files() as files:
-        before = made.ss()
+        before = made.ss(users=False)
         done = release(f"--netns={made.netns}", "--at-most=4", "--yes", audit=files.audit)
         equal(done.returncode, 1, "exit status")
         has(done.stderr, "5 sockets qualify, more than --at-most=4: nothing was done")
@@ -298,7 +298,7 @@ def refused(done, files, refusal):
 @cases("", "--reset")
 def ones_own_session_is_spared(how):
     with Fixture("unread=2", session=False) as made, Files() as files:
-        before = made.ss()
+        before = made.ss(users=False)
         args = [f"--netns={made.netns}", "--yes", "--json"] + ([how] if how else [])
         refused(run(UNCLOSED, "release", *args, "--audit", files.audit), files, "session")
         same(made, before)
@@ -361,13 +361,13 @@ def the_connection_of_the_session_is_spared():
         equal(done.returncode, 1, "exit status")
         lines = files.lines()
         equal({o["socket"]["cookie"] for o in lines}, {made.of("unread")[1]["cookie"]}, "released")
-        true((m["local"], m["peer"]) in made.ss(), "the session's connection")
+        true((m["local"], m["peer"]) in made.ss(users=False), "the session's connection")
 
 
 @test
 def a_full_disk_stops_it_before_it_acts():
     with Fixture("unread=3") as made, tempfile.TemporaryDirectory() as where:
-        before = made.ss()
+        before = made.ss(users=False)
         script = (f"mount -t tmpfs -o size=8k none {where} && "
                   f"head -c 8192 /dev/zero >{where}/full; "
                   f"{shlex.quote(UNCLOSED)} release --netns={made.netns} --yes --audit={where}/a.jsonl; "
@@ -390,7 +390,7 @@ def a_disk_that_fills_up_ends_the_run_and_loses_no_line():
         has(done.stderr, "status 3")
         has(done.stderr, "No space left on device")
         lines = objects(done)
-        released = 12 - len([s for s in made.ss().values() if s["state"] == "CLOSE_WAIT"])
+        released = 12 - len([s for s in made.ss(users=False).values() if s["state"] == "CLOSE_WAIT"])
         true(0 < released < 12, f"{released} of 12 were released")
         check_audit(lines, {o["socket"]["cookie"] for o in lines})
         equal(len(lines), 2 * released, "two lines for each that was released")
@@ -490,7 +490,7 @@ def an_interrupt_ends_it_between_two_sockets():
             out, err = p.communicate(timeout=30)
         equal(p.returncode, -signal.SIGINT, f"ends by the signal: {out}{err}")
         equal([o["phase"] for o in files.lines()], ["before", "after"], "record")
-        equal(len([s for s in made.ss().values() if s["state"] == "CLOSE_WAIT"]), 2, "left")
+        equal(len([s for s in made.ss(users=False).values() if s["state"] == "CLOSE_WAIT"]), 2, "left")
         has(err, "interrupted")
 
 
@@ -510,7 +510,7 @@ def two_runs_do_not_mix():
 @test
 def without_privileges_it_says_so_and_leaves_it():
     with Fixture("unread=2") as made, Files() as files:
-        before = made.ss()
+        before = made.ss(users=False)
         os.chmod(files.held.name, 0o777)
         port = made.of("unread")[0]["local"].split(":")[1]
         for how in ([], ["--reset"]):
