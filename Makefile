@@ -9,7 +9,7 @@ BUILD_PACKAGES := gcc libc6-dev meson ninja-build pkgconf clang llvm bpftool lin
 CHECK_PACKAGES := $(BUILD_PACKAGES) busybox curl ncat netbase procps socat python3 mandoc iproute2 strace tshark \
 	lsof nginx-light redis-server memcached \
 	chromium chromium-driver fonts-dejavu-core
-BENCH_PACKAGES := $(BUILD_PACKAGES) python3 iproute2 libbpf-tools
+BENCH_PACKAGES := $(BUILD_PACKAGES) python3 iproute2 netbase libbpf-tools
 KERNEL_PACKAGES := $(BUILD_PACKAGES) qemu-system-x86 cpio xz-utils
 
 .PHONY: kernels all lab check coverage soak bench install clean lint fuzz soak-release packages-build packages-check packages-bench flake

@@ -16,7 +16,7 @@
 #define SHED_AT_ONCE      64
 #define FAILURES_IN_A_ROW 64
 #define FRESH_MOST        64 /* when there are more, all but FRESH_LEFT are looked at */
-#define FRESH_LEFT        32
+#define FRESH_LEFT        8
 
 static const int64_t SHED_PAUSE_NS = 100 * CLOCK_NS_PER_MS;
 static const int64_t BACKOFF_FIRST_NS = 50 * CLOCK_NS_PER_MS;
