@@ -4,7 +4,7 @@ BUILD ?= build
 PREFIX ?= /usr/local
 MESON_FLAGS ?=
 BUILD_PACKAGES := gcc libc6-dev meson ninja-build pkgconf clang llvm bpftool linux-libc-dev \
-	libbpf-dev libmnl-dev liblua5.4-dev libjansson-dev libdw-dev libelf-dev libpcap-dev \
+	libbpf-dev libmnl-dev liblua5.4-dev libjansson-dev libdw-dev libelf-dev libncurses-dev libpcap-dev \
 	libseccomp-dev libcap-dev libsystemd-dev libcmocka-dev
 CHECK_PACKAGES := $(BUILD_PACKAGES) busybox curl ncat netbase procps socat python3 mandoc iproute2 strace tshark \
 	lsof nginx-light redis-server memcached \

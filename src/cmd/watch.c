@@ -14,6 +14,7 @@ enum {
 	OPT_DURATION,
 	OPT_INTERVAL,
 	OPT_JSON,
+	OPT_PLAIN,
 	OPT_OUTPUT,
 	OPT_PID,
 	OPT_COMM,
@@ -37,6 +38,7 @@ static const struct opt watch_opts[] = {
 	{ OPT_NEW, "new", NULL, "leave out what was half-closed before", NULL },
 	{ OPT_NO_STACKS, "no-stacks", NULL, "take no stacks", NULL },
 	{ OPT_JSON, "json", NULL, "one JSON object a line", NULL },
+	{ OPT_PLAIN, "plain", NULL, "print lines, also on a terminal", NULL },
 	{ OPT_OUTPUT, "output", "FILE", "write there, not to the standard output", "file" },
 	{ OPT_BUFFER, "buffer", "KIB", "room for events on their way, 4 to 65536 KiB (1024)",
 	  NULL },
@@ -156,6 +158,9 @@ static int set(struct watch_job *job, int c, const char *arg, struct err *e)
 		return 0;
 	case OPT_JSON:
 		job->json = true;
+		return 0;
+	case OPT_PLAIN:
+		job->plain = true;
 		return 0;
 	case OPT_OUTPUT:
 		job->output = arg;

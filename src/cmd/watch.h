@@ -16,6 +16,7 @@ struct watch_job {
 	struct doctor_setup setup;
 	int64_t duration, interval; /* ns; 0: until interrupted; none */
 	bool json, draw;
+	bool plain; /* lines, also on a terminal */
 	pid_t pids[WATCH_MAX_PIDS];
 	unsigned pid_count;
 	char **command;     /* NULL: none */

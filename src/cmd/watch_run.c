@@ -14,6 +14,7 @@
 #include "cmd/opts.h"
 #include "cmd/term.h"
 #include "cmd/watch.h"
+#include "cmd/watch_screen.h"
 #include "doctor/lag.h"
 #include "report/watch.h"
 
@@ -25,6 +26,7 @@ struct run {
 	struct doctor *doctor;
 	struct watch_child child;
 	struct report_style style;
+	struct screen *screen; /* NULL: lines */
 	FILE *out;
 	int signals;
 	uint64_t faults;
@@ -46,6 +48,10 @@ static void put_line(const struct tw_line *line, void *arg)
 
 	if (line->what == TW_HALF_CLOSED && FAULTS & TCP_CAUSE_BIT(line->cause))
 		run->faults++;
+	if (run->screen) {
+		screen_line(run->screen, line);
+		return;
+	}
 	if (run->job->json)
 		watch_json(&b, line);
 	else
@@ -142,20 +148,24 @@ static int loop(struct run *run, struct err *e)
 	int64_t next = interval ? now + interval : INT64_MAX;
 
 	for (;;) {
-		struct pollfd p[2] = { { .fd = run->signals, .events = POLLIN },
-				       { .fd = doctor_fd(run->doctor), .events = POLLIN } };
+		struct pollfd p[3] = { { .fd = run->signals, .events = POLLIN },
+				       { .fd = doctor_fd(run->doctor), .events = POLLIN },
+				       { .fd = run->screen ? STDIN_FILENO : -1,
+					 .events = POLLIN } };
 		int wait_ms, r = doctor_turn(run->doctor, &wait_ms, e);
 
 		now = clock_mono_ns();
-		if (!r && now >= next) {
+		if (!r && now >= next && !run->screen) {
 			r = put_lags(run, false, e);
 			next = now + interval;
 		}
 		if (r || now >= end || told_to_stop(run))
 			return r;
+		if (run->screen && screen_turn(run->screen))
+			return 0;
 		if ((end - now) / CLOCK_NS_PER_MS < wait_ms)
 			wait_ms = (int)((end - now) / CLOCK_NS_PER_MS) + 1;
-		if (poll(p, 2, wait_ms) < 0 && errno != EINTR)
+		if (poll(p, 3, wait_ms) < 0 && errno != EINTR)
 			return err_errno(e, -errno, "waiting for events");
 	}
 }
@@ -169,6 +179,14 @@ static int open_output(struct run *run, struct err *e)
 		return err_errno(e, -errno, "opening %s", run->job->output);
 	run->style = term_style(fileno(run->out), TERM_AUTO, false);
 	return 0;
+}
+
+static bool wants_screen(const struct run *run)
+{
+	const struct watch_job *job = run->job;
+
+	return !job->plain && !job->json && !job->command && !job->output &&
+	       isatty(STDOUT_FILENO) && isatty(STDIN_FILENO);
 }
 
 static int watch_all(struct run *run, struct err *e)
@@ -187,11 +205,19 @@ static int watch_all(struct run *run, struct err *e)
 	r = doctor_open(&run->doctor, &job->setup, put_line, run, e);
 	if (r)
 		return r;
-	put_start(run);
+	if (wants_screen(run)) {
+		run->screen = screen_open(e);
+		if (!run->screen)
+			return -ENOTTY;
+	} else {
+		put_start(run);
+	}
 	if (job->command)
 		r = watch_child_start(&run->child, job->command, e);
 	if (!r)
 		r = loop(run, e);
+	screen_close(run->screen);
+	run->screen = NULL;
 	if (!r)
 		r = doctor_finish(run->doctor, e);
 	if (!r)
