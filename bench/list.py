@@ -7,6 +7,7 @@ whole host; ss at the one namespace in which it runs. LIST_BENCH_MOST=80000 leav
 """
 import contextlib
 import os
+import signal
 import statistics
 import subprocess
 import sys
@@ -27,15 +28,14 @@ IDLE = 500
 
 @contextlib.contextmanager
 def idle_processes():
-    """Processes that do nothing, ended with the one that started them."""
-    loop = f"i=0; while [ $i -lt {IDLE} ]; do sleep 100000 & i=$((i+1)); done; echo up; read _; kill $(jobs -p)"
-    with subprocess.Popen(["sh", "-c", loop], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as p:
-        p.stdout.readline()
+    """Processes that do nothing, in a process group that ends with the measurement."""
+    loop = f"i=0; while [ $i -lt {IDLE} ]; do sleep 100000 & i=$((i+1)); done; echo up; wait"
+    with subprocess.Popen(["sh", "-c", loop], stdout=subprocess.PIPE, text=True, start_new_session=True) as p:
         try:
+            p.stdout.readline()
             yield
         finally:
-            p.stdin.close()
-            p.wait(30)
+            os.killpg(p.pid, signal.SIGKILL)
 
 
 def timed(argv):
