@@ -119,6 +119,8 @@ def main():
             print(f"{processes * each:7} sockets: {ours * 1000:8.1f} ms", flush=True)
     for (n, t), (m, u) in zip(points, points[1:]):
         print(f"  {n} to {m}: {(u - t) / (m - n) * 1e6:.2f} us per further socket")
+    if len(points) < 2:
+        return
     (n, t), (m, u) = points[0], points[-1]
     slope = (u - t) / (m - n) * 1e6
     print(f"cost per further socket, {n} to {m}: {slope:.2f} us (1.5 wanted: {verdict(slope <= 1.5)})")
