@@ -20,3 +20,6 @@ int term_parse_when(const char *arg, enum term_when *when);
  * NO_COLOR is unset or empty. UTF-8 as the locale says (call setlocale() first) unless `ascii`. The
  * width is the terminal's, else $COLUMNS, else 80. */
 struct report_style term_style(int fd, enum term_when colour, bool ascii);
+
+/* Whether terminfo describes the terminal that TERM names. */
+bool term_is_known(void);

@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/text.h"
 #include "base/vec.h"
+#include "cmd/term.h"
 #include "report/watch.h"
 
 #define HISTORY 60 /* seconds of the sparkline */
@@ -55,7 +56,7 @@ struct screen *screen_open(struct err *e)
 {
 	struct screen *s = calloc(1, sizeof(*s));
 
-	if (s)
+	if (s && term_is_known()) /* newterm() leaks where it is not */
 		s->terminal = newterm(NULL, stdout, stdin);
 	if (!s || !s->terminal) {
 		free(s);
@@ -206,7 +207,8 @@ static void draw_procs(struct screen *s)
 {
 	int first;
 
-	qsort(s->procs, s->proc_count, sizeof(*s->procs), by_open);
+	if (s->proc_count)
+		qsort(s->procs, s->proc_count, sizeof(*s->procs), by_open);
 	choose(s, (int)s->proc_count);
 	mvprintw(1, 0, "%8s %-16s %7s %7s  %s", "PID", "PROCESS", "OPEN", "EVER",
 		 "OPEN, LAST MINUTE");
