@@ -116,6 +116,8 @@ static uint16_t conn_of(struct wire *w, enum tl_side from, const struct tcp_segm
 
 	if (c && !(opens && over && c->isn_known[from] && c->isn[from] != seg->seq))
 		return conn;
+	if (!opens && w->rec->run->nconns == TL_MAX_CONNS) /* its SYN was counted as lost */
+		return TL_NO_CONN;
 	/* A simultaneous open has two SYNs: the first one's sender is called the client. */
 	if (from == TL_SERVER)
 		return record_add_conn(w->rec, &seg->dst, &seg->src);

@@ -39,7 +39,8 @@ def outside():
 def end_at(ms, sig, user, options=()):
     mark = f"UNCLOSED_TEST_MARK={uuid.uuid4()}"
     name, _, value = mark.partition("=")
-    command = [os.path.join(place(), "bin", "unclosed"), "lab", *options]
+    # The tests may run under nohup or in the background, where some of these are ignored.
+    command = ["env", "--default-signal=INT,HUP,TERM", os.path.join(place(), "bin", "unclosed"), "lab", *options]
     child = subprocess.Popen(as_user(*command) if user else command, cwd=place(),
                              env={**os.environ, name: value}, stdout=subprocess.DEVNULL,
                              stderr=subprocess.DEVNULL)

@@ -230,6 +230,36 @@ def the_list_shows_a_strangers_title_harmlessly():
 
 
 @test
+def what_does_not_fit_is_counted():
+    """8192 events, 256 expectations, 2048 connections are kept; how many more there were is said."""
+    path = script(HEAD + 'for _ = 1, 8200 do step("x") end\nfor _ = 1, 300 do check(true, "yes") end')
+    done, (r,) = records(path)
+    equal((done.returncode, r["lost"]["events"], r["lost"]["expectations"]), (0, 8, 44), "lost")
+    has(lab(path).stdout, "8 events, 44 expectations did not fit", "text")
+    path = script(HEAD + 'for _ = 1, 300 do check(true, "yes") end\ncheck(false, "the last straw")')
+    has(lab(path).stdout, "wanted the last straw", "what decided the run")
+    path = script(HEAD + 'local p = client:process()\nfor _ = 1, 2060 do\nlocal s = p:socket()\n'
+                  's:connect(server, 99, { fails = "ECONNREFUSED" })\ns:close()\nend')
+    done, (r,) = records(path)
+    equal((done.returncode, r["lost"]["connections"], len(r["connections"])), (0, 12, 2048), "connections")
+
+
+@test
+def chances_follow_the_seed():
+    path = script(HEAD + 'local l = server:listen(13)\nlocal c = client:connect(server, 13)\nlocal s = l:accept()\n'
+                  'for _ = 1, 8 do c:write("x"); s:read(1) end\nexpect(client, "ESTABLISHED")', "seed.lua")
+
+    def dropped(seed):
+        _, (r,) = records("--loss=40", f"--seed={seed}", path)
+        return [(e["from"], e["seq"], e["len"]) for e in r["timeline"]
+                if e["kind"] == "packet" and e["fate"] == "dropped"][:2]
+
+    seen = [dropped(seed) for seed in (1, 1, 2, 3, 4, 5)]
+    true(all(seen), f"packets are lost with every seed: {seen}")
+    true(len(set(map(str, seen[1:]))) > 1, f"seeds differ: {seen}")
+
+
+@test
 def the_list_names_all():
     done = lab("--list")
     equal(done.returncode, 0, done.stderr)
