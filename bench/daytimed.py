@@ -21,7 +21,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 RUNS = int(os.environ.get("BENCH_RUNS", "7"))
 CONNECTIONS = int(os.environ.get("BENCH_CONNECTIONS", "20000"))
 THREADS = os.environ.get("BENCH_THREADS", "16")
-RIVALS = os.path.join(os.path.dirname(HERE), "build-rivals")
+RIVALS = os.path.join(BUILD, "rivals")
 XINETD = """service daytime
 {
 	type = INTERNAL

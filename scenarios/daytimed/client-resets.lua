@@ -3,6 +3,7 @@ scenario {
 	title = "A client that resets harms nobody",
 	source = "daytimed(8)",
 	rfc = "3.5.2",
+	loss = false, -- a reset is never sent again
 	shows = [[The client has its reply and resets instead of closing. The server frees its end and serves the next.]],
 }
 

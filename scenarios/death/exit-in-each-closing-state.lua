@@ -8,6 +8,8 @@ scenario {
 as an orphan, FIN_WAIT_2 gets its timer, CLOSE_WAIT is closed at last.]],
 }
 
+client:sysctl("ipv4/tcp_rto_min_us", 50000, { optional = true })
+server:sysctl("ipv4/tcp_rto_min_us", 50000, { optional = true })
 local n = 0
 local listening = server:process("daemon"):listen()
 local function connected()

@@ -8,6 +8,8 @@ scenario {
 the server's FIN, and then the end of the stream; all else is over.]],
 }
 
+client:sysctl("ipv4/tcp_rto_min_us", 50000, { optional = true })
+server:sysctl("ipv4/tcp_rto_min_us", 50000, { optional = true })
 local listener = server:listen()
 local c = client:connect(server)
 local s = listener:accept()

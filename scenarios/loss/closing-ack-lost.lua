@@ -8,6 +8,8 @@ scenario {
 acknowledges the other's. So the FINs themselves end it.]],
 }
 
+client:sysctl("ipv4/tcp_rto_min_us", 50000, { optional = true })
+server:sysctl("ipv4/tcp_rto_min_us", 50000, { optional = true })
 local listener = server:listen()
 local c = client:connect(server)
 local s = listener:accept()

@@ -9,7 +9,7 @@ each for itself, without TIME_WAIT.]],
 }
 
 for _, host in ipairs { client, server } do
-	host:sysctl("ipv4/tcp_orphan_retries", 1)
+	host:sysctl("ipv4/tcp_orphan_retries", 2)
 	host:sysctl("ipv4/tcp_rto_min_us", 20000, { optional = true })
 end
 local listener = server:listen()

@@ -8,8 +8,9 @@ scenario {
 an orphan are used up. The client's FIN_WAIT_2 runs out by itself.]],
 }
 
-server:sysctl("ipv4/tcp_orphan_retries", 1)
+server:sysctl("ipv4/tcp_orphan_retries", 2)
 server:sysctl("ipv4/tcp_rto_min_us", 20000, { optional = true })
+client:sysctl("ipv4/tcp_rto_min_us", 20000, { optional = true })
 client:sysctl("ipv4/tcp_fin_timeout", 1)
 local listener = server:listen()
 local c = client:connect(server)

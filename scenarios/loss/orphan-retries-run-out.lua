@@ -5,10 +5,10 @@ scenario {
 	rfc = "3.8.3",
 	loss = false, -- the link is cut on purpose
 	shows = [[The peer's host has vanished; the program has closed. The kernel sends the FIN again tcp_orphan_retries
-times (8 by default, some minutes; here 1), then forgets the connection without a word.]],
+times (8 by default, some minutes; here 2), then forgets the connection without a word.]],
 }
 
-client:sysctl("ipv4/tcp_orphan_retries", 1)
+client:sysctl("ipv4/tcp_orphan_retries", 2)
 client:sysctl("ipv4/tcp_rto_min_us", 20000, { optional = true })
 local listener = server:listen()
 local c = client:connect(server)

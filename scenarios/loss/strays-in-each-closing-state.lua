@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
 scenario {
-	title = "Old data, an old FIN and a stray SYN in each closing state",
+	title = "Old data, an old FIN, a stray SYN, an ACK of nothing: in each closing state",
 	source = "RFC 9293 3.10.7.4, first and fourth; RFC 5961 4.2; Linux tcp_validate_incoming(), tcp_timewait_state_process()",
 	rfc = "3.10.7.4",
 	loss = false, -- it makes packets up
@@ -25,6 +25,7 @@ local function strays(host, state)
 	wire.inject(host, { flags = "ACK", seq = 1, ack = 9, length = 4, connection = n })
 	wire.inject(host, { flags = "FIN ACK", seq = 1, ack = 9, connection = n })
 	wire.inject(host, { flags = "SYN", seq = 1, connection = n })
+	wire.inject(host, { flags = "ACK", ack = 0x20000000, connection = n })
 	wire.quiet()
 	expect(host, state, { connection = n })
 end

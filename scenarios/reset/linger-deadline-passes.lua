@@ -8,6 +8,7 @@ scenario {
 nothing was delivered. The kernel goes on alone, as after any other close().]],
 }
 
+server:sysctl("ipv4/tcp_rto_min_us", 50000, { optional = true })
 local listener = server:listen()
 local c = client:connect(server)
 local s = listener:accept()

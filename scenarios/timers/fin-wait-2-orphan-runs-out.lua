@@ -8,6 +8,8 @@ scenario {
 does not tell the peer. The server's CLOSE_WAIT stays; its next write is answered with RST.]],
 }
 
+-- The timer is never shorter than 3.5 times the retransmission time-out: tcp_fin_time().
+client:sysctl("ipv4/tcp_rto_min_us", 20000, { optional = true })
 client:sysctl("ipv4/tcp_fin_timeout", 1)
 local listener = server:listen()
 local c = client:connect(server)

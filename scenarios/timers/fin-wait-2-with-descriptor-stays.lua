@@ -7,6 +7,7 @@ scenario {
 long as the peer takes: here longer than the timeout of 1 s.]],
 }
 
+client:sysctl("ipv4/tcp_rto_min_us", 20000, { optional = true })
 client:sysctl("ipv4/tcp_fin_timeout", 1)
 local listener = server:listen()
 local held, given_up = client:process("holds"), client:process("closes")

@@ -8,6 +8,7 @@ scenario {
 out it answers RST, and the forgotten CLOSE_WAIT is gone: keepalive cleans up after a server that does not close.]],
 }
 
+client:sysctl("ipv4/tcp_rto_min_us", 20000, { optional = true })
 client:sysctl("ipv4/tcp_fin_timeout", 1)
 local listener = server:listen()
 local c = client:connect(server)

@@ -8,6 +8,7 @@ scenario {
 value means not at all: close() in FIN_WAIT_2 then sends RST.]],
 }
 
+client:sysctl("ipv4/tcp_rto_min_us", 20000, { optional = true })
 local listener = server:listen()
 local c1 = client:connect(server)
 local s1 = listener:accept()

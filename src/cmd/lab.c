@@ -19,6 +19,7 @@
 #include "report/html.h"
 #include "report/lab_json.h"
 #include "report/lab_text.h"
+#include "report/matrix.h"
 #include "report/pcap.h"
 #include "report/svg.h"
 #include "version.h"
@@ -35,6 +36,7 @@ enum {
 	OPT_ASCII,
 	OPT_SEED,
 	OPT_LOSS,
+	OPT_MATRIX,
 	OPT_COLOUR,
 };
 
@@ -47,6 +49,8 @@ enum {
 
 static const struct opt lab_opts[] = {
 	{ OPT_LIST, "list", NULL, "list the scenarios, with what each is about", NULL },
+	{ OPT_MATRIX, "matrix", NULL,
+	  "show which scenario covers which event in which closing state", NULL },
 	{ OPT_JSON, "json", NULL, "one JSON object a line for each scenario", NULL },
 	{ OPT_PCAP, "pcap", "FILE", "write the packets of all scenarios to a capture file",
 	  "file" },
@@ -87,7 +91,7 @@ struct lab_settings {
 	struct jobs_options jobs;
 	const char *allow[ALLOW_MAX];
 	const char *pcap, *html, *svg;
-	bool list, json, quiet, ascii;
+	bool list, matrix, json, quiet, ascii;
 	enum term_when colour;
 };
 
@@ -99,6 +103,9 @@ static int set_option(struct lab_settings *s, int id, const char *arg, struct er
 	switch (id) {
 	case OPT_LIST:
 		s->list = true;
+		break;
+	case OPT_MATRIX:
+		s->matrix = true;
 		break;
 	case OPT_JSON:
 		s->json = true;
@@ -185,6 +192,17 @@ static int show(const struct tl_run *run, void *arg)
 	r = s->text.failed ? -ENOMEM : r;
 	buf_free(&s->text);
 	return r;
+}
+
+static int list_json(const struct jobs *jobs)
+{
+	_buf_ struct buf text = { 0 };
+
+	for (size_t i = 0; i < jobs->n; i++)
+		if (scenario_json(&text, jobs->jobs[i].entry->theme, jobs->jobs[i].run) < 0)
+			return EXIT_CANNOT;
+	fwrite(text.data, 1, text.len, stdout);
+	return EXIT_FINE;
 }
 
 /* --list: each scenario is asked for its title, which runs it up to there. Names and titles are a
@@ -322,7 +340,7 @@ static int run_all(struct lab_settings *s, struct jobs *jobs)
 		raise(jobs->interrupted);
 	}
 	if (s->list)
-		return list(jobs);
+		return s->json ? list_json(jobs) : list(jobs);
 	if (conclude(s, jobs, &shown.style, &e) < 0 || fflush(stdout) != 0) {
 		fprintf(stderr, "unclosed lab: %s\n",
 			e.text[0] ? e.text : "writing the report failed");
@@ -357,6 +375,16 @@ static int choose_and_run(struct lab_settings *s, int argc, char **argv, int fir
 	return code;
 }
 
+static int show_matrix(bool json)
+{
+	_buf_ struct buf text = { 0 };
+
+	if ((json ? matrix_json(&text) : matrix_text(&text)) < 0)
+		return EXIT_CANNOT;
+	fwrite(text.data, 1, text.len, stdout);
+	return EXIT_FINE;
+}
+
 static int run(int argc, char **argv)
 {
 	struct lab_settings s = { .jobs = { .lab = { .timeout_ns = TIMEOUT_NS, .seed = 1 } } };
@@ -377,6 +405,8 @@ static int run(int argc, char **argv)
 		if (c == OPTS_BAD || set_option(&s, c, o.arg, &e) < 0)
 			return opts_misuse(&lab_usage, "%s", e.text);
 	}
+	if (s.matrix)
+		return show_matrix(s.json);
 	s.jobs.lab.allow = s.allow;
 	return choose_and_run(&s, argc, argv, o.rest);
 }

@@ -201,6 +201,38 @@ int link_add_neighbour(int rtnl, const char *name, const struct tcp_addr *addr,
 	return 0;
 }
 
+int link_add_quick_route(int rtnl, const char *name, const struct tcp_addr *addr, struct err *e)
+{
+	char space[REQUEST_BYTES] __attribute__((aligned(4)));
+	struct nlmsghdr *nlh = mnl_nlmsg_put_header(space);
+	char text[TCP_ADDR_TEXT];
+	struct nlattr *metrics;
+	struct rtmsg *rt;
+	int r = index_of(rtnl, name);
+
+	if (r < 0)
+		return err_errno(e, r, "looking up interface %s", name);
+	nlh->nlmsg_type = RTM_NEWROUTE;
+	nlh->nlmsg_flags = NLM_F_CREATE | NLM_F_EXCL;
+	rt = mnl_nlmsg_put_extra_header(nlh, sizeof(*rt));
+	rt->rtm_family = addr->family;
+	rt->rtm_dst_len = (uint8_t)(addr_len(addr) * 8);
+	rt->rtm_table = RT_TABLE_MAIN;
+	rt->rtm_protocol = RTPROT_STATIC;
+	rt->rtm_scope = RT_SCOPE_LINK;
+	rt->rtm_type = RTN_UNICAST;
+	mnl_attr_put(nlh, RTA_DST, addr_len(addr), addr->bytes);
+	mnl_attr_put_u32(nlh, RTA_OIF, (uint32_t)r);
+	metrics = mnl_attr_nest_start(nlh, RTA_METRICS);
+	mnl_attr_put_u32(nlh, RTAX_QUICKACK, 1);
+	mnl_attr_nest_end(nlh, metrics);
+	r = request(rtnl, nlh);
+	if (r < 0)
+		return err_errno(e, r, "adding a route to %s over %s",
+				 tcp_addr_host_text(addr, text), name);
+	return 0;
+}
+
 int link_plain_frames(int inet, const char *name, struct err *e)
 {
 	static const struct {

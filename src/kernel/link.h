@@ -37,6 +37,10 @@ int link_add_addr(int rtnl, const char *name, const struct tcp_addr *addr, uint8
 int link_add_neighbour(int rtnl, const char *name, const struct tcp_addr *addr,
 		       const uint8_t mac[LINK_MAC_BYTES], struct err *e);
 
+/* Adds a route to one host, over which every segment is acknowledged at once: delayed ACKs
+ * (tcp_delack_timer()) come when the machine has time. Returns 0 or -errno with text. */
+int link_add_quick_route(int rtnl, const char *name, const struct tcp_addr *addr, struct err *e);
+
 /* Turns transmit checksum offload, TSO, GSO and GRO off, so that every frame on the interface is
  * one segment with its checksum in place. `inet` is any AF_INET socket opened in the namespace. */
 int link_plain_frames(int inet, const char *name, struct err *e);

@@ -18,6 +18,7 @@ static void set_loss(struct lab *lab, struct pending *p)
 	} quick[] = {
 		{ "ipv4/tcp_rto_min_us", "5000" }, /* Linux 6.11 */
 		{ "ipv4/tcp_rto_max_ms", "1000" }, /* Linux 6.15 */
+		{ "ipv4/tcp_rfc1337", "1" },       /* a FIN that comes twice ends no TIME_WAIT */
 	};
 	struct err unused;
 

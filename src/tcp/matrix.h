@@ -49,7 +49,7 @@ const struct matrix_cell *matrix_cell(unsigned state, enum matrix_event event);
 /* "close", "old-fin": for scripts. Static. */
 const char *matrix_event_name(enum matrix_event event);
 
-/* "close()", "a FIN again": for people. Static. */
+/* "close()", "FIN again": for people, 14 columns at most. Static. */
 const char *matrix_event_title(enum matrix_event event);
 
 /* Which cells a run's timeline goes through: sets seen[state][event] to true where it does, and

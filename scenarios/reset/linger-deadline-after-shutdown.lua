@@ -1,0 +1,23 @@
+-- SPDX-License-Identifier: MIT
+scenario {
+	title = "SO_LINGER with a deadline, after shutdown()",
+	source = "socket(7), SO_LINGER; Linux inet_release(), __tcp_close()",
+	rfc = "3.9.1.5",
+	loss = false, -- the link is cut on purpose
+	shows = [[shutdown() returns at once whatever SO_LINGER says; the close() after it still waits, as long as its FIN
+is not acknowledged.]],
+}
+
+local listener = server:listen()
+local c = client:connect(server)
+local s = listener:accept()
+s:set("SO_LINGER", 1)
+wire.cut()
+s:write("data")
+s:shutdown("both")
+expect(server, "FIN_WAIT_1", { orphan = false })
+s:begin("close")
+s:finish { within = "4s" }
+expect(server, "FIN_WAIT_1", { orphan = true, timer = true, send_q = 5 })
+expect(client, "ESTABLISHED", { recv_q = 0 })
+observe("close() has waited its second.")
