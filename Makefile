@@ -27,6 +27,7 @@ $(BUILD)/build.ninja:
 	@mv $(BUILD).log $(BUILD)/setup.log
 
 all: packages-build $(BUILD)/build.ninja
+	@[ -e $(BUILD)/src/unclosed ] || echo "building..." >&2
 	@ninja -C $(BUILD) --quiet
 
 lab: all

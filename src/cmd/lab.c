@@ -167,6 +167,18 @@ static int set_option(struct lab_settings *s, int id, const char *arg, struct er
 	return 0;
 }
 
+/* The report goes to standard output, unless a file goes there. */
+static bool stdout_is_taken(const struct lab_settings *s)
+{
+	return (s->pcap && !strcmp(s->pcap, "-")) || (s->html && !strcmp(s->html, "-")) ||
+	       (s->svg && !strcmp(s->svg, "-"));
+}
+
+static FILE *report_file(const struct lab_settings *s)
+{
+	return stdout_is_taken(s) ? stderr : stdout;
+}
+
 struct shown {
 	const struct lab_settings *settings;
 	struct report_style style;
@@ -188,7 +200,7 @@ static int show(const struct tl_run *run, void *arg)
 	if (!s->settings->json)
 		buf_str(&s->text, "\n");
 	if (r == 0 && !s->text.failed && s->text.len > 0)
-		fwrite(s->text.data, 1, s->text.len, stdout);
+		fwrite(s->text.data, 1, s->text.len, report_file(s->settings));
 	r = s->text.failed ? -ENOMEM : r;
 	buf_free(&s->text);
 	return r;
@@ -312,7 +324,7 @@ static int conclude(const struct lab_settings *s, const struct jobs *jobs,
 	if (!s->json)
 		lab_text_summary(&text, runs, jobs->n, jobs->elapsed_us, style);
 	if (text.len > 0)
-		fwrite(text.data, 1, text.len, stdout);
+		fwrite(text.data, 1, text.len, report_file(s));
 	buf_free(&text);
 	r = write_files(s, runs, jobs->n, e);
 	free(runs);
@@ -322,7 +334,7 @@ static int conclude(const struct lab_settings *s, const struct jobs *jobs,
 static int run_all(struct lab_settings *s, struct jobs *jobs)
 {
 	struct shown shown = { .settings = s,
-			       .style = term_style(STDOUT_FILENO, s->colour, s->ascii) };
+			       .style = term_style(fileno(report_file(s)), s->colour, s->ascii) };
 	struct err e = { 0 };
 	int r;
 
@@ -361,16 +373,20 @@ static int choose_and_run(struct lab_settings *s, int argc, char **argv, int fir
 	else
 		r = jobs_choose(&jobs, (const char *const *)argv + first, (size_t)(argc - first),
 				&e);
-	if (r == -ENOENT)
+	if (r == -ENOENT) {
 		code = opts_misuse(&lab_usage, "%s", e.text);
-	else if (r < 0) {
+	} else if (r < 0) {
 		fprintf(stderr, "unclosed lab: %s\n", e.text);
 		code = r == -EINVAL || r == -EFBIG ? EXIT_MISUSE : EXIT_CANNOT;
-	} else if (s->svg && jobs.n != 1)
+	} else if (s->json && stdout_is_taken(s)) {
+		code = opts_misuse(&lab_usage,
+				   "--json and a file named - cannot both have standard output");
+	} else if (s->svg && jobs.n != 1) {
 		code = opts_misuse(&lab_usage,
 				   "--svg shows one scenario, not %zu; --html shows many", jobs.n);
-	else
+	} else {
 		code = run_all(s, &jobs);
+	}
 	jobs_free(&jobs);
 	return code;
 }

@@ -147,7 +147,9 @@ int catalogue_choose(const struct catalogue *c, const char *word, struct catalog
 	}
 	if (any || r < 0)
 		return r;
-	if (!strchr(word, '/') && !has_suffix(word))
+	/* A glob that matches nothing is no path, unless there is a file of that very name. */
+	if ((!strchr(word, '/') && !has_suffix(word)) ||
+	    (strpbrk(word, "*?[") && access(word, F_OK) < 0))
 		return nothing_called(c, word, e);
 	return is_chosen(chosen, word) ? 0 : add(chosen, "", word, e);
 }

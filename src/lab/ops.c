@@ -251,7 +251,7 @@ static void script_failed(struct lab *lab, const char *error)
 	if (line > 0 && text < end) {
 		const char *eol = memchr(text, '\n', (size_t)(end - text));
 
-		snprintf(whole, sizeof(whole), "%.300s\n    %.*s", error,
+		snprintf(whole, sizeof(whole), "%.300s; the line: %.*s", error,
 			 (int)((eol ? eol : end) - text), text);
 	} else { /* "not enough memory" comes without a place */
 		snprintf(whole, sizeof(whole), "%s%s%s", colon ? "" : lab->script->file,

@@ -2,15 +2,18 @@
 -- What a scenario sees: unclosed-scenario(5). Runs before the script, in the same room; `request` asks
 -- the run to do something and waits for its answer. Everything here is checked again by the run: this
 -- file is for the reader's comfort, not for safety.
-local request, facts = ...
-local error, ipairs, pairs, setmetatable, select, tostring, type =
-	error, ipairs, pairs, setmetatable, select, tostring, type
+local request, facts, mistake = ...
+local ipairs, pairs, setmetatable, select, tostring, type =
+	ipairs, pairs, setmetatable, select, tostring, type
 
 -- Copies `into` and what the caller gave as options into one table of arguments.
 local function arguments(into, options)
+	if options ~= nil and type(options) ~= "table" then
+		mistake("options are names and values, as in { within = \"2s\" }")
+	end
 	for k, v in pairs(options or {}) do
 		if type(k) ~= "string" then
-			error("options are names and values, as in { within = \"2s\" }", 3)
+			mistake("options are names and values, as in { within = \"2s\" }")
 		end
 		into[k] = v
 	end

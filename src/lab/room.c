@@ -300,6 +300,15 @@ static int l_request(lua_State *L)
 	return 1;
 }
 
+/* mistake(text): an error that the prelude found, where the script stands. */
+static int l_mistake(lua_State *L)
+{
+	char where[192];
+
+	script_position(L, where, sizeof(where));
+	return luaL_error(L, "%s: %s", where, luaL_checkstring(L, 1));
+}
+
 /* Names that a script may try, and why it gets nothing. */
 static int l_refuse(lua_State *L)
 {
@@ -372,7 +381,8 @@ static int run_prelude(lua_State *L, const struct room_facts *facts)
 	lua_setfield(L, -2, "loopback");
 	lua_pushboolean(L, facts->ipv6);
 	lua_setfield(L, -2, "ipv6");
-	return lua_pcall(L, 2, 0, 0);
+	lua_pushcfunction(L, l_mistake);
+	return lua_pcall(L, 3, 0, 0);
 }
 
 static int run_script(lua_State *L, const char *text, size_t len)

@@ -49,6 +49,7 @@ def refused(text, *parts, code=2, name="own.lua", options=()):
     ("function-argument", HEAD + "step(print)", "'print' is not there"),
     ("function-value", HEAD + "step(function() end)", "cannot be given to the lab"),
     ("deep-table", HEAD + "local t = {}; t.x = t; scenario(t)", "nested more than"),
+    ("options-number", HEAD + "server:listen(13):accept(3)", "options are names and values", "own.lua:2:"),
     ("number-keys", HEAD + 'expect(client, "gone", { [2.5] = 1 })', "options are names and values"),
 )
 def wrong(_name, text, *parts):
@@ -157,6 +158,7 @@ def it_ends_in_time():
 @cases(
     ("sever-never-closes", "did you mean 'server-never-closes'?"),
     ("qqqqqqqqqqqq", "unclosed lab --list"),
+    ("nosuch/*", "no scenario 'nosuch/*'"),
     ("--jsn", "did you mean --json?"),
     ("-zq", "no option -z"),
     ("--quiet=yes", "option --quiet takes no argument"),
@@ -257,6 +259,17 @@ def chances_follow_the_seed():
     seen = [dropped(seed) for seed in (1, 1, 2, 3, 4, 5)]
     true(all(seen), f"packets are lost with every seed: {seen}")
     true(len(set(map(str, seen[1:]))) > 1, f"seeds differ: {seen}")
+
+
+@test
+def a_file_on_standard_output_has_it_alone():
+    for option, first in (("--pcap=-", b"\x4d\x3c\xb2\xa1"), ("--html=-", b"<!doctype"), ("--svg=-", b"<")):
+        done = lab("-q", "both-close", option, text=False, errors=None)
+        equal(done.returncode, 0, done.stderr)
+        true(done.stdout[:9].lower().startswith(first.lower()), f"{option}: {done.stdout[:20]!r}")
+        true(b"both-close" in done.stderr, "the report is on standard error")
+    done = lab("both-close", "--json", "--svg=-")
+    equal((done.returncode, done.stdout), (2, ""), "--json and a file cannot both have it")
 
 
 @test
