@@ -62,7 +62,7 @@ static const struct usage list_usage = {
 	.operands = "",
 	.summary = "show every half-closed, dead or stuck socket, with owner, age and cause",
 	.opts = list_opts,
-	.more = "Exits with 1 where sockets need a person: stuck for 60 s, or for --older.\n",
+	.more = "Exits with 1 where sockets need a person: dead, or stuck for 60 s or --older.\n",
 };
 
 struct list {
@@ -350,7 +350,7 @@ static int start(struct list *l)
 
 static int run(int argc, char **argv)
 {
-	struct list l = { .heading = true };
+	struct list l = { .heading = true, .filter.dead_is_old = true };
 	struct opts o;
 	struct err e = { 0 };
 	int c;

@@ -267,6 +267,8 @@ bool filter_match(const struct filter *f, const struct census *c, const struct c
 {
 	if (f->causes && !(f->causes & TCP_CAUSE_BIT(s->v.cause)))
 		return false;
+	if (f->dead_is_old && s->v.cause == TCP_CAUSE_DEAD)
+		return filter_match_facts(f, c, s);
 	if (f->older_ms && (s->v.age_is == TCP_AGE_UNKNOWN || s->v.age_ms < f->older_ms))
 		return false;
 	return filter_match_facts(f, c, s);

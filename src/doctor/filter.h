@@ -31,6 +31,9 @@ struct filter {
 	struct tcp_addr peer; /* port 0: any */
 	uint8_t peer_bits;    /* leading bits of the address that count */
 	uint64_t older_ms;
+	/* A dead connection leaves no stamp, and nothing but its program ends it: true lets it pass
+	 * `older_ms`. For looking only, never for acting. */
+	bool dead_is_old;
 	const char *comm;   /* shell pattern, fnmatch(3) */
 	const char *netns;  /* inode or name */
 	const char *cgroup; /* part of the cgroup path or of the container id */

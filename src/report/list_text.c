@@ -197,7 +197,7 @@ static void add_headline(struct buf *out, const struct summary *sum)
 	else
 		buf_printf(out, "None of %" PRIu32 " sockets needs a person", sum->sockets);
 	if (sum->older_ms)
-		buf_printf(out, " (stuck for %s or longer)", older);
+		buf_printf(out, " (dead, or stuck for %s or longer)", older);
 	buf_str(out, ".\n\n");
 }
 

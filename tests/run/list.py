@@ -199,6 +199,7 @@ def exit_codes_make_a_health_check():
         equal(text(made, "--older", "0", "--more-than", "3").returncode, 0, "not more than three")
     with Fixture("dead=1") as made:
         equal(text(made).returncode, 1, "a dead one has no age, and was seen twice")
+        equal(text(made, "--older", "1h").returncode, 1, "and is not left out for that")
     with Fixture("replying=2", "time-wait=2", "orphan=2", "peer-gone=5") as made:
         equal(text(made, "--older", "0", "--cause", "replying,time-wait,orphan,peer-gone").returncode, 0,
               "what ends by itself needs nobody")
