@@ -51,6 +51,7 @@ static void ask(unsigned number, const struct sockaddr_in *to, double end, uint6
 {
 	char line[64];
 
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	for (uint64_t i = 0; now() < end; i++) {
 		struct sockaddr_in from = { .sin_family = AF_INET };
 		int fd = socket(AF_INET, SOCK_STREAM, 0), one = 1;
@@ -91,8 +92,10 @@ int main(int argc, char **argv)
 		serve(ls);
 	begun = now();
 	for (unsigned i = 0; i < clients; i++)
-		if (fork() == 0)
+		if (fork() == 0) {
+			close(ls); /* so that nobody connects where no server is left */
 			ask(i + 1, &at, begun + seconds, &counts[i * 64]);
+		}
 	for (unsigned i = 0; i < clients; i++)
 		if (wait(&status) < 0 || status)
 			return 1;
