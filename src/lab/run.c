@@ -72,6 +72,17 @@ static void on_executed(void *arg, int actor)
 	lab->actors[actor].executed = true;
 }
 
+/* What a call sent waits on the wire when the call returns: it is carried before the return is
+ * looked at, so that the order does not depend on which was noticed first. A bounded number: the
+ * run's deadline is looked at between. An error shows again in the loop. */
+static void carry_first(struct lab *lab)
+{
+	struct err e = { 0 };
+
+	for (int n = 0; n < 64 && wire_carry(&lab->wire, &e) > 0; n++)
+		lab->carried++;
+}
+
 /* Handles everything that waitpid(2) has to say. Returns true where that was anything. */
 static bool reap(struct lab *lab)
 {
@@ -81,6 +92,8 @@ static bool reap(struct lab *lab)
 
 	if (pid <= 0)
 		return false;
+	if (WIFSTOPPED(status))
+		carry_first(lab);
 	trace_handle(&lab->trace, pid, status, &e);
 	if (!WIFEXITED(status) && !WIFSIGNALED(status))
 		return true;
