@@ -37,7 +37,7 @@ static void *loop(void *arg)
 	 */
 	struct sockaddr_in to = { .sin_family = AF_INET,
 				  .sin_port = htons(port),
-				  .sin_addr.s_addr = htonl(0x7f000001 + (unsigned)(long)arg) };
+				  .sin_addr.s_addr = htonl(0x7f000001 + (unsigned)(long)arg % 64) };
 
 	while (atomic_fetch_sub(&left, 1) > 0)
 		one(&to);
@@ -46,11 +46,11 @@ static void *loop(void *arg)
 
 int main(int argc, char **argv)
 {
-	pthread_t thread[64];
+	static pthread_t thread[512];
 	struct timespec a, b;
 	int threads = argc == 4 ? atoi(argv[3]) : 0;
 
-	if (threads < 1 || threads > 64)
+	if (threads < 1 || threads > 512)
 		return 2;
 	port = (unsigned short)atoi(argv[1]);
 	atomic_store(&left, atol(argv[2]));
