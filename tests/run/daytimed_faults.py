@@ -287,16 +287,17 @@ def without_ipv6_there_is_ipv4():
         whole_reply(server)
 
 
-@cases(("error=EPERM", "only 0 files may be open: 32 connections"),
-       ("error=EPERM:when=2+", "only 128 files may be open: 96 connections"))
-def a_limit_of_files_that_cannot_be_raised_cuts_the_table(what, said):
-    wrap = ("prlimit", "--nofile=128:128", *strace_first("prlimit64", what))
-    if "when=2" in what:  # libc asks once; then it is asked, set, set lower, and asked again
-        wrap = ("prlimit", "--nofile=128:128",
-                *strace_first("prlimit64", "error=EPERM:when=3..4"))
-    with Server("--seccomp=errno", wrap=wrap, env=QUIET_SANITIZER) as server:
-        has(server.err(), said)
-        whole_reply(server)
+if not SANITIZED:  # AddressSanitizer asks for the limits too, and gives up where it is refused
+    @cases(("error=EPERM", "only 0 files may be open: 32 connections"),
+           ("error=EPERM:when=2+", "only 128 files may be open: 96 connections"))
+    def a_limit_of_files_that_cannot_be_raised_cuts_the_table(what, said):
+        wrap = ("prlimit", "--nofile=128:128", *strace_first("prlimit64", what))
+        if "when=2" in what:  # libc asks once; then it is asked, set, set lower, and asked again
+            wrap = ("prlimit", "--nofile=128:128",
+                    *strace_first("prlimit64", "error=EPERM:when=3..4"))
+        with Server("--seccomp=errno", wrap=wrap, env=QUIET_SANITIZER) as server:
+            has(server.err(), said)
+            whole_reply(server)
 
 
 @cases(("retval=1", "00 1 0"), ("retval=2", "00 2 0"), ("retval=0", "00 0 0"),

@@ -11,9 +11,9 @@ import threading
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
-from tap import SANITIZED, binary, cases, equal, json_lines, main, run, test, true, wait_for  # noqa: E402
+from tap import binary, cases, equal, json_lines, main, run, test, true, wait_for  # noqa: E402
 
-ROUNDS = 10_000 if SANITIZED else 50_000  # per tier
+ROUNDS = 50_000  # per tier
 ADVERSARIES = 4
 
 ADVERSARY = r"""
