@@ -17,6 +17,8 @@ s:write("data")
 s:shutdown("both")
 expect(server, "FIN_WAIT_1", { orphan = false })
 s:begin("close")
+wire.quiet()
+expect(server, "FIN_WAIT_1", { orphan = false }) -- close() has not let go
 s:finish { within = "4s" }
 expect(server, "FIN_WAIT_1", { orphan = true, timer = true, send_q = 5 })
 expect(client, "ESTABLISHED", { recv_q = 0 })

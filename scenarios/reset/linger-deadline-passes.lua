@@ -16,6 +16,7 @@ s:set("SO_LINGER", 1)
 wire.cut()
 s:write("data")
 s:begin("close")
+wire.quiet()
 expect(server, "FIN_WAIT_1", { orphan = false })
 s:finish { within = "4s" }
 expect(server, "FIN_WAIT_1", { orphan = true, timer = true, send_q = 5 })
