@@ -115,7 +115,8 @@ static void look_at_sender(struct visits *v, const struct tl_event *e)
 	/* What a timer sent, it sent in the state of the event before: the end may have moved on
 	 * while the segment waited for the wire. */
 	if (p->retransmission && (p->len > 0 || p->flags & TL_FIN) &&
-	    end->state != TCPS_TIME_WAIT) /* which has nothing left: it was on its way before */
+	    end->state != TCPS_FIN_WAIT2 && end->state != TCPS_TIME_WAIT)
+		/* These have nothing left to send: it was on its way before. */
 		mark(v, end->state, MATRIX_RETRANSMIT);
 	if (p->flags & TL_RST && state->state == TCPS_GONE && !end->let_go)
 		mark(v, end->state, MATRIX_GIVES_UP); /* tcp_write_err(), and a last word */
