@@ -474,6 +474,11 @@ def called_after_start(*options, follow=True):
     try:
         with Server(*options, wrap=("strace", "-D", "-q", "-o", trace)) as server:
             exercise(server, follow)
+            if follow:  # the text is made, and the clock asked, once a second: ask in a second one
+                second = int(time.time())
+                wait_for(lambda: int(time.time()) > second, "the next second")
+                with server.connect() as s:
+                    read_all(s)
             server.stop()
             wait_for(lambda: "+++ exited" in read_text(trace), "the trace")
         lines = read_text(trace).splitlines()
