@@ -102,15 +102,20 @@ def state_of(local, remote):
 
 def counters(server):
     """What the server has done so far, asked for with SIGUSR2 (by the pid that serves)."""
-    before = server.err().count('{"schema"')
+    before = len(counter_lines(server))
     server.send(signal.SIGUSR2)
-    wait_for(lambda: server.err().count('{"schema"') > before, "the counters")
+    wait_for(lambda: len(counter_lines(server)) > before, "the counters")
     return last_counters(server)
 
 
+def counter_lines(server):
+    """Whole lines only: the last may still be on its way."""
+    return [line for line in server.err().splitlines(keepends=True)
+            if line.startswith('{"schema"') and line.endswith("\n")]
+
+
 def last_counters(server):
-    lines = [line for line in server.err().splitlines() if line.startswith('{"schema"')]
-    return json.loads(lines[-1])
+    return json.loads(counter_lines(server)[-1])
 
 
 def cpu_ns(pid):
