@@ -108,15 +108,19 @@ static int put(struct wire *w, const struct wire_frame *f)
 /* Finds the connection of a segment, or makes it: a SYN's sender is the client. */
 static uint16_t conn_of(struct wire *w, enum tl_side from, const struct tcp_segment *seg)
 {
+	const struct tl_run *run = w->rec->run;
 	uint16_t conn = record_find_conn(w->rec, from, &seg->src, &seg->dst);
-	const struct tl_state *last = conn == TL_NO_CONN ? NULL : w->rec->last[conn];
-	const struct tl_conn *c = conn == TL_NO_CONN ? NULL : &w->rec->run->conns[conn];
 	bool opens = (seg->flags & (TL_SYN | TL_ACK)) == TL_SYN;
-	bool over = last && (last[from].state == TCPS_GONE || last[from].state == TCPS_TIME_WAIT);
 
-	if (c && !(opens && over && c->isn_known[from] && c->isn[from] != seg->seq))
-		return conn;
-	if (!opens && w->rec->run->nconns == TL_MAX_CONNS) /* its SYN was counted as lost */
+	if (conn != TL_NO_CONN) {
+		const struct tl_state *last = w->rec->last[conn];
+		const struct tl_conn *c = &run->conns[conn];
+		bool over = last[from].state == TCPS_GONE || last[from].state == TCPS_TIME_WAIT;
+
+		if (!opens || !over || !c->isn_known[from] || c->isn[from] == seg->seq)
+			return conn;
+	}
+	if (!opens && run->nconns == TL_MAX_CONNS) /* its SYN was counted as lost */
 		return TL_NO_CONN;
 	/* A simultaneous open has two SYNs: the first one's sender is called the client. */
 	if (from == TL_SERVER)
