@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-#include <ctype.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -71,36 +70,11 @@ static void add_all(struct buf *out, const struct wish *wish)
 		explain_json(out, x, false);
 }
 
-/* The nearest name, whatever the case and the dashes. */
-static const char *nearest(const char *name, const char *const *names, size_t n)
-{
-	char state[32], cause[32];
-	const char *one, *other;
-
-	for (size_t i = 0; i == 0 || (i < sizeof(state) && name[i - 1]); i++) {
-		state[i] = (char)(name[i] == '-' ? '_' : toupper((unsigned char)name[i]));
-		cause[i] = (char)(name[i] == '_' ? '-' : tolower((unsigned char)name[i]));
-	}
-	state[sizeof(state) - 1] = cause[sizeof(cause) - 1] = '\0';
-	one = text_nearest(state, names, n);
-	other = text_nearest(cause, names, n);
-	if (!one || !other)
-		return one ? one : other;
-	return text_distance(state, one) <= text_distance(cause, other) ? one : other;
-}
-
 static int unknown(const char *name)
 {
-	const char *names[64], *near;
+	const char *near = explain_nearest(name, EXPLAIN_STATES | EXPLAIN_CAUSES);
 	_buf_ struct buf typed = { 0 };
-	const struct explain *x;
-	size_t n = 0;
 
-	for (size_t i = 0; n < 64 && (x = explain_states(i)); i++)
-		names[n++] = x->name;
-	for (size_t i = 0; n < 64 && (x = explain_causes(i)); i++)
-		names[n++] = x->name;
-	near = nearest(name, names, n);
 	text_escape(&typed, name, strlen(name), text_locale_is_utf8());
 	if (near)
 		return opts_misuse(&explain_usage, "no state or cause '%s'; did you mean '%s'?",

@@ -18,8 +18,6 @@
 #include "doctor/snapshot.h"
 #include "report/list.h"
 
-/* What is younger than this needs nobody yet, unless --older says otherwise. */
-#define DEFAULT_OLDER_MS 60000
 /* JSON is written out in pieces of about this size. */
 #define FLUSH_BYTES (1u << 18)
 /* Destinations of TIME_WAIT in the summary. */
@@ -62,7 +60,7 @@ static const struct usage list_usage = {
 	.operands = "",
 	.summary = "show every half-closed, dead or stuck socket, with owner, age and cause",
 	.opts = list_opts,
-	.more = "Exits with 1 where sockets need a person: dead, or stuck for 60 s or --older.\n",
+	.more = "Exits with 1 where sockets need a person: dead or stuck for 60 s, or --older.\n",
 };
 
 struct list {
@@ -144,6 +142,11 @@ static int put(struct buf *out)
 	return r;
 }
 
+static uint64_t older_ms(const struct list *l)
+{
+	return l->filter.has_older ? l->filter.older_ms : CENSUS_OLDER_MS;
+}
+
 static int print_json(const struct list *l, const struct census *c)
 {
 	_buf_ struct buf out = { 0 };
@@ -152,7 +155,7 @@ static int print_json(const struct list *l, const struct census *c)
 	for (uint32_t i = 0; i < c->sockets_n && r == 0; i++) {
 		if (!filter_match(&l->filter, c, &c->sockets[i]))
 			continue;
-		list_json_socket(&out, c, &c->sockets[i]);
+		list_json_socket(&out, c, &c->sockets[i], older_ms(l));
 		if (out.len >= FLUSH_BYTES)
 			r = put(&out);
 	}
@@ -174,11 +177,6 @@ static int worse_first(const void *pa, const void *pb)
 	if (a->age != b->age)
 		return a->age < b->age ? 1 : -1;
 	return (a->index > b->index) - (a->index < b->index);
-}
-
-static uint64_t older_ms(const struct list *l)
-{
-	return l->filter.has_older ? l->filter.older_ms : DEFAULT_OLDER_MS;
 }
 
 /* The indices of the sockets that are meant, worst first; NULL without memory. */
@@ -285,7 +283,21 @@ static int failed(const struct err *e)
 	return EXIT_CANNOT;
 }
 
-static int look(const struct list *l)
+static int no_such(const struct err *e)
+{
+	fprintf(stderr, "unclosed list: %s\n", e->text);
+	return EXIT_MISUSE;
+}
+
+/* Nothing is found where a filter names what does not exist. Where that was there at first (a
+ * container, while it is watched), it may come again. */
+static int check(const struct list *l, const struct census *c, const struct summary *sum,
+		 bool first, struct err *e)
+{
+	return first && !sum->sockets ? filter_check(&l->filter, c, e) : 0;
+}
+
+static int look(const struct list *l, bool first)
 {
 	struct summary sum = { 0 };
 	struct census c = { 0 };
@@ -295,13 +307,16 @@ static int look(const struct list *l)
 	if (snapshot_take(&l->snapshot, &c, &e) < 0)
 		return failed(&e);
 	r = summarise(l, &c, &sum);
-	if (r == 0)
-		r = print(l, &c, &sum);
 	code = exit_code(l, &c, &sum);
+	if (r == 0 && check(l, &c, &sum, first, &e) < 0)
+		code = no_such(&e);
+	else if (r == 0)
+		r = print(l, &c, &sum);
 	if (r < 0) {
 		err_errno(&e, r, "writing the list");
 		code = failed(&e);
-	} else if (c.limits.partial && (l->json || l->sockets || l->columns_n)) {
+	} else if (code != EXIT_MISUSE && c.limits.partial &&
+		   (l->json || l->sockets || l->columns_n)) {
 		fprintf(stderr, "unclosed list: partial: %s\n", c.limits.why);
 	}
 	summary_free(&sum);
@@ -313,6 +328,7 @@ static int look(const struct list *l)
 static int watch(const struct list *l)
 {
 	_fd_ int signals = -1;
+	bool first = true;
 	sigset_t set;
 	int code;
 
@@ -328,8 +344,9 @@ static int watch(const struct list *l)
 		struct timespec wait = { l->watch_ns / CLOCK_NS_PER_S,
 					 l->watch_ns % CLOCK_NS_PER_S };
 
-		code = look(l);
-		if (code == EXIT_CANNOT || ppoll(&in, 1, &wait, NULL) != 0)
+		code = look(l, first);
+		first = false;
+		if (code == EXIT_CANNOT || code == EXIT_MISUSE || ppoll(&in, 1, &wait, NULL) != 0)
 			return code;
 	}
 }
@@ -345,12 +362,12 @@ static int start(struct list *l)
 		l->json || (each && (l->filter.states & time_wait ||
 				     l->filter.causes & TCP_CAUSE_BIT(TCP_CAUSE_TIME_WAIT)));
 	l->style = term_style(STDOUT_FILENO, l->colour, false);
-	return l->watch_ns ? watch(l) : look(l);
+	return l->watch_ns ? watch(l) : look(l, true);
 }
 
 static int run(int argc, char **argv)
 {
-	struct list l = { .heading = true, .filter.dead_is_old = true };
+	struct list l = { .heading = true };
 	struct opts o;
 	struct err e = { 0 };
 	int c;

@@ -245,6 +245,14 @@ static int with_plan(struct job *j)
 	return j->release.qualified < j->release.n ? EXIT_FINDINGS : EXIT_FINE;
 }
 
+static bool anything_meant(const struct job *j)
+{
+	for (uint32_t i = 0; i < j->census.sockets_n; i++)
+		if (filter_match(&j->filter, &j->census, &j->census.sockets[i]))
+			return true;
+	return false;
+}
+
 static int with_census(struct job *j)
 {
 	struct err e = { 0 };
@@ -253,6 +261,10 @@ static int with_census(struct job *j)
 	if (j->census.limits.partial)
 		fprintf(stderr, "unclosed release: the picture is partial: %s\n",
 			j->census.limits.why);
+	if (!anything_meant(j) && filter_check(&j->filter, &j->census, &e) < 0) {
+		fprintf(stderr, "unclosed release: %s\n", e.text);
+		return EXIT_MISUSE;
+	}
 	if (release_plan(&j->release, &j->census, &j->filter, &j->session, j->who.method, &e) < 0)
 		return cannot(&e);
 	r = with_plan(j);
@@ -339,6 +351,7 @@ static int run(int argc, char **argv)
 				   "say which sockets: by --pid, --port, --cause, --older ...");
 	j.who.argc = argc;
 	j.who.argv = argv;
+	j.who.older_ms = j.filter.has_older ? j.filter.older_ms : CENSUS_OLDER_MS;
 	j.style = term_style(STDOUT_FILENO, TERM_AUTO, false);
 	return release(&j);
 }

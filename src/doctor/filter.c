@@ -10,6 +10,8 @@
 
 #include "base/clock.h"
 #include "base/num.h"
+#include "base/text.h"
+#include "tcp/explain.h"
 
 #define WORD_BYTES 64
 
@@ -32,6 +34,28 @@ static bool next_word(const char **list, char word[WORD_BYTES])
 	return true;
 }
 
+static int no_such(struct err *e, const char *what, const char *word, const char *near,
+		   const char *some)
+{
+	_buf_ struct buf typed = { 0 };
+
+	text_escape(&typed, word, strlen(word), false);
+	if (near)
+		return err_set(e, -EINVAL, "no %s '%s'; did you mean %s?", what,
+			       typed.data ? typed.data : "", near);
+	return err_set(e, -EINVAL, "no %s '%s'; say %s", what, typed.data ? typed.data : "", some);
+}
+
+static const char *nearest_state(const char *word)
+{
+	static const char half_closed[] = "half-closed";
+	const char *near = explain_nearest(word, EXPLAIN_STATES);
+
+	if (text_distance(word, half_closed) <= 3)
+		return half_closed;
+	return near && tcp_state_parse(near) <= TCPS_GONE ? NULL : near;
+}
+
 static int set_states(struct filter *f, const char *value, struct err *e)
 {
 	char word[WORD_BYTES];
@@ -43,9 +67,8 @@ static int set_states(struct filter *f, const char *value, struct err *e)
 		if (!strcasecmp(word, "half-closed"))
 			set |= TCP_HALF_CLOSED;
 		else if (state <= TCPS_GONE)
-			return err_set(e, -EINVAL,
-				       "no state '%s'; say CLOSE_WAIT, FIN_WAIT_2, half-closed ...",
-				       word);
+			return no_such(e, "state", word, nearest_state(word),
+				       "CLOSE_WAIT, FIN_WAIT_2, half-closed ...");
 		else
 			set |= TCP_BIT((unsigned)state);
 	}
@@ -64,8 +87,8 @@ static int set_causes(struct filter *f, const char *value, struct err *e)
 		int cause = tcp_cause_parse(word);
 
 		if (cause < 0)
-			return err_set(e, -EINVAL, "no cause '%s'; say unread, drained, dead ...",
-				       word);
+			return no_such(e, "cause", word, explain_nearest(word, EXPLAIN_CAUSES),
+				       "unread, drained, dead ...");
 		set |= TCP_CAUSE_BIT((unsigned)cause);
 	}
 	if (!value || !set)
@@ -110,8 +133,8 @@ static int set_peer(struct filter *f, const char *value, struct err *e)
 	bits = a.family == AF_INET ? 32 : 128;
 	if (r == 0 && *rest == '/')
 		r = num_u64(rest + 1, 0, bits, &bits);
-	else if (r == 0 && *rest == ':')
-		r = num_port(rest + 1, &a.port);
+	else if (r == 0 && *rest == ':') /* 0 would mean any */
+		r = num_port(rest + 1, &a.port) < 0 || !a.port ? -EINVAL : 0;
 	else if (r == 0 && *rest)
 		r = -EINVAL;
 	if (r < 0)
@@ -210,7 +233,7 @@ static bool peer_matches(const struct filter *f, const struct tcp_addr *a)
 	return bits_equal(bytes, f->peer.bytes, f->peer_bits);
 }
 
-static bool proc_matches(const struct filter *f, const struct census_proc *p)
+bool filter_match_proc(const struct filter *f, const struct census_proc *p)
 {
 	if (f->pid && p->pid != f->pid)
 		return false;
@@ -224,7 +247,7 @@ static bool held_by_match(const struct filter *f, const struct census *c,
 			  const struct census_held *h)
 {
 	for (uint32_t i = h->first; i < h->first + h->n; i++)
-		if (proc_matches(f, &c->procs[c->holders[i].proc]))
+		if (filter_match_proc(f, &c->procs[c->holders[i].proc]))
 			return true;
 	return false;
 }
@@ -267,11 +290,7 @@ bool filter_match(const struct filter *f, const struct census *c, const struct c
 {
 	if (f->causes && !(f->causes & TCP_CAUSE_BIT(s->v.cause)))
 		return false;
-	if (f->dead_is_old && s->v.cause == TCP_CAUSE_DEAD)
-		return filter_match_facts(f, c, s);
-	if (f->older_ms && (s->v.age_is == TCP_AGE_UNKNOWN || s->v.age_ms < f->older_ms))
-		return false;
-	return filter_match_facts(f, c, s);
+	return census_is_older(s, f->older_ms) && filter_match_facts(f, c, s);
 }
 
 unsigned filter_states(const struct filter *f)

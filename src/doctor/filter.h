@@ -31,9 +31,6 @@ struct filter {
 	struct tcp_addr peer; /* port 0: any */
 	uint8_t peer_bits;    /* leading bits of the address that count */
 	uint64_t older_ms;
-	/* A dead connection leaves no stamp, and nothing but its program ends it: true lets it pass
-	 * `older_ms`. For looking only, never for acting. */
-	bool dead_is_old;
 	const char *comm;   /* shell pattern, fnmatch(3) */
 	const char *netns;  /* inode or name */
 	const char *cgroup; /* part of the cgroup path or of the container id */
@@ -44,13 +41,21 @@ struct filter {
  * one line. */
 int filter_set(struct filter *f, enum filter_key key, const char *value, struct err *e);
 
-/* Whether the socket is meant. A socket whose age is unknown is not older than anything but 0; one
- * whose age is known "at least" is as old as that. */
+/* Whether the socket is meant; of its age census_is_older() decides. */
 bool filter_match(const struct filter *f, const struct census *c, const struct census_socket *s);
 
 /* As filter_match(), but for cause and age, which a second look may change. */
 bool filter_match_facts(const struct filter *f, const struct census *c,
 			const struct census_socket *s);
+
+/* Whether the process is one that --pid, --comm and --cgroup mean. */
+bool filter_match_proc(const struct filter *f, const struct census_proc *p);
+
+/* Whether what the filter names exists: a namespace of the census, a process, a process of that
+ * name, one in that cgroup. Returns 0; -ENOENT with one line where it does not; -errno. Reads
+ * /proc.
+ */
+int filter_check(const struct filter *f, const struct census *c, struct err *e);
 
 /* Whether sockets of this namespace can be meant. */
 bool filter_match_netns(const struct filter *f, const struct census *c, uint32_t netns);

@@ -253,6 +253,7 @@ static int look(const struct snapshot_opts *opts, struct census *c, struct err *
 	r = netns_list(&spaces, e);
 	if (r == 0)
 		r = builder_start(&b, c, &spaces);
+	c->limits.netns_untold = spaces.unseen;
 	if (r == 0)
 		r = join(&b, opts, &spaces, &l, e);
 	finish_loading(&l);

@@ -14,9 +14,11 @@
 #define LIST_SCHEMA 1
 
 /* Adds one socket as one line of JSON: schema, state, cause, local, peer, age_ms, age_is, recv_q,
- * send_q, cookie, inode, netns, holders [pid, comm, fd], evidence. `age_ms` is null where unknown,
- * addresses where the kernel no longer tells them. */
-void list_json_socket(struct buf *out, const struct census *c, const struct census_socket *s);
+ * send_q, cookie, inode, netns, holders [pid, comm, fd], evidence, needs_person. `age_ms` is null
+ * where unknown, addresses where the kernel no longer tells them. needs_person: where it is
+ * `older_ms`. */
+void list_json_socket(struct buf *out, const struct census *c, const struct census_socket *s,
+		      uint64_t older_ms);
 
 /* Adds the summary: a line per group, worst first, with what to do under it. */
 void list_text_summary(struct buf *out, const struct census *c, const struct summary *sum,

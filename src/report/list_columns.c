@@ -36,6 +36,19 @@ static int find_column(const char *word, size_t len)
 	return -1;
 }
 
+static int no_column(const char *word, size_t len, struct err *e)
+{
+	_buf_ struct buf typed = { 0 };
+	const char *near;
+
+	text_escape(&typed, word, len < 40 ? len : 40, false);
+	near = typed.len ? text_nearest(typed.data, names, LIST_COLUMNS) : NULL;
+	if (near)
+		return err_set(e, -EINVAL, "no column '%s'; did you mean %s?", typed.data, near);
+	return err_set(e, -EINVAL, "no column '%s'; say state, cause, age, pid, fd, peer ...",
+		       typed.len ? typed.data : "");
+}
+
 int list_columns_parse(const char *text, uint8_t out[LIST_COLUMNS], struct err *e)
 {
 	int n = 0;
@@ -45,9 +58,7 @@ int list_columns_parse(const char *text, uint8_t out[LIST_COLUMNS], struct err *
 		int column = find_column(p, len);
 
 		if (column < 0)
-			return err_set(e, -EINVAL,
-				       "no column '%.*s'; see the manual for their names",
-				       (int)(len < 40 ? len : 40), p);
+			return no_column(p, len, e);
 		if (n == LIST_COLUMNS)
 			return err_set(e, -EINVAL, "more columns than there are");
 		out[n++] = (uint8_t)column;

@@ -70,7 +70,18 @@ static void add_evidence(struct buf *out, const struct census *c, const struct c
 	buf_str(out, "}");
 }
 
-void list_json_socket(struct buf *out, const struct census *c, const struct census_socket *s)
+static void add_netns(struct buf *out, const struct census *c, const struct census_socket *s)
+{
+	uint64_t ino = s->netns == CENSUS_NONE ? s->s.netns : c->netns[s->netns].ino;
+
+	if (ino)
+		buf_printf(out, ",\"netns\":%" PRIu64, ino);
+	else
+		buf_str(out, ",\"netns\":null");
+}
+
+void list_json_socket(struct buf *out, const struct census *c, const struct census_socket *s,
+		      uint64_t older_ms)
 {
 	buf_printf(out, "{\"schema\":%d,\"state\":\"%s\",\"cause\":\"%s\"", LIST_SCHEMA,
 		   tcp_state_name(s->s.state), tcp_cause_name(s->v.cause));
@@ -82,11 +93,12 @@ void list_json_socket(struct buf *out, const struct census *c, const struct cens
 		buf_printf(out, ",\"age_ms\":%" PRIu64, s->v.age_ms);
 	buf_printf(out,
 		   ",\"age_is\":\"%s\",\"recv_q\":%" PRIu32 ",\"send_q\":%" PRIu32
-		   ",\"cookie\":%" PRIu64 ",\"inode\":%" PRIu32 ",\"netns\":%" PRIu64
-		   ",\"holders\":",
-		   tcp_age_is_name(s->v.age_is), s->s.recv_q, s->s.send_q, s->s.cookie, s->s.inode,
-		   s->netns == CENSUS_NONE ? s->s.netns : c->netns[s->netns].ino);
+		   ",\"cookie\":%" PRIu64 ",\"inode\":%" PRIu32,
+		   tcp_age_is_name(s->v.age_is), s->s.recv_q, s->s.send_q, s->s.cookie, s->s.inode);
+	add_netns(out, c, s);
+	buf_str(out, ",\"holders\":");
 	add_holders(out, c, &s->held);
 	add_evidence(out, c, s);
-	buf_str(out, "}\n");
+	buf_printf(out, ",\"needs_person\":%s}\n",
+		   census_needs_person(s, older_ms) ? "true" : "false");
 }

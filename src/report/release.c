@@ -20,11 +20,12 @@ static json_t *safe_string(const char *s)
 	return json_string(safe.data ? safe.data : "");
 }
 
-static json_t *socket_object(const struct census *c, const struct release_item *item)
+static json_t *socket_object(const struct census *c, const struct release_item *item,
+			     uint64_t older_ms)
 {
 	_buf_ struct buf line = { 0 };
 
-	list_json_socket(&line, c, &c->sockets[item->socket]);
+	list_json_socket(&line, c, &c->sockets[item->socket], older_ms);
 	return line.failed ? NULL : json_loadb(line.data, line.len, 0, NULL);
 }
 
@@ -85,7 +86,7 @@ int release_json(struct buf *out, const struct census *c, const struct release_i
 			      time_string(now), "phase", phase, "method",
 			      release_method_name(who->method), "uid", (int)who->uid, "pid",
 			      (int)who->pid, "command", words(who->argc, who->argv), "socket",
-			      socket_object(c, item));
+			      socket_object(c, item, who->older_ms));
 	char *text;
 
 	if (!o)

@@ -17,6 +17,7 @@
 struct release_who {
 	enum release_method method;
 	uint32_t uid, pid;
+	uint64_t older_ms; /* what is younger needs nobody yet */
 	int argc;
 	char *const *argv;
 };

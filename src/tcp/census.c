@@ -134,9 +134,20 @@ uint32_t census_listener_of(const struct census *c, const struct census_socket *
 	return wilds == 1 ? wild : CENSUS_NONE;
 }
 
+bool census_is_older(const struct census_socket *s, uint64_t older_ms)
+{
+	if (older_ms == 0)
+		return true;
+	if (s->v.age_is == TCP_AGE_UNKNOWN)
+		return false;
+	if (s->v.cause == TCP_CAUSE_DEAD)
+		return s->s.last_ack_recv_ms >= older_ms;
+	return s->v.age_ms >= older_ms;
+}
+
 bool census_needs_person(const struct census_socket *s, uint64_t older_ms)
 {
 	if (TCP_CAUSES_NORMAL & TCP_CAUSE_BIT(s->v.cause) || s->v.age_is == TCP_AGE_UNKNOWN)
 		return false;
-	return s->v.cause == TCP_CAUSE_DEAD || s->v.age_ms >= older_ms;
+	return census_is_older(s, older_ms);
 }

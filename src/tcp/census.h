@@ -77,6 +77,7 @@ struct census_time_wait {
 struct census_limits {
 	uint32_t procs_unseen; /* processes whose descriptors may not be read */
 	uint32_t netns_unseen; /* namespaces that may not be entered */
+	uint32_t netns_untold; /* processes whose namespace may not be known */
 	uint32_t dead_unseen;  /* descriptors without a connection that could not be looked into */
 	bool partial;          /* an answer of the kernel was cut short, changed or refused */
 	char why[256];         /* of `partial`: one line */
@@ -122,6 +123,15 @@ struct tcp_context census_context(const struct census *c, const struct census_so
  * is none, or where several share the port (SO_REUSEPORT), of which nobody can say which it is. */
 uint32_t census_listener_of(const struct census *c, const struct census_socket *s);
 
-/* Whether a person must look at it: its cause does not end by itself, and it is proven to be at
- * least `older_ms` old. A dead one has no stamp: two looks that found it are enough. */
+/* Whether it counts as at least `older_ms` in its state. 0: always. What has no known age never
+ * does; what is known "at least" is as old as that. A dead one has no stamp, and nothing but its
+ * program ends it: it counts where two looks found it, unless the last ACK that it got proves that
+ * it was alive less than `older_ms` ago. */
+bool census_is_older(const struct census_socket *s, uint64_t older_ms);
+
+/* What is younger than this needs nobody yet, unless a person says otherwise. */
+#define CENSUS_OLDER_MS 60000
+
+/* Whether a person must look at it: its cause does not end by itself, its age is known, and it is
+ * census_is_older(). */
 bool census_needs_person(const struct census_socket *s, uint64_t older_ms);

@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/text.h"
+
 /* Times are Linux's defaults; each names the sysctl or the socket option that changes it. */
 static const struct explain states[] = {
 	{
@@ -318,6 +320,35 @@ const struct explain *explain_find(const char *name)
 		if (!strcmp(states[i].name, tcp_state_name((unsigned)state)))
 			return &states[i];
 	return explain_cause(name);
+}
+
+static const char *nearest_of(const char *typed, const struct explain *of, size_t count)
+{
+	const char *names[COUNT(states) + COUNT(causes)];
+
+	for (size_t i = 0; i < count; i++)
+		names[i] = of[i].name;
+	return text_nearest(typed, names, count);
+}
+
+const char *explain_nearest(const char *typed, unsigned kinds)
+{
+	const char *one = NULL, *other = NULL;
+	char state[32], cause[32];
+	size_t n = 0;
+
+	for (; typed[n] && n + 1 < sizeof(state); n++) {
+		state[n] = (char)(typed[n] == '-' ? '_' : toupper((unsigned char)typed[n]));
+		cause[n] = (char)(typed[n] == '_' ? '-' : tolower((unsigned char)typed[n]));
+	}
+	state[n] = cause[n] = '\0';
+	if (kinds & EXPLAIN_STATES)
+		one = nearest_of(state, states, COUNT(states));
+	if (kinds & EXPLAIN_CAUSES)
+		other = nearest_of(cause, causes, COUNT(causes));
+	if (!one || !other)
+		return one ? one : other;
+	return text_distance(state, one) <= text_distance(cause, other) ? one : other;
 }
 
 char *explain_rfc_text(const char *section, bool utf8, char buf[EXPLAIN_RFC_TEXT])

@@ -34,6 +34,12 @@ const struct explain *explain_cause(const char *name);
 /* Finds a state as tcp_state_parse() reads it, else a cause. NULL where there is neither. */
 const struct explain *explain_find(const char *name);
 
+/* The name nearest to what was typed, whatever the case and the dashes, for "did you mean"; of
+ * states, causes or both. NULL where none is near enough. Static. */
+#define EXPLAIN_STATES 1u
+#define EXPLAIN_CAUSES 2u
+const char *explain_nearest(const char *typed, unsigned kinds);
+
 /* Adds one or two sentences on an end that was looked at: who holds it, what ends it and when, who
  * has to act. Names of programs are escaped; letters outside ASCII stay only where `utf8` is true.
  */

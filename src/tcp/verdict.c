@@ -375,6 +375,7 @@ size_t tcp_evidence(const struct tcp_sample *s, const struct tcp_verdict *v,
 		add(&l, "error", s->error);
 		add(&l, "recv_q", s->recv_q);
 		add(&l, "segs_in", (int64_t)s->segs_in);
+		add(&l, "last_ack_recv_ms", s->last_ack_recv_ms);
 		break;
 	default:
 		break;

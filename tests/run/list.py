@@ -11,11 +11,11 @@ import tempfile
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 from fixture import Fixture  # noqa: E402
-from tap import binary, cases, equal, has, json_lines, main, run, test, true  # noqa: E402
+from tap import binary, cases, equal, has, json_lines, main, run, test, true, wait_for  # noqa: E402
 
 TIERS = ("bpf", "proc")
 FIELDS = ["schema", "state", "cause", "local", "peer", "age_ms", "age_is", "recv_q", "send_q", "cookie",
-          "inode", "netns", "holders", "evidence"]
+          "inode", "netns", "holders", "evidence", "needs_person"]
 
 
 def listed(made, tier, *args, code=None):
@@ -178,15 +178,54 @@ def filters_narrow():
         equal(count("--cause", "dead"), 1, "dead")
         equal(count("--pid", m["pid"], "--cause", "unread"), 2, "by pid")
         equal(count("--pid", 1), 0, "another pid")
+        equal(count("--peer", f"{m['peer'].rpartition(':')[0]}/8", "--pid", m["pid"], "--cause", "unread"), 2,
+              "by prefix")
         equal(count("--comm", "mkcaus?", "--cause", "unread"), 2, "by name")
-        equal(count("--comm", "other"), 0, "another name")
+        equal(count("--comm", "python3"), 0, "another name")
         equal(count("--port", m["peer"].rpartition(":")[2]), 2, "by port: both ends")
         equal(count("--peer", m["peer"]), 1, "by peer")
         equal(count("--peer", "192.0.2.1"), 0, "another peer")
-        equal(count("--older", "1h"), 1, "by age: the dead one has none")
-        equal(count("--cgroup", "no such group"), 0, "by cgroup")
-        r = made.run(binary("unclosed"), "list", "--json", "--netns", "1")
-        equal((r.returncode, r.stdout), (0, ""), "another namespace")
+        equal(count("--older", "1h"), 0, "by age: the dead one had an ACK a moment ago")
+        with open(f"/proc/{m['pid']}/cgroup", encoding="utf-8") as f:
+            group = max((line.rstrip("\n").split(":", 2)[2] for line in f), key=len)
+        equal(count("--cgroup", group, "--cause", "unread"), count("--cause", "unread"), "by cgroup")
+
+
+@cases("list", "release")
+def what_is_not_there_is_no_all_well(command):
+    """A health check must not take a mistyped name for a quiet one."""
+    thread = ("import os, threading; e = threading.Event(); t = threading.Thread(target=e.wait); t.start();"
+              "print(t.native_id, flush=True); input(); e.set()")
+    with subprocess.Popen([sys.executable, "-c", thread], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                          text=True) as p, Fixture("unread=1") as made:
+        tid = p.stdout.readline().strip()
+        for args, words in ((("--netns", "no-such"), "no network namespace 'no-such'"),
+                            (("--pid", "2147483647"), "no process 2147483647"),
+                            (("--pid", tid), f"{tid} is a thread"),
+                            (("--comm", "mkcausf"), "no process is called 'mkcausf'"),
+                            (("--comm", "no\x1b[31m"), "'no\\x1b[31m'"),
+                            (("--cgroup", "no such"), "the part 'no such'")):
+            for more in (() if command == "list" else ("--yes",), ("--json",)):
+                r = run(binary("unclosed"), command, *args, *more)
+                equal((r.returncode, r.stdout, r.stderr.count("\n")), (2, "", 1), f"{args}: {r.stdout}{r.stderr}")
+                has(r.stderr, words)
+        r = made.run(binary("unclosed"), command, "--netns", made.netns, "--pid", p.pid)
+        equal((r.returncode, r.stderr), (0, ""), "there, and nothing is wrong with it")
+        p.communicate("\n")
+
+
+@test
+def what_is_watched_may_go():
+    """A namespace that was there when the watch began may end: the watch goes on."""
+    with Fixture("unread=1") as made:
+        argv = [binary("unclosed"), "list", "--watch", "100ms", "--netns", str(made.netns)]
+        with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as p:
+            true(any("unread" in line for line in p.stdout), "first it is there")
+            made.stop()
+            true(any("No half-closed" in line for line in p.stdout), "then it is not")
+            p.send_signal(signal.SIGINT)
+            p.stdout.read()
+            equal(p.wait(10), 0, "exit code")
 
 
 @test
@@ -198,8 +237,15 @@ def exit_codes_make_a_health_check():
         equal(text(made, "--older", "0", "--more-than", "2").returncode, 1, "three are more than two")
         equal(text(made, "--older", "0", "--more-than", "3").returncode, 0, "not more than three")
     with Fixture("dead=1") as made:
-        equal(text(made).returncode, 1, "a dead one has no age, and was seen twice")
-        equal(text(made, "--older", "1h").returncode, 1, "and is not left out for that")
+        equal(text(made).returncode, 0, "a dead one that had an ACK a moment ago is no older than that")
+        equal(text(made, "--older", "0").returncode, 1, "with --older 0")
+        m = made.of("dead")[0]
+        wait_for(lambda: listed(made, "bpf")[m["cookie"]]["evidence"]["last_ack_recv_ms"] > 1000, "a second passes")
+        equal(text(made, "--older", "1s").returncode, 1, "its last ACK is older than that")
+        for tier in TIERS:
+            for older, needs in (("1s", True), ("1h", False), ("0", True)):
+                found = listed(made, tier, "--older", older)
+                equal([s["needs_person"] for s in found.values()], [True] if needs else [], f"--older {older}")
     with Fixture("replying=2", "time-wait=2", "orphan=2", "peer-gone=5") as made:
         equal(text(made, "--older", "0", "--cause", "replying,time-wait,orphan,peer-gone").returncode, 0,
               "what ends by itself needs nobody")
@@ -208,8 +254,15 @@ def exit_codes_make_a_health_check():
 @test
 def misuse_is_named():
     for args, words in ((("--older", "60"), "--older"), (("--state", "x"), "no state 'x'"),
-                        (("--cause", "x"), "no cause 'x'"), (("--peer", "x"), "'x' is no peer"),
-                        (("--columns", "x"), "no column 'x'"), (("--watch", "1ms"), "100ms"),
+                        (("--state", "CLOSE_WAI"), "did you mean CLOSE_WAIT?"),
+                        (("--state", "half_close"), "did you mean half-closed?"),
+                        (("--state", "CLOSE_WAIT,,"), "with commas"),
+                        (("--state", "close\x1bwait"), "'close\\x1bwait'"),
+                        (("--cause", "x"), "no cause 'x'"), (("--cause", "Unred"), "did you mean unread?"),
+                        (("--peer", "x"), "'x' is no peer"), (("--peer", "10.0.0.0/33"), "is no peer"),
+                        (("--columns", "x"), "no column 'x'"), (("--columns", "stat"), "did you mean state?"),
+                        (("--columns", "state,,pid"), "no column ''"), (("--columns", ""), "no column ''"),
+                        (("--watch", "2"), "100ms"), (("--watch", ""), "100ms"), (("--watch", "1ms"), "100ms"),
                         (("--tier", "x"), "no tier 'x'"), (("--more-than", "x"), "no number"),
                         (("x",), "'x' is not wanted"), (("--jsn",), "did you mean --json?")):
         r = run(binary("unclosed"), "list", *args)
@@ -217,6 +270,23 @@ def misuse_is_named():
         equal(r.stderr.count("\n"), 1, "one line")
         if args[0] != "--older":
             has(r.stderr, words)
+
+
+@cases(*TIERS)
+def what_needs_a_person_is_marked(tier):
+    """needs_person decides the exit code: it counts what --more-than counts."""
+    with Fixture("all=2") as made:
+        for older in ("0", "1h"):
+            found = listed(made, tier, "--older", older)
+            n = sum(s["needs_person"] for s in found.values())
+            equal(n > 0, older == "0", "something needs a person")
+            equal(text(made, "--tier", tier, "--older", older, "--more-than", n).returncode, 0, "not more than these")
+            if n:
+                equal(text(made, "--tier", tier, "--older", older, "--more-than", n - 1).returncode, 1, "one fewer")
+            normal = {"replying", "closing", "peer-gone", "send-blocked", "orphan", "time-wait"}
+            true(not any(s["needs_person"] for s in found.values() if s["cause"] in normal), "normal ones")
+        found = listed(made, tier)
+        true(not any(s["needs_person"] for s in found.values()), "younger than 60 s")
 
 
 @test

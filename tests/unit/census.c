@@ -226,7 +226,11 @@ static void only_proven_age_needs_a_person(void **state)
 	s.v = (struct tcp_verdict){ TCP_CAUSE_REPLYING, TCP_AGE_EXACT, 90000 };
 	assert_false(census_needs_person(&s, 0));
 	s.v = (struct tcp_verdict){ TCP_CAUSE_DEAD, TCP_AGE_AT_LEAST, 100 };
+	s.s.last_ack_recv_ms = 60000;
 	assert_true(census_needs_person(&s, 60000));
+	s.s.last_ack_recv_ms = 59999; /* it was alive then */
+	assert_false(census_needs_person(&s, 60000));
+	assert_true(census_needs_person(&s, 0));
 	s.v.age_is = TCP_AGE_UNKNOWN; /* seen only once */
 	assert_false(census_needs_person(&s, 0));
 }
@@ -319,6 +323,11 @@ static void wrong_filters_are_refused(void **state)
 		{ FILTER_PEER, "example.org" },
 		{ FILTER_PEER, "10.0.0.2/33" },
 		{ FILTER_PEER, "10.0.0.2:x" },
+		{ FILTER_PEER, "10.0.0.2:0" },
+		{ FILTER_PEER, "10.0.0.2/" },
+		{ FILTER_PEER, "10.0.0.2/-1" },
+		{ FILTER_PEER, "[::1]:" },
+		{ FILTER_PEER, "10.1" },
 		{ FILTER_PEER, "[::1" },
 		{ FILTER_PEER, "[::1]80" },
 		{ FILTER_PEER, "::1/129" },
@@ -374,6 +383,35 @@ static void the_worst_comes_first(void **state)
 	census_free(&c);
 }
 
+static void what_a_filter_names_must_exist(void **state)
+{
+	struct census_netns ns = { .ino = 222, .name = "blue" };
+	struct census c = { .netns = &ns, .netns_n = 1 };
+	static const struct {
+		struct filter f;
+		int wants;
+	} cases[] = {
+		{ { 0 }, 0 },
+		{ { .netns = "blue" }, 0 },
+		{ { .netns = "222" }, 0 },
+		{ { .netns = "red" }, -ENOENT },
+		{ { .pid = 1 }, 0 },
+		{ { .pid = INT32_MAX }, -ENOENT },
+		{ { .comm = "unit_c*" }, 0 },
+		{ { .comm = "no such program" }, -ENOENT },
+		{ { .cgroup = "/" }, 0 },
+		{ { .cgroup = "/no such group" }, -ENOENT },
+		{ { .pid = 1, .cgroup = "/no such group" }, -ENOENT },
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct err e = { 0 };
+
+		assert_int_equal(filter_check(&cases[i].f, &c, &e), cases[i].wants);
+		assert_int_equal(e.text[0] != '\0', cases[i].wants != 0);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -388,6 +426,7 @@ int main(void)
 		cmocka_unit_test(filters_mean_what_they_say),
 		cmocka_unit_test(a_v4_mapped_peer_is_that_peer),
 		cmocka_unit_test(wrong_filters_are_refused),
+		cmocka_unit_test(what_a_filter_names_must_exist),
 		cmocka_unit_test(the_worst_comes_first),
 	};
 
