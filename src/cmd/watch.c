@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/num.h"
 #include "cmd/cmd.h"
+#include "kernel/glob.h"
 
 enum {
 	OPT_AFTER = 256,
@@ -32,7 +33,8 @@ static const struct opt watch_opts[] = {
 	{ OPT_INTERVAL, "interval", "TIME", "show the close lags this often, not only at the end",
 	  NULL },
 	{ OPT_PID, "pid", "PID", "only what this process holds; may be repeated", NULL },
-	{ OPT_COMM, "comm", "NAME", "only what processes of this name hold", NULL },
+	{ OPT_COMM, "comm", "NAME", "only what processes of this name hold; may be a pattern",
+	  NULL },
 	{ OPT_PORT, "port", "PORT", "only with this port at either end", NULL },
 	{ OPT_CGROUP, "cgroup", "PATH", "only sockets made in this cgroup or below it", "file" },
 	{ OPT_NEW, "new", NULL, "leave out what was half-closed before", NULL },
@@ -73,10 +75,13 @@ static int set_comm(struct watch_job *job, const char *arg, struct err *e)
 {
 	struct watch_rules *rules = &job->setup.watch.rules;
 
-	if (!*arg || strlen(arg) >= sizeof(rules->comm))
-		return err_set(e, -EINVAL, "--comm '%s': a name has 1 to 15 bytes", arg);
-	strcpy(rules->comm, arg);
-	rules->by_owner = 1;
+	if (!*arg)
+		return err_set(e, -EINVAL, "--comm: an empty name means nothing here");
+	if (glob_compile(&rules->name, arg))
+		return err_set(e, -E2BIG,
+			       "--comm '%s': a name has 15 bytes, a pattern up to %d parts", arg,
+			       GLOB_ELEMENTS);
+	rules->by_owner = rules->by_name = 1;
 	return 0;
 }
 

@@ -3,6 +3,8 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
 
 #define FIRST_CAP 256
 
@@ -11,8 +13,13 @@
 
 int ends_init(struct ends *t)
 {
-	*t = (struct ends){ .slots = calloc(SLOTS, sizeof(*t->slots)), .mask = SLOTS - 1 };
-	return t->slots ? 0 : -ENOMEM;
+	*t = (struct ends){ .slots = calloc(SLOTS, sizeof(*t->slots)),
+			    .pairs = calloc(SLOTS, sizeof(*t->pairs)),
+			    .mask = SLOTS - 1 };
+	if (t->slots && t->pairs)
+		return 0;
+	ends_free(t);
+	return -ENOMEM;
 }
 
 static void release(struct open_end *end)
@@ -28,21 +35,132 @@ void ends_free(struct ends *t)
 		release(&t->v[i]);
 	free(t->v);
 	free(t->slots);
+	free(t->pairs);
 	*t = (struct ends){ 0 };
 }
 
-static uint32_t home(const struct ends *t, uint64_t sk)
+static uint32_t mix(uint64_t key)
 {
-	return (uint32_t)(sk * 0x9e3779b97f4a7c15ULL >> 32) & t->mask;
+	return (uint32_t)(key * 0x9e3779b97f4a7c15ULL >> 32);
+}
+
+static uint32_t sk_home(const struct ends *t, const struct open_end *end)
+{
+	return mix(end->sk) & t->mask;
+}
+
+static uint32_t mix_address(const struct open_end *end, const uint8_t bytes[16], uint16_t port)
+{
+	uint64_t word;
+
+	/* An IPv4 address is also the end of the IPv6 one that maps it. */
+	memcpy(&word, bytes + (end->family == AF_INET ? 0 : 12), 4);
+	return mix((word & UINT32_MAX) << 16 | port);
+}
+
+/* The same from both ends. */
+static uint32_t pair_home(const struct ends *t, const struct open_end *end)
+{
+	return (mix_address(end, end->local, end->local_port) +
+		mix_address(end, end->peer, end->peer_port)) &
+	       t->mask;
 }
 
 static uint32_t slot_of(const struct ends *t, uint64_t sk)
 {
-	uint32_t at = home(t, sk);
+	struct open_end key = { .sk = sk };
+	uint32_t at = sk_home(t, &key);
 
 	while (t->slots[at] && t->v[t->slots[at] - 1].sk != sk)
 		at = (at + 1) & t->mask;
 	return at;
+}
+
+/* The item's slot, or the free one in which its probe ends. */
+static uint32_t pair_slot_of(const struct ends *t, uint32_t item)
+{
+	uint32_t at = pair_home(t, &t->v[item - 1]);
+
+	while (t->pairs[at] && t->pairs[at] != item)
+		at = (at + 1) & t->mask;
+	return at;
+}
+
+/* Empties a slot: what was probed past it moves up. */
+static void vacate(const struct ends *t, uint32_t *slots, uint32_t hole,
+		   uint32_t (*home)(const struct ends *, const struct open_end *))
+{
+	for (uint32_t at = (hole + 1) & t->mask; slots[at]; at = (at + 1) & t->mask) {
+		uint32_t from = home(t, &t->v[slots[at] - 1]);
+
+		if (((at - from) & t->mask) < ((at - hole) & t->mask))
+			continue; /* its probe begins behind the hole */
+		slots[hole] = slots[at];
+		hole = at;
+	}
+	slots[hole] = 0;
+}
+
+static void unpair(struct ends *t, uint32_t item)
+{
+	uint32_t at = pair_slot_of(t, item);
+
+	if (t->pairs[at])
+		vacate(t, t->pairs, at, pair_home);
+}
+
+void ends_pair(struct ends *t, const struct open_end *end)
+{
+	uint32_t item = (uint32_t)(end - t->v) + 1;
+
+	t->pairs[pair_slot_of(t, item)] = item;
+}
+
+/* The four bytes of an IPv4 address, also in its IPv6 form; NULL: it is another one. */
+static const uint8_t *as_v4(const struct open_end *end, const uint8_t *bytes)
+{
+	static const uint8_t prefix[12] = { [10] = 0xff, [11] = 0xff };
+
+	if (end->family == AF_INET)
+		return bytes;
+	return memcmp(bytes, prefix, sizeof(prefix)) ? NULL : bytes + sizeof(prefix);
+}
+
+static bool same_address(const struct open_end *a, const uint8_t *bytes_a, const struct open_end *b,
+			 const uint8_t *bytes_b)
+{
+	const uint8_t *v4_a = as_v4(a, bytes_a), *v4_b = as_v4(b, bytes_b);
+
+	if (v4_a && v4_b)
+		return !memcmp(v4_a, v4_b, 4);
+	return !v4_a && !v4_b && !memcmp(bytes_a, bytes_b, 16);
+}
+
+static bool is_loopback(const struct open_end *end)
+{
+	static const uint8_t one[16] = { [15] = 1 };
+
+	const uint8_t *v4 = as_v4(end, end->peer);
+
+	return v4 ? v4[0] == 127 : !memcmp(end->peer, one, 16);
+}
+
+static bool are_partners(const struct open_end *a, const struct open_end *b)
+{
+	return a->local_port == b->peer_port && a->peer_port == b->local_port &&
+	       same_address(a, a->local, b, b->peer) && same_address(a, a->peer, b, b->local) &&
+	       (a->netns == b->netns || !is_loopback(a));
+}
+
+struct open_end *ends_partner(const struct ends *t, const struct open_end *end)
+{
+	for (uint32_t at = pair_home(t, end); t->pairs[at]; at = (at + 1) & t->mask) {
+		struct open_end *other = &t->v[t->pairs[at] - 1];
+
+		if (other != end && are_partners(end, other))
+			return other;
+	}
+	return NULL;
 }
 
 struct open_end *ends_find(const struct ends *t, uint64_t sk)
@@ -83,6 +201,7 @@ struct open_end *ends_insert(struct ends *t, uint64_t sk)
 	uint32_t at = slot_of(t, sk), item = t->slots[at];
 
 	if (item) {
+		unpair(t, item);
 		release(&t->v[item - 1]);
 	} else {
 		item = t->count < ENDS_MAX ? take_item(t) : 0;
@@ -97,17 +216,10 @@ struct open_end *ends_insert(struct ends *t, uint64_t sk)
 
 void ends_remove(struct ends *t, struct open_end *end)
 {
-	uint32_t hole = slot_of(t, end->sk), item = t->slots[hole];
+	uint32_t at = slot_of(t, end->sk), item = t->slots[at];
 
-	for (uint32_t at = (hole + 1) & t->mask; t->slots[at]; at = (at + 1) & t->mask) {
-		uint32_t from = home(t, t->v[t->slots[at] - 1].sk);
-
-		if (((at - from) & t->mask) < ((at - hole) & t->mask))
-			continue; /* its probe begins behind the hole */
-		t->slots[hole] = t->slots[at];
-		hole = at;
-	}
-	t->slots[hole] = 0;
+	unpair(t, item);
+	vacate(t, t->slots, at, sk_home);
 	release(end);
 	end->began = t->free;
 	t->free = item;

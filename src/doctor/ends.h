@@ -18,7 +18,11 @@ struct open_end {
 	uint32_t netns;
 	uint32_t flags; /* enum watch_flag, as last heard */
 	uint8_t family;
-	bool waiting;         /* in an accept queue: the owners are the listener's */
+	uint8_t state; /* TCPS_* when it was reported */
+	bool waiting;  /* in an accept queue: the owners are the listener's */
+	bool hidden;   /* not said: the line of the connection's other end stands for it */
+	bool late;     /* not said yet: it is in the doctor's list for later */
+	bool said;
 	uint32_t owner_count; /* may exceed TW_MAX_OWNERS */
 	struct tw_owner first;
 	struct tw_owner *more; /* owners 1 to TW_MAX_OWNERS - 1; NULL: none */
@@ -27,7 +31,9 @@ struct open_end {
 
 struct ends {
 	struct open_end *v;
-	uint32_t *slots; /* index into v plus 1; 0: free. Probed linearly */
+	uint32_t *slots; /* by `sk`: index into v plus 1; 0: free. Probed linearly */
+	uint32_t *
+		pairs; /* the same by the two addresses, in no order: both ends of one connection */
 	uint32_t cap, mask, used, free, count;
 };
 
@@ -44,6 +50,13 @@ struct open_end *ends_find(const struct ends *t, uint64_t sk);
 /* A fresh item for the end, in that of an older one of the same address; NULL where there is no
  * room. Moves the others. */
 struct open_end *ends_insert(struct ends *t, uint64_t sk);
+
+/* Takes note of the end's addresses, once they are set. */
+void ends_pair(struct ends *t, const struct open_end *end);
+
+/* The other end of the same connection, where it is here too; else NULL. An address of the host
+ * itself (127.0.0.1) means that only in its own network namespace. */
+struct open_end *ends_partner(const struct ends *t, const struct open_end *end);
 
 /* Removes it, with what it owns. */
 void ends_remove(struct ends *t, struct open_end *end);

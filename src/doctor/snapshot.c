@@ -19,8 +19,6 @@
 
 /* A dump that the kernel calls changed is asked for so often. */
 #define DUMP_TRIES 3
-/* PROC_PID_INIT_INO of include/linux/proc_ns.h. */
-#define INITIAL_PID_NAMESPACE 0xeffffffcu
 
 void snapshot_partial(struct census *c, const struct err *why)
 {
@@ -129,9 +127,7 @@ int snapshot_dump_all(struct snapshot_visit *v, unsigned states, bool info, diag
  */
 static bool in_initial_pid_namespace(void)
 {
-	struct stat st;
-
-	return stat("/proc/self/ns/pid", &st) == 0 && st.st_ino == INITIAL_PID_NAMESPACE;
+	return !proc_own_pidns();
 }
 
 bool snapshot_sees_all_processes(void)

@@ -9,8 +9,7 @@
 
 #include "base/clock.h"
 #include "base/vec.h"
-#include "doctor/ends.h"
-#include "doctor/stacks.h"
+#include "doctor/watch_state.h"
 #include "kernel/netns.h"
 #include "kernel/proc.h"
 #include "tcp/state.h"
@@ -22,181 +21,10 @@
  * long as the attempt takes, where that is more. */
 #define MATCH_MS   250
 #define MATCH_REST 20
-
-struct listener {
-	uint32_t netns;
-	uint16_t port;
-	struct tw_owner owner;
-};
-
-struct doctor {
-	struct watch *watch;
-	struct doctor_setup setup;
-	doctor_line_fn *each;
-	void *arg;
-	struct ends ends;
-	uint64_t reported, received[WATCH_KINDS], forgotten;
-	struct watch_event *fresh; /* reported in this turn, owners not yet known; and their news */
-	struct listener *listeners;
-	uint32_t fresh_count, fresh_cap, listener_count, listener_cap;
-	struct stacks *stacks;
-	struct watch_found found; /* by the last turn */
-	uint64_t next_match;
-	struct tw_owner asked; /* whose container was asked for last, and what it is */
-	char container[72];
-	int32_t suspected; /* who was noted as a suspect last */
-};
-
-static struct tcp_addr address(uint8_t family, const uint8_t bytes[16], uint16_t port)
-{
-	struct tcp_addr a = { .family = family, .port = port };
-
-	memcpy(a.bytes, bytes, family == AF_INET ? 4 : 16);
-	return a;
-}
-
-static uint64_t since(uint64_t now, uint64_t then)
-{
-	return then && now > then ? now - then : 0;
-}
-
-/* The kernel's clock of sends ticks in jiffies; until their length is known nothing counts as
- * lately sent. */
-static uint64_t ticks_ms(const struct doctor *d, uint32_t jiffies)
-{
-	return d->found.tick_ns ? jiffies * d->found.tick_ns / CLOCK_NS_PER_MS : UINT32_MAX;
-}
-
-static struct tcp_sample sample_of(const struct doctor *d, const struct open_end *end,
-				   const struct watch_event *ev)
-{
-	bool dead = ev->conn.flags & WATCH_DEAD;
-
-	return (struct tcp_sample){
-		.local = address(end->family, end->local, end->local_port),
-		.peer = address(end->family, end->peer, end->peer_port),
-		.state = ev->state,
-		.retransmits = ev->retransmits,
-		.has_info = true,
-		.error = (uint16_t)ev->conn.error,
-		.recv_q = dead ? 0 : ev->unread,
-		.send_q = dead ? 0 : ev->unacked,
-		.inode = (uint32_t)ev->inode,
-		.cookie = end->cookie,
-		.netns = end->netns,
-		.last_data_sent_ms = (uint32_t)ticks_ms(d, ev->sent_jiffies),
-		.bytes_sent = ev->sent,
-		.notsent_bytes = ev->unsent,
-		.snd_wnd = ev->peer_window,
-		.segs_in = dead ? 2 : 0, /* only what was connected can die */
-	};
-}
-
-/* Still sending after the peer's FIN, or receiving after this end's: a half-close in use. */
-static bool is_flowing(const struct doctor *d, const struct watch_event *ev)
-{
-	uint64_t quiet_ms = d->setup.watch.rules.after / 2 / CLOCK_NS_PER_MS;
-
-	if (ev->state == TCPS_FIN_WAIT2)
-		return ev->received > 0 && ticks_ms(d, ev->recv_jiffies) <= quiet_ms;
-	return ev->state == TCPS_CLOSE_WAIT && ev->sent > 0 &&
-	       (ev->unacked > 0 || ticks_ms(d, ev->sent_jiffies) <= quiet_ms);
-}
-
-static uint32_t processes(const struct open_end *end)
-{
-	uint32_t n = 0;
-
-	for (uint32_t i = 0; i < end->owner_count && i < TW_MAX_OWNERS; i++) {
-		const struct tw_owner *o = ends_owner(end, i);
-		bool seen = false;
-
-		for (uint32_t k = 0; o && k < i; k++)
-			seen |= ends_owner(end, k) && ends_owner(end, k)->pid == o->pid;
-		n += !seen;
-	}
-	return n;
-}
-
-static enum tcp_cause cause_of(const struct doctor *d, const struct open_end *end,
-			       const struct watch_event *ev, const struct tcp_sample *sample)
-{
-	bool flowing = is_flowing(d, ev);
-	struct tcp_context context = {
-		.processes = processes(end),
-		.all_seen = true,
-		/* Where several hold it, one that was told may have done its part. */
-		.told = ev->conn.flags & WATCH_TOLD && !flowing && processes(end) < 2,
-		.flowing = flowing,
-	};
-
-	return tcp_verdict(sample, &context).cause;
-}
-
-static int64_t wall_offset(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_REALTIME, &ts);
-	return ts.tv_sec * CLOCK_NS_PER_S + ts.tv_nsec - clock_mono_ns();
-}
-
-static void on_stack(const struct watch_stack *stack, void *arg)
-{
-	struct doctor *d = arg;
-
-	d->received[WATCH_STACK]++;
-	stacks_keep(d->stacks, stack);
-}
-
-static void find_stacks(struct doctor *d, const struct watch_conn *c, struct tw_line *line)
-{
-	struct err unused;
-
-	if (line->what == TW_CLOSED || line->what == TW_OVER)
-		return;
-	if (watch_stacks(d->watch, on_stack, d, &unused))
-		return;
-	line->told_stack = stacks_read(d->stacks, c->told_site);
-	line->made_stack = stacks_read(d->stacks, c->made_site);
-}
-
-static void say(struct doctor *d, const struct open_end *end, const struct watch_event *ev,
-		enum tw_what what)
-{
-	const struct watch_conn *c = &ev->conn;
-	struct tw_line line = {
-		.what = what,
-		.sample = sample_of(d, end, ev),
-		.wall_ns = (int64_t)ev->at + wall_offset(),
-		.age_ns = since(ev->at, c->since),
-		.at_least = c->flags & WATCH_TAKEN_IN && !(c->flags & WATCH_DEAD),
-		.holder = c->flags & WATCH_HOLDER,
-		.dead = c->flags & WATCH_DEAD,
-		.accepted = ev->accepted,
-		.waiting = end->waiting,
-		.told = c->flags & WATCH_TOLD,
-		.told_ns = since(ev->at, c->told_at),
-		.told_pid = (int32_t)c->told_tgid,
-		.told_tid = (int32_t)c->told_tid,
-		.closed = c->flags & WATCH_HOLDER && c->flags & WATCH_CLOSED,
-		.by_exit = c->flags & WATCH_EXITING,
-		.owner_count = end->owner_count,
-		.cgroup = end->cgroup,
-	};
-
-	line.cause = cause_of(d, end, ev, &line.sample);
-	if (line.closed)
-		line.lag_ns = since(c->close_at, c->fin_at);
-	find_stacks(d, c, &line);
-	memcpy(line.told_comm, c->told_comm, sizeof(line.told_comm));
-	for (uint32_t i = 0; i < end->owner_count && i < TW_MAX_OWNERS; i++)
-		if (ends_owner(end, i))
-			line.owners[i] = *ends_owner(end, i);
-	if (end->container)
-		snprintf(line.container, sizeof(line.container), "%s", end->container);
-	d->each(&line, d->arg);
-}
+/* A report of the end that closed first waits so long for that of the other end, which comes due as
+ * much later as the FIN took; and so many may wait at a time. */
+#define PARTNER_NS (20 * CLOCK_NS_PER_MS)
+#define MOST_LATE  8192
 
 static int remember_fresh(struct doctor *d, const struct watch_event *ev)
 {
@@ -223,7 +51,6 @@ static void on_report(struct doctor *d, const struct watch_event *ev)
 		d->forgotten++;
 		return;
 	}
-	d->reported++;
 	end->began = ev->conn.began;
 	end->cookie = ev->cookie;
 	end->cgroup = ev->cgroup;
@@ -234,6 +61,105 @@ static void on_report(struct doctor *d, const struct watch_event *ev)
 	end->flags = ev->conn.flags;
 	memcpy(end->local, ev->local, sizeof(end->local));
 	memcpy(end->peer, ev->peer, sizeof(end->peer));
+	end->state = ev->state;
+	ends_pair(&d->ends, end);
+}
+
+/* Where its next sockets come from is worth knowing. That it cannot be had is no reason to stop. */
+static void suspect(struct doctor *d, const struct open_end *end)
+{
+	struct err unused;
+
+	if (!d->setup.watch.rules.stacks)
+		return;
+	for (uint32_t i = 0; i < end->owner_count && i < TW_MAX_OWNERS; i++)
+		if (ends_owner(end, i) && watch_suspect(d->watch, ends_owner(end, i)->pid, &unused))
+			return;
+}
+
+static void say_report(struct doctor *d, struct open_end *end, const struct watch_event *ev)
+{
+	d->hidden -= end->hidden;
+	end->hidden = end->late = false;
+	end->said = true;
+	d->reported++;
+	suspect(d, end);
+	watch_say(d, end, ev, TW_HALF_CLOSED);
+}
+
+/* Without room it is said at once. */
+static void say_later(struct doctor *d, struct open_end *end, const struct watch_event *ev,
+		      uint64_t due)
+{
+	if (d->late_count == MOST_LATE ||
+	    vec_reserve(&d->late, &d->late_cap, d->late_count + 1, sizeof(*d->late))) {
+		say_report(d, end, ev);
+		return;
+	}
+	d->late[d->late_count++] = (struct late){ due, *ev };
+	end->late = true;
+}
+
+/* One line for a connection whose ends are both here: that of the end that holds it. */
+static void hide(struct doctor *d, struct open_end *end)
+{
+	d->hidden += !end->hidden;
+	end->hidden = true;
+	end->late = false;
+}
+
+static bool closed_first(uint32_t flags)
+{
+	return !(flags & (WATCH_HOLDER | WATCH_DEAD));
+}
+
+/* Whether the partner's line is, or will be, there to stand for both. */
+static bool is_spoken_for(const struct doctor *d, const struct open_end *end)
+{
+	const struct open_end *other = ends_partner(&d->ends, end);
+
+	return other && other->flags & WATCH_HOLDER;
+}
+
+static void on_due(struct doctor *d, struct open_end *end, const struct watch_event *ev)
+{
+	struct open_end *other;
+
+	if (end->hidden)
+		return;
+	if (closed_first(ev->conn.flags)) {
+		if (is_spoken_for(d, end))
+			hide(d, end);
+		else
+			say_later(d, end, ev, (uint64_t)clock_mono_ns() + PARTNER_NS);
+		return;
+	}
+	other = ends_partner(&d->ends, end);
+	if (other && !other->said && closed_first(other->flags))
+		hide(d, other);
+	say_report(d, end, ev);
+}
+
+/* What waits is said when it is due, or now, where nobody has spoken for it meanwhile. */
+static void say_late(struct doctor *d, bool all)
+{
+	uint64_t now = (uint64_t)clock_mono_ns();
+	uint32_t kept = 0;
+
+	for (uint32_t i = 0; i < d->late_count; i++) {
+		struct watch_event *ev = &d->late[i].event;
+		struct open_end *end = ends_find(&d->ends, ev->sk);
+
+		if (!end || end->began != ev->conn.began || !end->late)
+			continue;
+		if (d->late[i].due > now && (!all || end->hidden)) {
+			d->late[kept++] = d->late[i];
+			continue;
+		}
+		ev->at = now;
+		say_report(d, end, ev);
+	}
+	d->late_count = kept;
 }
 
 /* Reports wait for their owners, so what follows on one waits too. */
@@ -245,17 +171,39 @@ static bool still_fresh(const struct doctor *d, const struct watch_event *ev)
 	return false;
 }
 
+/* The other end is over, and this one was not closed yet: that is said if it stays so. */
+static void on_hidden_news(struct doctor *d, struct open_end *end, const struct watch_event *ev)
+{
+	end->flags = ev->conn.flags;
+	if (!end->late && ev->conn.flags & WATCH_DEAD)
+		say_later(d, end, ev, ev->at + d->setup.watch.rules.after);
+}
+
+/* What happens to an end that waits to be said comes after that. */
+static void hurry(struct doctor *d, struct open_end *end)
+{
+	for (uint32_t i = d->late_count; !end->hidden && end->late && i-- > 0;)
+		if (d->late[i].event.sk == end->sk && d->late[i].event.conn.began == end->began)
+			say_report(d, end, &d->late[i].event);
+}
+
 static void follow_up(struct doctor *d, const struct watch_event *ev)
 {
 	struct open_end *end = ends_find(&d->ends, ev->sk);
 
 	if (!end || end->began != ev->conn.began)
 		return;
-	if (ev->kind == WATCH_NEWS) {
-		say(d, end, ev, news(ev->conn.flags, end->flags));
+	hurry(d, end);
+	if (ev->kind == WATCH_NEWS && end->hidden) {
+		on_hidden_news(d, end, ev);
+	} else if (ev->kind == WATCH_NEWS) {
+		watch_say(d, end, ev, news(ev->conn.flags, end->flags));
 		end->flags = ev->conn.flags;
 	} else if (ev->kind == WATCH_END) {
-		say(d, end, ev, TW_OVER);
+		if (end->hidden)
+			d->hidden--;
+		else
+			watch_say(d, end, ev, TW_OVER);
 		ends_remove(&d->ends, end);
 	}
 }
@@ -340,18 +288,6 @@ static void find_container(struct doctor *d, struct open_end *end)
 		end->container = strdup(d->container);
 }
 
-/* Where its next sockets come from is worth knowing. That it cannot be had is no reason to stop. */
-static void suspect(struct doctor *d, const struct open_end *end)
-{
-	struct err unused;
-
-	if (!d->setup.watch.rules.stacks)
-		return;
-	for (uint32_t i = 0; i < end->owner_count && i < TW_MAX_OWNERS; i++)
-		if (ends_owner(end, i) && watch_suspect(d->watch, ends_owner(end, i)->pid, &unused))
-			return;
-}
-
 static void say_fresh(struct doctor *d)
 {
 	uint32_t n = d->fresh_count;
@@ -371,8 +307,7 @@ static void say_fresh(struct doctor *d)
 		if (end->waiting)
 			borrow_listener(d, end);
 		find_container(d, end);
-		suspect(d, end);
-		say(d, end, ev, TW_HALF_CLOSED);
+		on_due(d, end, ev);
 	}
 }
 
@@ -404,6 +339,9 @@ static int wait_for(const struct doctor *d)
 
 	if (d->found.more)
 		return 0;
+	for (uint32_t i = 0; i < d->late_count; i++)
+		if (!next || d->late[i].due < next)
+			next = d->late[i].due;
 	if (!next || next > now + TURN_MS * CLOCK_NS_PER_MS)
 		return TURN_MS;
 	return next > now ? (int)((next - now) / CLOCK_NS_PER_MS) + 1 : 1;
@@ -411,7 +349,7 @@ static int wait_for(const struct doctor *d)
 
 int doctor_turn(struct doctor *d, int *wait_ms, struct err *e)
 {
-	int r = watch_stacks(d->watch, on_stack, d, e);
+	int r = watch_stacks(d->watch, watch_keep_stack, d, e);
 	bool idle;
 
 	if (!r)
@@ -424,6 +362,7 @@ int doctor_turn(struct doctor *d, int *wait_ms, struct err *e)
 		return r;
 	idle = !d->fresh_count;
 	say_fresh(d);
+	say_late(d, false);
 	*wait_ms = wait_for(d);
 	if (idle && *wait_ms > 1 &&
 	    stacks_read_ahead(d->stacks,
@@ -439,8 +378,9 @@ int doctor_finish(struct doctor *d, struct err *e)
 	watch_detach(d->watch);
 	r = watch_drain(d->watch, on_event, d, e);
 	if (!r)
-		r = watch_stacks(d->watch, on_stack, d, e);
+		r = watch_stacks(d->watch, watch_keep_stack, d, e);
 	say_fresh(d); /* whose owners can no longer be asked for */
+	say_late(d, true);
 	return r;
 }
 
@@ -509,6 +449,7 @@ void doctor_close(struct doctor *d)
 	stacks_free(d->stacks);
 	ends_free(&d->ends);
 	free(d->fresh);
+	free(d->late);
 	free(d->listeners);
 	free(d);
 }
@@ -535,7 +476,7 @@ struct tw_summary doctor_summary(const struct doctor *d)
 	struct watch_counts c = watch_counts(d->watch);
 	struct tw_summary s = {
 		.reported = d->reported,
-		.open = d->ends.count,
+		.open = d->ends.count - d->hidden,
 		.tracked = c.started,
 		.losses = losses(d, &c),
 	};

@@ -18,6 +18,18 @@
  * as far as this. */
 #define CGROUP_BYTES 16384
 
+/* PROC_PID_INIT_INO of include/linux/proc_ns.h. */
+#define INITIAL_PIDNS 0xEFFFFFFCu
+
+uint32_t proc_own_pidns(void)
+{
+	struct stat st;
+
+	if (stat("/proc/self/ns/pid", &st) || st.st_ino == INITIAL_PIDNS)
+		return 0;
+	return (uint32_t)st.st_ino;
+}
+
 int proc_walk(proc_each_fn *each, void *arg, struct err *e)
 {
 	DIR *dir = opendir("/proc");

@@ -21,6 +21,9 @@ struct proc_info {
  * no such process. Bytes are as the process chose them. */
 int proc_read(uint32_t pid, struct proc_info *out);
 
+/* The caller's pid namespace as an inode number, 0 where it is the initial one. */
+uint32_t proc_own_pidns(void);
+
 /* Called for each process id of /proc; return non-zero to stop. */
 typedef int proc_each_fn(uint32_t pid, void *arg);
 

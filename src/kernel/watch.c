@@ -10,13 +10,16 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "kernel/proc.h"
+#include "kernel/watch_refused.h"
 #include "watch.skel.h"
 
 struct watch {
 	struct watch_bpf *skel;
 	struct ring_buffer *ring, *stack_ring;
 	enum watch_reads reads;
-	uint32_t room; /* reports that the buffer holds */
+	uint32_t pidns; /* inode of ours; 0: the initial one */
+	uint32_t room;  /* reports that the buffer holds */
 	uint64_t first_jiffies, first_now;
 	watch_event_fn *each;
 	watch_stack_fn *each_stack;
@@ -80,12 +83,14 @@ static int load_at(struct watch *w, const struct watch_setup *setup, enum watch_
 	if (!w->skel)
 		return errno ? -errno : -ENOMEM;
 	w->skel->rodata->rules = setup->rules;
+	w->skel->rodata->rules.pidns = w->pidns;
 	bpf_map__set_max_entries(w->skel->maps.events,
 				 setup->buffer ? setup->buffer : DEFAULT_BUFFER);
 	bpf_program__set_autoload(w->skel->progs.on_recv_length, how == WATCH_READS_TRACEPOINT);
 	bpf_program__set_autoload(w->skel->progs.on_recvmsg, how == WATCH_READS_FEXIT);
 	bpf_program__set_autoload(w->skel->progs.on_read_exit, how == WATCH_READS_SYSCALLS);
 	bpf_program__set_autoattach(w->skel->progs.on_accept, false);
+	bpf_program__set_autoload(w->skel->progs.processes, w->pidns);
 	bpf_program__set_autoload(w->skel->progs.on_fork, setup->rules.follow);
 	bpf_program__set_autoload(w->skel->progs.on_free, setup->rules.by_owner);
 	r = watch_bpf__load(w->skel);
@@ -103,6 +108,7 @@ static int load_at(struct watch *w, const struct watch_setup *setup, enum watch_
 static int load(struct watch *w, const struct watch_setup *setup, struct err *e)
 {
 	int r = -EOPNOTSUPP; /* where setup->reads names no tier */
+	char why[192];
 
 	for (int how = WATCH_READS_TRACEPOINT; how < WATCH_READS_COUNT; how++) {
 		if (setup->reads != WATCH_READS_AUTO && (int)setup->reads != how)
@@ -111,10 +117,12 @@ static int load(struct watch *w, const struct watch_setup *setup, struct err *e)
 		if (!r)
 			return 0;
 	}
-	if (r == -EPERM)
-		return err_set(e, -EPERM,
-			       "loading the watch programs: not permitted; run as root, or with "
-			       "CAP_BPF and CAP_PERFMON");
+	if (r == -EPERM || r == -EACCES) {
+		struct watch_rights rights = watch_rights();
+
+		watch_refused(&rights, why, sizeof(why));
+		return err_set(e, r, "loading the watch programs: not permitted: %s", why);
+	}
 	return err_errno(e, r, "loading the watch programs into the kernel");
 }
 
@@ -127,6 +135,7 @@ int watch_open(struct watch **out, const struct watch_setup *setup, struct err *
 	if (!w)
 		return err_set(e, -ENOMEM, "no memory for a watch");
 	libbpf_set_print(say);
+	w->pidns = proc_own_pidns();
 	r = load(w, setup, e);
 	if (r || !w->skel) {
 		free(w);
@@ -167,6 +176,11 @@ void watch_close(struct watch *w)
 enum watch_reads watch_reads(const struct watch *w)
 {
 	return w->reads;
+}
+
+bool watch_sees_all_processes(const struct watch *w)
+{
+	return !w->pidns;
 }
 
 int watch_fd(const struct watch *w)
@@ -271,16 +285,22 @@ int watch_owners(struct watch *w, bool take_in, watch_owner_fn *each, void *arg,
 	return n < 0 ? err_errno(e, (int)n, "walking over descriptors") : 0;
 }
 
-int watch_take_in(struct watch *w, struct err *e)
+/* For one that writes nothing. */
+static int run_iterator(const struct bpf_link *link, const char *what, struct err *e)
 {
-	_fd_ int fd = bpf_iter_create(bpf_link__fd(w->skel->links.sockets));
+	_fd_ int fd = bpf_iter_create(bpf_link__fd(link));
 	char space[64];
 	ssize_t n;
 
 	if (fd < 0)
-		return err_errno(e, -errno, "starting the walk over sockets");
+		return err_errno(e, -errno, "starting %s", what);
 	n = fd_read_all(fd, space, sizeof(space));
-	return n < 0 ? err_errno(e, (int)n, "walking over sockets") : 0;
+	return n < 0 ? err_errno(e, (int)n, "%s", what) : 0;
+}
+
+int watch_take_in(struct watch *w, struct err *e)
+{
+	return run_iterator(w->skel->links.sockets, "the walk over sockets", e);
 }
 
 int watch_add_pid(struct watch *w, pid_t pid, struct err *e)
@@ -288,6 +308,10 @@ int watch_add_pid(struct watch *w, pid_t pid, struct err *e)
 	uint32_t key = (uint32_t)pid;
 	uint8_t one = 1;
 
+	if (w->pidns) {
+		w->skel->bss->asked = key;
+		return run_iterator(w->skel->links.processes, "the walk over processes", e);
+	}
 	if (bpf_map_update_elem(bpf_map__fd(w->skel->maps.pids), &key, &one, BPF_ANY))
 		return err_errno(e, -errno, "adding process %d to the watched", (int)pid);
 	return 0;

@@ -30,8 +30,9 @@ struct watch_setup {
 
 struct watch;
 
-/* Loads and attaches. Returns 0 with an owned watch in `out`; -EPERM where privileges are missing
- * (CAP_BPF and CAP_PERFMON); another -errno with text. Takes some 100 ms. */
+/* Loads and attaches. Returns 0 with an owned watch in `out`; -EPERM or -EACCES where it
+ * is not permitted, with what is missing in the text; another -errno with text. Takes some 100 ms.
+ */
 int watch_open(struct watch **out, const struct watch_setup *setup, struct err *e);
 
 /* Detaches all programs: the counters stand still, what waits in the buffers can still be had. */
@@ -42,6 +43,10 @@ void watch_close(struct watch *w);
 
 /* The tier that was found: how reads are seen. */
 enum watch_reads watch_reads(const struct watch *w);
+
+/* Whether every process of the host has a number here: not so in a pid namespace, where those
+ * outside of it hold descriptors unseen. */
+bool watch_sees_all_processes(const struct watch *w);
 
 /* Readable when events wait. Owned by the watch. */
 int watch_fd(const struct watch *w);

@@ -56,17 +56,33 @@ static void add_stack(struct buf *out, const char *name, const struct tw_stack *
 	TEXT(out, s->note);
 }
 
-static void add_holders(struct buf *out, const struct tw_line *l)
+static void add_owners(struct buf *out, const char *name, const struct tw_owner *owners, unsigned n)
 {
-	buf_printf(out, ",\"%s\":[", l->waiting ? "listeners" : "holders");
-	for (unsigned i = 0; i < l->owner_count && i < TW_MAX_OWNERS; i++) {
-		const struct tw_owner *o = &l->owners[i];
+	buf_printf(out, ",\"%s\":[", name);
+	for (unsigned i = 0; i < n && i < TW_MAX_OWNERS; i++) {
+		const struct tw_owner *o = &owners[i];
 
 		buf_printf(out, "%s{\"pid\":%d,\"comm\":", i ? "," : "", o->pid);
 		TEXT(out, o->comm);
 		buf_printf(out, ",\"fd\":%d,\"start_ns\":%" PRIu64 "}", o->fd, o->start_ns);
 	}
-	buf_printf(out, "],\"holder_count\":%u", l->waiting ? 0 : l->owner_count);
+	buf_str(out, "]");
+}
+
+static void add_holders(struct buf *out, const struct tw_line *l)
+{
+	const struct tw_closer *c = &l->closer;
+
+	add_owners(out, l->waiting ? "listeners" : "holders", l->owners, l->owner_count);
+	buf_printf(out, ",\"holder_count\":%u,\"closer\":", l->waiting ? 0 : l->owner_count);
+	if (!l->has_closer) {
+		buf_str(out, "null");
+		return;
+	}
+	buf_printf(out, "{\"state\":\"%s\",\"cookie\":%" PRIu64 ",\"netns\":%" PRIu64,
+		   tcp_state_name(c->state), c->cookie, c->netns);
+	add_owners(out, "holders", c->owners, c->owner_count);
+	buf_printf(out, ",\"holder_count\":%u}", c->owner_count);
 }
 
 static void add_told(struct buf *out, const struct tw_line *l)
@@ -100,7 +116,7 @@ void watch_json(struct buf *out, const struct tw_line *l)
 	buf_printf(out, ",\"local\":\"%s\"", tcp_addr_text(&s->local, text));
 	buf_printf(out, ",\"peer\":\"%s\"", tcp_addr_text(&s->peer, text));
 	buf_printf(out, ",\"state\":\"%s\",\"cause\":\"%s\",\"closed_first\":\"%s\"",
-		   tcp_state_name(s->state), tcp_cause_name(l->cause), l->holder ? "peer" : "here");
+		   tcp_state_name(s->state), tcp_cause_name(l->cause), tw_first_name(l->first));
 	add_ms(out, "age_ms", l->age_ns);
 	buf_printf(out, ",\"age_is\":\"%s\"",
 		   tcp_age_is_name(l->at_least ? TCP_AGE_AT_LEAST : TCP_AGE_EXACT));

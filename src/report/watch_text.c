@@ -34,17 +34,21 @@ static void add_field(struct buf *out, const char *field, size_t cap,
 }
 #define FIELD(out, array, style) add_field((out), (array), sizeof(array), (style))
 
+static void add_names(struct buf *out, const struct tw_owner *owners, unsigned n, const char *does,
+		      const struct report_style *style)
+{
+	for (unsigned i = 0; i < n && i < TW_MAX_OWNERS; i++) {
+		buf_str(out, i ? ", " : " ");
+		FIELD(out, owners[i].comm, style);
+		buf_printf(out, "[%d] fd %d%s", owners[i].pid, owners[i].fd, does);
+	}
+	if (n > TW_MAX_OWNERS)
+		buf_printf(out, " and %u more", n - TW_MAX_OWNERS);
+}
+
 static void add_owners(struct buf *out, const struct tw_line *l, const struct report_style *style)
 {
-	for (unsigned i = 0; i < l->owner_count && i < TW_MAX_OWNERS; i++) {
-		buf_str(out, i ? ", " : " ");
-		FIELD(out, l->owners[i].comm, style);
-		buf_printf(out, "[%d] fd %d", l->owners[i].pid, l->owners[i].fd);
-		if (l->waiting)
-			buf_str(out, " listens");
-	}
-	if (l->owner_count > TW_MAX_OWNERS)
-		buf_printf(out, " and %u more", l->owner_count - TW_MAX_OWNERS);
+	add_names(out, l->owners, l->owner_count, l->waiting ? " listens" : "", style);
 	if (*l->container)
 		buf_printf(out, " in %.12s", l->container);
 }
@@ -55,7 +59,10 @@ static void add_told(struct buf *out, const struct tw_line *l, const struct repo
 	add_time(out, l->told_ns);
 	buf_str(out, " ago in ");
 	FIELD(out, l->told_comm, style);
-	buf_printf(out, "[%d]", l->told_pid);
+	if (l->told_pid)
+		buf_printf(out, "[%d]", l->told_pid);
+	else
+		buf_str(out, ", outside of this pid namespace");
 	if (l->told_tid != l->told_pid)
 		buf_printf(out, " thread %d", l->told_tid);
 }
@@ -72,7 +79,7 @@ static void add_cause(struct buf *out, const struct tw_line *l, const struct rep
 {
 	if (l->what != TW_OVER && l->what != TW_CLOSED) {
 		buf_str(out, " ");
-		style_paint(out, style, l->holder ? PAINT_HELD : PAINT_WAIT,
+		style_paint(out, style, l->first == TW_FIRST_HERE ? PAINT_WAIT : PAINT_HELD,
 			    tcp_cause_name(l->cause));
 	}
 	if (l->cause == TCP_CAUSE_UNREAD && l->sample.recv_q > 1 && l->what != TW_OVER)
@@ -83,6 +90,11 @@ static void add_cause(struct buf *out, const struct tw_line *l, const struct rep
 		buf_printf(out, ", %s", strerrorname_np(l->sample.error));
 	if (l->closed)
 		add_closed(out, l);
+	if (l->what == TW_HALF_CLOSED && l->has_closer && l->closer.owner_count) {
+		buf_str(out, ";");
+		add_names(out, l->closer.owners, l->closer.owner_count, "", style);
+		buf_printf(out, " waits in %s", tcp_state_name(l->closer.state));
+	}
 }
 
 static void add_stack(struct buf *out, const char *title, const struct tw_stack *s,
@@ -115,13 +127,15 @@ static void add_stack(struct buf *out, const char *title, const struct tw_stack 
 
 void watch_text(struct buf *out, const struct tw_line *l, const struct report_style *style)
 {
+	/* Which way the first FIN went. */
+	static const char *const arrow[] = { "<-", "->", "--", "--" };
 	char local[TCP_ADDR_TEXT], peer[TCP_ADDR_TEXT];
 
 	if (l->what == TW_CLOSED)
 		return;
 	add_clock(out, l->wall_ns);
 	buf_printf(out, "%-11s %s %s %s ", tw_what_name(l->what),
-		   tcp_addr_text(&l->sample.local, local), l->holder ? "<-" : "->",
+		   tcp_addr_text(&l->sample.local, local), arrow[l->first],
 		   tcp_addr_text(&l->sample.peer, peer));
 	if (l->what != TW_OVER) {
 		style_paint(out, style, style_state_paint(l->sample.state),

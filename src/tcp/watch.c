@@ -14,6 +14,18 @@ const char *tw_what_name(enum tw_what what)
 	return what < TW_WHATS ? names[what] : "?";
 }
 
+const char *tw_first_name(enum tw_first first)
+{
+	static const char *const names[] = {
+		[TW_FIRST_PEER] = "peer",
+		[TW_FIRST_HERE] = "here",
+		[TW_FIRST_NOBODY] = "nobody",
+		[TW_FIRST_UNKNOWN] = "unknown",
+	};
+
+	return names[first];
+}
+
 uint64_t tw_losses_sum(const struct tw_losses *l)
 {
 	return l->events + l->stacks + l->refused + l->untracked + l->lags + l->forgotten;

@@ -45,17 +45,36 @@ enum tw_what {
 	TW_WHATS
 };
 
+/* Which end's FIN came first. */
+enum tw_first {
+	TW_FIRST_PEER,
+	TW_FIRST_HERE,
+	TW_FIRST_NOBODY,  /* dead without a FIN: reset, or timed out */
+	TW_FIRST_UNKNOWN, /* dead before the watch began: the socket does not remember */
+};
+
+/* "peer", "here", "nobody", "unknown". Never NULL; static. */
+const char *tw_first_name(enum tw_first first);
+
 /* "half-closed", "told", "closed", "dead", "over". Never NULL; static. */
 const char *tw_what_name(enum tw_what what);
+
+/* The other end of a connection with both ends on this host: it closed first and waits. */
+struct tw_closer {
+	uint8_t state; /* TCPS_* when it came due */
+	uint64_t cookie, netns;
+	struct tw_owner owners[TW_MAX_OWNERS];
+	unsigned owner_count; /* may exceed TW_MAX_OWNERS */
+};
 
 struct tw_line {
 	enum tw_what what;
 	enum tcp_cause cause;
 	struct tcp_sample sample;
-	int64_t wall_ns;  /* CLOCK_REALTIME of the event */
-	uint64_t age_ns;  /* since it became half-closed; for a dead one, since it died */
-	bool at_least;    /* it was so before the watch began: ages are lower bounds */
-	bool holder;      /* the peer's FIN came first; else this end's did */
+	int64_t wall_ns; /* CLOCK_REALTIME of the event */
+	uint64_t age_ns; /* since it became half-closed; for a dead one, since it died */
+	bool at_least;   /* it was so before the watch began: ages are lower bounds */
+	enum tw_first first;
 	bool dead;        /* the connection is gone under an open descriptor */
 	bool accepted;    /* this end came out of a listener; else it connected */
 	bool waiting;     /* in an accept queue: `owners` are the listener's */
@@ -69,8 +88,10 @@ struct tw_line {
 	bool by_exit;    /* this end's FIN was sent by an exiting program */
 	struct tw_owner owners[TW_MAX_OWNERS];
 	unsigned owner_count; /* may exceed TW_MAX_OWNERS */
-	uint64_t cgroup;      /* id of the socket's cgroup */
-	char container[72];   /* id of the first owner's container; empty: none */
+	bool has_closer;
+	struct tw_closer closer;
+	uint64_t cgroup;    /* id of the socket's cgroup */
+	char container[72]; /* id of the first owner's container; empty: none */
 };
 
 /* What was lost or not seen, by cause. */

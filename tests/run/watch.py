@@ -243,7 +243,7 @@ def children_of_the_command_are_watched():
 
 @cases((["--after", "1"], "--after 1: not a time"), (["--pid", "0"], "not a process number"),
        (["--port", "0"], "not a port"), (["--buffer", "5"], "not a power of two"),
-       (["--comm", ""], "1 to 15 bytes"), (["--cgroup", "/dev/null"], "not a folder"),
+       (["--comm", ""], "an empty name"), (["--cgroup", "/dev/null"], "not a folder"),
        (["--reads", "x"], "say sock_recv_length"))
 def misuse_is_named(options, says):
     r = run(binary("unclosed"), "watch", *options)

@@ -26,6 +26,15 @@ def reports(watch, netns):
             if x["event"] == "half-closed" and x["netns"] == netns}
 
 
+def spoken_for(said, made):
+    """The line of this end, or of the end that holds the connection while this one waits."""
+    line = said.get((made["local"], made["peer"]))
+    if line or made["state"] not in ("FIN_WAIT_1", "FIN_WAIT_2"):
+        return line
+    line = said.get((made["peer"], made["local"]))
+    return line if line and line["closer"] else None
+
+
 def all_reported(watch, netns, want):
     """Waits for a report of every end, and gives the reports."""
     missing = want
@@ -33,7 +42,7 @@ def all_reported(watch, netns, want):
     def look():
         nonlocal missing
         said = reports(watch, netns)
-        missing = [m for m in want if (m["local"], m["peer"]) not in said]
+        missing = [m for m in want if not spoken_for(said, m)]
         return None if missing else said
     try:
         return wait_for(look, "a report of every end", 10)
@@ -41,7 +50,16 @@ def all_reported(watch, netns, want):
         raise AssertionError(f"not reported: {missing}") from None
 
 
-def matches(said, made, cause):
+def matches(lines, made, cause):
+    said = spoken_for(lines, made)
+    if said["local"] != made["local"] or said["peer"] != made["peer"]:
+        closer = said["closer"]
+        true(said["state"] in ("CLOSE_WAIT", "LAST_ACK"), f"{said['state']} speaks for {made}")
+        equal(closer["state"], made["state"], f"state of {made}")
+        equal(closer["cookie"], made["cookie"], f"cookie of {made}")
+        equal({(h["pid"], h["fd"]) for h in closer["holders"]},
+              {(h["pid"], h["fd"]) for h in made["holders"]}, f"holders of {made}, said {said}")
+        return
     equal(said["cause"], cause, f"cause of {made}, said {said}")
     equal(said["state"], made["state"], f"state of {made}")
     equal(said["inode"], made["inode"], f"inode of {made}")
@@ -61,14 +79,19 @@ def expected(made):
 
 @cases("4", "6")
 def each_cause_that_comes_up_is_told(family):
-    with Watch("--after", "1s", "--json", "--no-stacks") as w:
+    with Watch("--new", "--after", "1s", "--json", "--no-stacks") as w:
         w.ready()
         with Fixture(*[f"{c}={N}" for c in CAUSES if c != "replying"], family=family) as made:
             want = expected(made)
             true(len(want) >= N * (len(CAUSES) - 1), f"only {len(want)} ends were made")
             said = all_reported(w, made.netns, want)
             for m in want:
-                matches(said[m["local"], m["peer"]], m, m["cause"])
+                matches(said, m, m["cause"])
+            closers = [m for m in want if m["cause"] == "half-closed-here" and
+                       (m["peer"], m["local"]) in {(x["local"], x["peer"]) for x in want
+                                                   if x["state"] == "CLOSE_WAIT"}]
+            true(closers, "a connection with both ends held")
+            equal([m for m in closers if (m["local"], m["peer"]) in said], [], "second lines")
             for m in (m for m in want if m["cause"] == "told"):
                 equal(said[m["local"], m["peer"]]["told"]["pid"], m["holders"][0]["pid"], "told")
 
@@ -76,13 +99,13 @@ def each_cause_that_comes_up_is_told(family):
 @test
 def one_that_still_sends_is_replying():
     """The fixture begins to send once all its ends are made, which the threshold leaves time for."""
-    with Watch("--after", "1500ms", "--json", "--no-stacks") as w:
+    with Watch("--new", "--after", "1500ms", "--json", "--no-stacks") as w:
         w.ready()
         with Fixture(f"replying={N}") as made:
             want = expected(made)
             said = all_reported(w, made.netns, want)
             for m in want:
-                matches(said[m["local"], m["peer"]], m, "replying")
+                matches(said, m, "replying")
 
 
 @test
@@ -93,12 +116,12 @@ def each_cause_that_was_there_is_taken_in():
         said = all_reported(w, made.netns, want)
         for m in want:
             if m["cause"] not in ("replying", "send-blocked"):
-                matches(said[m["local"], m["peer"]], m, m["snapshot"])
+                matches(said, m, m["snapshot"])
 
 
 @test
 def nothing_is_said_of_what_is_healthy():
-    with Watch("--after", "100ms", "--json") as w:
+    with Watch("--new", "--after", "100ms", "--json") as w:
         w.ready()
         with Fixture(f"idle={N}", f"busy={N}", f"pool={N}", f"unconnected={N}", f"unread={N}") as made:
             bad = {(m["local"], m["peer"]) for m in made.sockets if m["cause"] == "unread"}

@@ -230,7 +230,22 @@ struct files_struct {
 	struct fdtable *fdt;
 };
 
+struct pid_namespace {
+	struct ns_common ns;
+};
+
+struct upid {
+	int nr;
+	struct pid_namespace *ns;
+};
+
+struct pid {
+	unsigned int level;
+	struct upid numbers[1]; /* level + 1 of them, the initial namespace's first */
+};
+
 struct task_struct {
+	struct pid *thread_pid;
 	struct mm_struct *mm;
 	struct files_struct *files;
 	unsigned int flags;
@@ -255,6 +270,11 @@ struct bpf_iter__task_file {
 	struct task_struct *task;
 	u32 fd;
 	struct file *file;
+};
+
+struct bpf_iter__task {
+	struct bpf_iter_meta *meta;
+	struct task_struct *task;
 };
 
 struct bpf_iter__tcp {

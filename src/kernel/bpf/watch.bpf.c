@@ -28,6 +28,7 @@
 #define MSG_PEEK      2
 #define MSG_ERRQUEUE  0x2000
 #define PF_EXITING    4
+#define EPIPE         32
 #define SOCK_DEAD_BIT 1UL /* 1 << SOCK_DEAD of enum sock_flags */
 
 #define S_IFMT   0170000
@@ -69,22 +70,48 @@ char LICENSE[] SEC("license") = "Dual MIT/GPL";
 
 static __always_inline bool owner_fits(struct task_struct *task)
 {
-	__u32 tgid = task->tgid;
+	__u32 tgid = task->tgid, states = GLOB_START;
+	char comm[WATCH_COMM];
 
 	if (!rules.by_owner || bpf_map_lookup_elem(&pids, &tgid))
 		return true;
-	if (!rules.comm[0])
+	if (!rules.by_name || bpf_probe_read_kernel(comm, sizeof(comm), task->group_leader->comm))
 		return false;
-	for (int i = 0; i < WATCH_COMM; i++) {
-		char c;
+	for (int i = 0; i < WATCH_COMM && comm[i]; i++)
+		states = GLOB_STEP(&rules.name, states, comm[i]);
+	return states & rules.name.end;
+}
 
-		if (bpf_probe_read_kernel(&c, 1, &task->group_leader->comm[i]) ||
-		    c != rules.comm[i])
-			return false;
-		if (!c)
+/* Deepest pid namespace that is told apart; the kernel allows 32. */
+#define PIDNS_DEPTH 8
+
+/* The task's number in the pid namespace of user space; 0: it has none there. */
+static __always_inline __u32 number_of(const struct task_struct *task)
+{
+	const struct pid *pid;
+	struct upid id;
+	__u32 level;
+
+	if (!rules.pidns)
+		return BPF_CORE_READ(task, pid);
+	pid = BPF_CORE_READ(task, thread_pid);
+	level = pid ? BPF_CORE_READ(pid, level) : 0;
+	for (__u32 i = 1; i <= level && i < PIDNS_DEPTH; i++) {
+		if (bpf_probe_read_kernel(&id, sizeof(id),
+					  (const char *)pid +
+						  bpf_core_field_offset(struct pid, numbers) +
+						  i * sizeof(id)))
 			break;
+		if (BPF_CORE_READ(id.ns, ns.inum) == rules.pidns)
+			return id.nr;
 	}
-	return true;
+	return 0;
+}
+
+static __always_inline __u32 process_of(const struct task_struct *task)
+{
+	return rules.pidns ? number_of(BPF_CORE_READ(task, group_leader))
+			   : BPF_CORE_READ(task, tgid);
 }
 
 #include "watch_stack.bpf.h"
@@ -208,10 +235,10 @@ static __always_inline void begin(struct sock *sk, __u64 since, __u32 flags)
 	c.flags = flags;
 	if (flags & WATCH_HOLDER)
 		c.fin_at = since;
-	else if (flags & WATCH_DEAD)
-		c.error = sk->sk_err;
-	else
+	else if (!(flags & WATCH_DEAD))
 		c.close_at = since;
+	if (flags & WATCH_DEAD)
+		c.error = sk->sk_err;
 	c.read_seq = tp->copied_seq;
 	c.write_seq = tp->write_seq;
 	if (suspecting) {
@@ -272,7 +299,7 @@ static __always_inline void count_lag(const struct sock *sk, const struct watch_
 	__u64 ns = now - c->fin_at;
 
 	key.start = task->group_leader->start_boottime;
-	key.tgid = task->tgid;
+	key.tgid = process_of(task);
 	key.outward = sk->sk_max_ack_backlog == 0;
 	key.port = key.outward ? bpf_ntohs(sk->__sk_common.skc_dport) : sk->__sk_common.skc_num;
 	key.bucket = lag_bucket(ns);
@@ -429,8 +456,8 @@ static __always_inline void on_told(__u64 key, struct watch_conn *c)
 	c->told_at = bpf_ktime_get_ns();
 	if (owner_fits(task))
 		c->told_site = take_site();
-	c->told_tgid = task->tgid;
-	c->told_tid = task->pid;
+	c->told_tgid = process_of(task);
+	c->told_tid = number_of(task);
 	bpf_get_current_comm(c->told_comm, sizeof(c->told_comm));
 	__sync_fetch_and_or(&c->flags, WATCH_TOLD);
 	if (c->flags & WATCH_REPORTED)
@@ -578,7 +605,8 @@ static __always_inline void take_in(struct sock *sk)
 		/* Never was connected; a refusal is one segment. */
 		if (tp->segs_in <= 1 && !tp->bytes_acked && !tp->bytes_received)
 			return;
-		flags |= WATCH_DEAD;
+		/* tcp_reset() says EPIPE where the peer's FIN had come before, and ours not. */
+		flags |= sk->sk_err == EPIPE ? WATCH_DEAD | WATCH_HOLDER : WATCH_DEAD;
 	} else if (!is_half_closed(state)) {
 		return;
 	} else {
@@ -643,7 +671,7 @@ int holders(struct bpf_iter__task_file *ctx)
 	o.cookie = bpf_get_socket_cookie(sk);
 	o.inode = file->f_inode->i_ino;
 	o.start = task->group_leader->start_boottime;
-	o.tgid = task->tgid;
+	o.tgid = process_of(task);
 	o.netns = sk->__sk_common.skc_net.net->ns.inum;
 	o.port = sk->__sk_common.skc_num;
 	name_process(task, o.comm);
@@ -762,6 +790,23 @@ int mature(struct watch_turn *ctx)
 	ctx->now = w.now;
 	ctx->jiffies = bpf_jiffies64();
 	ctx->wanted = wanted;
+	return 0;
+}
+
+__u32 asked = 0; /* the process that `processes` looks for, as user space numbers it */
+
+/* In a pid namespace only the kernel knows what number a process has outside. */
+SEC("iter/task")
+int processes(struct bpf_iter__task *ctx)
+{
+	struct task_struct *task = ctx->task;
+	__u8 one = 1;
+	__u32 tgid;
+
+	if (!task || task->pid != task->tgid || number_of(task) != asked)
+		return 0;
+	tgid = task->tgid;
+	bpf_map_update_elem(&pids, &tgid, &one, BPF_ANY);
 	return 0;
 }
 

@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /* What the watch programs and user space share. Times are CLOCK_MONOTONIC nanoseconds; addresses
- * are in network byte order, ports in the host's. */
+ * are in network byte order, ports in the host's; process numbers are those of the pid namespace
+ * that the watch runs in, 0 for a process outside of it. */
 #pragma once
 
 #ifndef __bpf__
 #include <linux/types.h>
 #endif
+
+#include "glob.h"
 
 #define WATCH_COMM 16
 
@@ -150,10 +153,12 @@ struct watch_rules {
 	__u64 after;   /* ns */
 	__u64 cgroup;  /* 0: any */
 	__u16 port;    /* 0: any */
-	__u8 by_owner; /* only what the processes in `pids`, or those named `comm`, hold */
+	__u8 by_owner; /* only what the processes in `pids`, or those of the `name`, hold */
 	__u8 follow;   /* children of those in `pids` join them */
 	__u8 stacks;   /* take stacks */
-	char comm[WATCH_COMM];
+	__u8 by_name;  /* `name` is set */
+	__u32 pidns;   /* inode number of user space's pid namespace; 0: the initial one */
+	struct glob name;
 };
 
 /* Counted in the kernel, read by user space as they are. */

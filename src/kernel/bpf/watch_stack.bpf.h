@@ -93,8 +93,8 @@ static __noinline int send_stack(__u32 site, __u64 start)
 		return 0;
 	}
 	s->site = site;
-	s->tgid = task->tgid;
-	s->tid = task->pid;
+	s->tgid = process_of(task);
+	s->tid = number_of(task);
 	s->start = start;
 	s->at = bpf_ktime_get_ns();
 	copy_registers(s->regs, regs);
@@ -140,10 +140,11 @@ static __always_inline __u32 take_site(void)
 
 static __always_inline bool is_suspect(void)
 {
-	__u32 tgid = bpf_get_current_pid_tgid() >> 32;
+	__u32 tgid;
 
 	if (!suspecting)
 		return false;
+	tgid = process_of(bpf_get_current_task_btf());
 	return bpf_map_lookup_elem(&suspects, &tgid) ||
 	       (rules.by_owner && owner_fits(bpf_get_current_task_btf()));
 }

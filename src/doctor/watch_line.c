@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: MIT */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "base/clock.h"
+#include "doctor/watch_state.h"
+#include "tcp/state.h"
+
+static struct tcp_addr address(uint8_t family, const uint8_t bytes[16], uint16_t port)
+{
+	struct tcp_addr a = { .family = family, .port = port };
+
+	memcpy(a.bytes, bytes, family == AF_INET ? 4 : 16);
+	return a;
+}
+
+static uint64_t since(uint64_t now, uint64_t then)
+{
+	return then && now > then ? now - then : 0;
+}
+
+/* The kernel's clock of sends ticks in jiffies; until their length is known nothing counts as
+ * lately sent. */
+static uint64_t ticks_ms(const struct doctor *d, uint32_t jiffies)
+{
+	return d->found.tick_ns ? jiffies * d->found.tick_ns / CLOCK_NS_PER_MS : UINT32_MAX;
+}
+
+static struct tcp_sample sample_of(const struct doctor *d, const struct open_end *end,
+				   const struct watch_event *ev)
+{
+	bool dead = ev->conn.flags & WATCH_DEAD;
+
+	return (struct tcp_sample){
+		.local = address(end->family, end->local, end->local_port),
+		.peer = address(end->family, end->peer, end->peer_port),
+		/* The event of the death comes before the state changes. */
+		.state = dead ? TCPS_CLOSE : ev->state,
+		.retransmits = ev->retransmits,
+		.has_info = true,
+		.error = (uint16_t)ev->conn.error,
+		.recv_q = dead ? 0 : ev->unread,
+		.send_q = dead ? 0 : ev->unacked,
+		.inode = (uint32_t)ev->inode,
+		.cookie = end->cookie,
+		.netns = end->netns,
+		.last_data_sent_ms = (uint32_t)ticks_ms(d, ev->sent_jiffies),
+		.bytes_sent = ev->sent,
+		.notsent_bytes = ev->unsent,
+		.snd_wnd = ev->peer_window,
+		.segs_in = dead ? 2 : 0, /* only what was connected can die */
+	};
+}
+
+/* Still sending after the peer's FIN, or receiving after this end's: a half-close in use. */
+static bool is_flowing(const struct doctor *d, const struct watch_event *ev)
+{
+	uint64_t quiet_ms = d->setup.watch.rules.after / 2 / CLOCK_NS_PER_MS;
+
+	if (ev->state == TCPS_FIN_WAIT2)
+		return ev->received > 0 && ticks_ms(d, ev->recv_jiffies) <= quiet_ms;
+	return ev->state == TCPS_CLOSE_WAIT && ev->sent > 0 &&
+	       (ev->unacked > 0 || ticks_ms(d, ev->sent_jiffies) <= quiet_ms);
+}
+
+static uint32_t processes(const struct open_end *end)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < end->owner_count && i < TW_MAX_OWNERS; i++) {
+		const struct tw_owner *o = ends_owner(end, i);
+		bool seen = false;
+
+		for (uint32_t k = 0; o && k < i; k++)
+			seen |= ends_owner(end, k) && ends_owner(end, k)->pid == o->pid;
+		n += !seen;
+	}
+	return n;
+}
+
+static enum tcp_cause cause_of(const struct doctor *d, const struct open_end *end,
+			       const struct watch_event *ev, const struct tcp_sample *sample)
+{
+	bool flowing = is_flowing(d, ev);
+	struct tcp_context context = {
+		.processes = processes(end),
+		.all_seen = watch_sees_all_processes(d->watch),
+		/* Where several hold it, one that was told may have done its part. */
+		.told = ev->conn.flags & WATCH_TOLD && !flowing && processes(end) < 2,
+		.flowing = flowing,
+	};
+
+	return tcp_verdict(sample, &context).cause;
+}
+
+static enum tw_first first_of(const struct watch_conn *c)
+{
+	if (c->flags & WATCH_HOLDER)
+		return TW_FIRST_PEER;
+	if (c->close_at)
+		return TW_FIRST_HERE;
+	return c->flags & WATCH_TAKEN_IN ? TW_FIRST_UNKNOWN : TW_FIRST_NOBODY;
+}
+
+static int64_t wall_offset(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_REALTIME, &ts);
+	return ts.tv_sec * CLOCK_NS_PER_S + ts.tv_nsec - clock_mono_ns();
+}
+
+void watch_keep_stack(const struct watch_stack *stack, void *arg)
+{
+	struct doctor *d = arg;
+
+	d->received[WATCH_STACK]++;
+	stacks_keep(d->stacks, stack);
+}
+
+static void find_stacks(struct doctor *d, const struct watch_conn *c, struct tw_line *line)
+{
+	struct err unused;
+
+	if (line->what == TW_CLOSED || line->what == TW_OVER)
+		return;
+	if (watch_stacks(d->watch, watch_keep_stack, d, &unused))
+		return;
+	line->told_stack = stacks_read(d->stacks, c->told_site);
+	line->made_stack = stacks_read(d->stacks, c->made_site);
+}
+
+static void copy_owners(struct tw_owner *to, const struct open_end *end)
+{
+	for (uint32_t i = 0; i < end->owner_count && i < TW_MAX_OWNERS; i++)
+		if (ends_owner(end, i))
+			to[i] = *ends_owner(end, i);
+}
+
+/* The other end, where this line stands for both. */
+static void add_closer(const struct doctor *d, const struct open_end *end, struct tw_line *line)
+{
+	const struct open_end *other = line->first == TW_FIRST_PEER ? ends_partner(&d->ends, end)
+								    : NULL;
+
+	if (!other || !other->hidden)
+		return;
+	line->has_closer = true;
+	line->closer = (struct tw_closer){
+		.state = other->state,
+		.cookie = other->cookie,
+		.netns = other->netns,
+		.owner_count = other->owner_count,
+	};
+	copy_owners(line->closer.owners, other);
+}
+
+void watch_say(struct doctor *d, const struct open_end *end, const struct watch_event *ev,
+	       enum tw_what what)
+{
+	const struct watch_conn *c = &ev->conn;
+	struct tw_line line = {
+		.what = what,
+		.sample = sample_of(d, end, ev),
+		.wall_ns = (int64_t)ev->at + wall_offset(),
+		.age_ns = since(ev->at, c->since),
+		.at_least = c->flags & WATCH_TAKEN_IN && c->since == c->began,
+		.first = first_of(c),
+		.dead = c->flags & WATCH_DEAD,
+		.accepted = ev->accepted,
+		.waiting = end->waiting,
+		.told = c->flags & WATCH_TOLD,
+		.told_ns = since(ev->at, c->told_at),
+		.told_pid = (int32_t)c->told_tgid,
+		.told_tid = (int32_t)c->told_tid,
+		.closed = c->flags & WATCH_HOLDER && c->flags & WATCH_CLOSED,
+		.by_exit = c->flags & WATCH_EXITING,
+		.owner_count = end->owner_count,
+		.cgroup = end->cgroup,
+	};
+
+	line.cause = cause_of(d, end, ev, &line.sample);
+	if (line.closed)
+		line.lag_ns = since(c->close_at, c->fin_at);
+	find_stacks(d, c, &line);
+	add_closer(d, end, &line);
+	memcpy(line.told_comm, c->told_comm, sizeof(line.told_comm));
+	copy_owners(line.owners, end);
+	if (end->container)
+		snprintf(line.container, sizeof(line.container), "%s", end->container);
+	d->each(&line, d->arg);
+}

@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: MIT */
+/* The pure parts of the watch: patterns of names, what a refusal means, both ends of a connection.
+ */
+#include "unit.h"
+
+#include <fnmatch.h>
+#include <linux/capability.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "doctor/ends.h"
+#include "kernel/glob.h"
+#include "kernel/watch_refused.h"
+
+/* As the kernel's program walks over a name. */
+static bool matches(const struct glob *g, const char *name)
+{
+	uint32_t states = GLOB_START;
+
+	for (; *name; name++)
+		states = GLOB_STEP(g, states, *name);
+	return states & g->end;
+}
+
+static void patterns_mean_what_fnmatch_means(void **state)
+{
+	static const char *const patterns[] = {
+		"nginx",
+		"ngin?",
+		"n*x",
+		"*",
+		"**",
+		"?",
+		"*n*g*",
+		"[mn]ginx",
+		"[!m]ginx",
+		"[a-z]*",
+		"[]x]",
+		"[!]x]*",
+		"\\*",
+		"a\\?b",
+		"[",
+		"[n",
+		"n[",
+		"[[:digit:]]*",
+		"[a\\]b]",
+		"*[",
+		"x*y*",
+		"n*",
+		"*x",
+		"*-[0-9]",
+		"",
+		"\\",
+		"a\\",
+		"[^m]*",
+		"kworker/[0-9]:*",
+	};
+	static const char *const names[] = {
+		"",
+		"n",
+		"nginx",
+		"mginx",
+		"nginx2",
+		"*",
+		"a?b",
+		"axb",
+		"]",
+		"x",
+		"[",
+		"[n",
+		"n[",
+		"7",
+		"7a",
+		"b",
+		"xy",
+		"xay",
+		"xyb",
+		"worker-7",
+		"worker-",
+		"aaaaaaaaaaaaaaa",
+		"kworker/1:2",
+		"\\",
+		"a\\",
+		"a",
+	};
+
+	for (size_t p = 0; p < sizeof(patterns) / sizeof(*patterns); p++) {
+		struct glob g;
+
+		assert_int_equal(glob_compile(&g, patterns[p]), 0);
+		for (size_t n = 0; n < sizeof(names) / sizeof(*names); n++)
+			if (matches(&g, names[n]) != !fnmatch(patterns[p], names[n], 0))
+				fail_msg("'%s' and '%s': %d", patterns[p], names[n],
+					 matches(&g, names[n]));
+	}
+}
+
+static void a_pattern_has_its_limit(void **state)
+{
+	char pattern[GLOB_ELEMENTS + 2] = "";
+	struct glob g;
+
+	memset(pattern, '?', GLOB_ELEMENTS);
+	assert_int_equal(glob_compile(&g, pattern), 0);
+	pattern[GLOB_ELEMENTS] = '?';
+	assert_int_not_equal(glob_compile(&g, pattern), 0);
+}
+
+#define BIT(capability) (1ULL << (capability))
+
+static void a_refusal_names_what_is_missing(void **state)
+{
+	static const struct {
+		struct watch_rights rights;
+		const char *says;
+	} cases[] = {
+		{ { .initial_user_ns = true }, "CAP_BPF and CAP_PERFMON are missing" },
+		{ { .initial_user_ns = true, .effective = BIT(CAP_PERFMON) },
+		  "CAP_BPF is missing" },
+		{ { .initial_user_ns = true, .effective = BIT(CAP_BPF) },
+		  "CAP_PERFMON is missing" },
+		{ { .effective = UINT64_MAX, .seccomp = true }, "this is a user namespace" },
+		{ { .initial_user_ns = true,
+		    .effective = BIT(CAP_SYS_ADMIN),
+		    .locked_confidential = true },
+		  "locked down" },
+		{ { .initial_user_ns = true,
+		    .effective = BIT(CAP_BPF) | BIT(CAP_PERFMON),
+		    .seccomp = true },
+		  "a seccomp filter" },
+		{ { .initial_user_ns = true, .effective = UINT64_MAX }, "a security module" },
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		char text[192];
+
+		watch_refused(&cases[i].rights, text, sizeof(text));
+		if (strncmp(text, cases[i].says, strlen(cases[i].says)) &&
+		    !strstr(text, cases[i].says))
+			fail_msg("case %zu: %s", i, text);
+	}
+}
+
+static struct open_end *add(struct ends *t, uint64_t sk, const char *local, uint16_t local_port,
+			    const char *peer, uint16_t peer_port, uint32_t netns)
+{
+	struct open_end *end = ends_insert(t, sk);
+	struct tcp_addr a = { 0 }, b = { 0 };
+
+	assert_non_null(end);
+	assert_int_equal(tcp_addr_parse_host(&a, local), 0);
+	assert_int_equal(tcp_addr_parse_host(&b, peer), 0);
+	end->family = a.family;
+	end->netns = netns;
+	memcpy(end->local, a.bytes, 16);
+	memcpy(end->peer, b.bytes, 16);
+	end->local_port = local_port;
+	end->peer_port = peer_port;
+	ends_pair(t, end);
+	return end;
+}
+
+static uint64_t partner_of(const struct ends *t, uint64_t sk)
+{
+	const struct open_end *other = ends_partner(t, ends_find(t, sk));
+
+	return other ? other->sk : 0;
+}
+
+static void both_ends_find_each_other(void **state)
+{
+	struct ends t;
+
+	assert_int_equal(ends_init(&t), 0);
+	add(&t, 1, "127.0.0.1", 80, "127.0.0.1", 5000, 1);
+	assert_int_equal(partner_of(&t, 1), 0);
+	add(&t, 2, "127.0.0.1", 5000, "127.0.0.1", 80, 2); /* another namespace's loopback */
+	assert_int_equal(partner_of(&t, 1), 0);
+	add(&t, 3, "::ffff:127.0.0.1", 5000, "::ffff:127.0.0.1", 80, 1);
+	assert_int_equal(partner_of(&t, 1), 3);
+	assert_int_equal(partner_of(&t, 3), 1);
+	add(&t, 4, "10.0.0.1", 80, "10.0.0.2", 6000, 1); /* over a bridge, say */
+	add(&t, 5, "10.0.0.2", 6000, "10.0.0.1", 80, 2);
+	assert_int_equal(partner_of(&t, 4), 5);
+	add(&t, 6, "fe80::7f00:1", 5001, "fe80::7f00:1", 80, 1);
+	add(&t, 7, "127.0.0.1", 80, "127.0.0.1", 5001,
+	    1); /* the same last bytes, another address */
+	assert_int_equal(partner_of(&t, 7), 0);
+	ends_remove(&t, ends_find(&t, 3));
+	assert_int_equal(partner_of(&t, 1), 0);
+	ends_free(&t);
+}
+
+#define MANY 3000
+
+/* Two slots tables with holes made in them: nobody loses sight of anybody. */
+static void removing_keeps_the_others(void **state)
+{
+	struct ends t;
+
+	assert_int_equal(ends_init(&t), 0);
+	for (uint16_t i = 1; i <= MANY; i++) {
+		add(&t, i, "127.0.0.1", 80, "127.0.0.1", i, 1);
+		add(&t, MANY + i, "127.0.0.1", i, "127.0.0.1", 80, 1);
+	}
+	for (uint16_t i = 1; i <= MANY; i += 2)
+		ends_remove(&t, ends_find(&t, i));
+	for (uint16_t i = 1; i <= MANY; i++)
+		assert_int_equal(partner_of(&t, MANY + i), i % 2 ? 0 : i);
+	add(&t, MANY + 1, "127.0.0.1", 7, "127.0.0.1", 9, 1); /* its address is used again */
+	assert_int_equal(ends_partner(&t, ends_find(&t, MANY + 1)) == NULL, 1);
+	ends_free(&t);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(patterns_mean_what_fnmatch_means),
+		cmocka_unit_test(a_pattern_has_its_limit),
+		cmocka_unit_test(a_refusal_names_what_is_missing),
+		cmocka_unit_test(both_ends_find_each_other),
+		cmocka_unit_test(removing_keeps_the_others),
+	};
+
+	return cmocka_run_group_tests_name("watch", tests, NULL, NULL);
+}
