@@ -40,7 +40,8 @@ check: packages-check
 bench: packages-bench all
 	@bench/run $(BUILD)
 
-# The whole catalogue, RUNS times in a row, on a machine that stress-ng keeps busy.
+# The whole catalogue, RUNS times, as many side by side as there are processors, on a machine that
+# stress-ng keeps busy. What fails is kept in build/flake.
 RUNS ?= 200
 flake: all
 	@tools/need stress-ng
