@@ -7,7 +7,7 @@ scenario {
 the server.]],
 }
 
-local daytimed = server:run("daytimed", "--user=none", server.port)
+local daytimed = server:run("daytimed", "--user=none", "--drain-time=60s", server.port)
 local port = daytimed:listens()
 daytimed:kill("STOP")
 local c = client:connect(server, port)

@@ -7,7 +7,7 @@ scenario {
 	shows = [[The client has its reply and resets instead of closing. The server frees its end and serves the next.]],
 }
 
-local daytimed = server:run("daytimed", "--user=none", server.port)
+local daytimed = server:run("daytimed", "--user=none", "--drain-time=60s", server.port)
 local port = daytimed:listens()
 local c = client:connect(server, port)
 check(#c:read() == 25, "the whole reply")

@@ -3,6 +3,7 @@ scenario {
 	title = "A client that sends for ever is reset after its reply",
 	source = "daytimed(8)",
 	rfc = "3.6.1",
+	loss = false, -- a reset that is lost is not sent again
 	shows = [[daytimed reads on for as many bytes as --drain-bytes says. The client has its reply and the FIN by then; the reset
 is the server's choice, and counted.]],
 }

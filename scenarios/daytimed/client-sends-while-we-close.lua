@@ -8,14 +8,14 @@ scenario {
 its end: it reads them. The textbook server's end has no reader any more: its kernel resets, and the reply comes too late.]],
 }
 
-local daytimed = server:run("daytimed", "--user=none", server.port)
+local daytimed = server:run("daytimed", "--user=none", "--drain-time=60s", server.port)
 local port = daytimed:listens()
-local held = wire.hold({ from = server, data = true, nth = 1 })
+local held = wire.hold({ from = server, data = true })
 local c = client:connect(server, port)
 held:caught(1)
 c:write("hello?")
 expect(server, "FIN_WAIT_1")
-wire.release()
+held:release()
 check(#c:read() == 25, "the whole reply")
 c:reads_end()
 observe("daytimed: the reply came, and then a FIN.")

@@ -8,7 +8,7 @@ scenario {
 textbook server beside it writes and closes: two.]],
 }
 
-local daytimed = server:run("daytimed", "--user=none", server.port)
+local daytimed = server:run("daytimed", "--user=none", "--drain-time=60s", server.port)
 local daytime = client:run("daytime", server.address, daytimed:listens())
 daytime:exits(0)
 expect(server, "TIME_WAIT")

@@ -25,7 +25,7 @@ step("The server wakes up and empties its queue.")
 for _ = 1, 4 do
 	listener:accept():close()
 end
-c:finish { within = "8s" }
+c:finish { within = "30s" }
 expect(server, "ESTABLISHED", { connection = 5 })
 expect(client, "ESTABLISHED", { connection = 5 })
 expect(server, "gone")

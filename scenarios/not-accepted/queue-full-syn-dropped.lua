@@ -19,7 +19,7 @@ observe("The second client's SYN was dropped.", { connection = 2 })
 
 step("The server accepts the first: there is room when the SYN comes again, after a second.")
 local s = listener:accept()
-waiting:finish { within = "8s" }
+waiting:finish { within = "30s" }
 expect(client, "ESTABLISHED", { connection = 2 })
 expect(server, "ESTABLISHED", { connection = 2, orphan = true })
 expect_packet(client, { flags = "SYN", retransmission = true })

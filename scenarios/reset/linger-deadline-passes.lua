@@ -25,6 +25,6 @@ observe("close() has returned; nothing has arrived.")
 
 step("The link is mended: the kernel delivers what the program has given up.")
 wire.mend()
-expect(client, "CLOSE_WAIT", { recv_q = 5, within = "10s" })
+expect(client, "CLOSE_WAIT", { recv_q = 5, within = "30s" })
 expect(server, "FIN_WAIT_2", { orphan = true })
 check(c:read(4) == "data", "the client reads the data")

@@ -9,14 +9,14 @@ hears of it: the next connection is the first one it accepts.]],
 }
 
 local listener = server:listen()
-local held = wire.hold { from = client, flags = "ACK" }
+local held = wire.hold { from = client, flags = "ACK", without = "RST" }
 local c = client:connect(server)
 expect(server, "SYN_RECV")
-held:stop()
 c:set("SO_LINGER", 0)
 c:close()
 expect(client, "gone")
 expect(server, "gone")
+held:stop()
 expect_packet(client, { flags = "RST", count = 1 })
 observe("As if nothing had been.")
 

@@ -22,6 +22,6 @@ local probe = wire.watch { from = server, data = false }
 probe:caught()
 expect(client, "ESTABLISHED", { orphan = false })
 observe("Probed, and answered.")
-expect(server, "gone", { within = "10s" })
+expect(server, "gone", { within = "30s" })
 s:write("x", { fails = "ETIMEDOUT" })
 expect_path(server, "ESTABLISHED", "gone")

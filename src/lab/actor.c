@@ -12,6 +12,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -95,16 +96,19 @@ static _Noreturn void program_child(const struct lab_net *net, enum tl_side side
 }
 
 static _Noreturn void puppet_child(const struct lab_net *net, enum tl_side side, const char *name,
-				   int command, int sync, const int output[2])
+				   int command, int sync, const int output[2], int *failure)
 {
 	int r = child_setup(net, side, output);
 
 	prctl(PR_SET_NAME, name);
 	if (r == 0)
 		r = trace_prepare_child(sync);
-	if (r < 0 ||
-	    (command != PUPPET_COMMAND_FD && dup3(command, PUPPET_COMMAND_FD, O_CLOEXEC) < 0) ||
-	    close_range(PUPPET_COMMAND_FD + 1, ~0u, 0) < 0)
+	if (r == 0 &&
+	    ((command != PUPPET_COMMAND_FD && dup3(command, PUPPET_COMMAND_FD, O_CLOEXEC) < 0) ||
+	     close_range(PUPPET_COMMAND_FD + 1, ~0u, 0) < 0))
+		r = -errno;
+	*failure = r;
+	if (r < 0)
 		_exit(START_FAILED);
 	puppet_main(PUPPET_COMMAND_FD);
 }
@@ -135,6 +139,32 @@ static int start_open(struct start *s, const char *name, struct err *e)
 	return -errno;
 }
 
+const char *actor_failure(const struct actor *a)
+{
+	return a->failure && *a->failure < 0 ? strerror(-*a->failure) : NULL;
+}
+
+/* The trace was refused: says what became of the child. Returns r. */
+static int explain_start(const struct actor *a, int r, struct err *e)
+{
+	const char *why = actor_failure(a);
+	siginfo_t end = { 0 };
+
+	if (waitid(P_PID, (id_t)a->pid, &end, WEXITED | WNOHANG | WNOWAIT) < 0)
+		return r;
+	if (end.si_pid == 0) /* it lives */
+		return r != -EPERM ? r
+				   : err_set(e, r,
+					     "%s cannot be watched: somebody else traces it already "
+					     "(is the lab run under strace -f, or a debugger?)",
+					     a->name);
+	if (end.si_code == CLD_EXITED)
+		return err_set(e, r, "%s ended with status %d before it could be watched%s%s",
+			       a->name, end.si_status, why ? ": " : "", why ? why : "");
+	return err_set(e, r, "%s was killed by SIG%s before it could be watched", a->name,
+		       sigabbrev_np(end.si_status) ?: "?");
+}
+
 /* The parent's part after fork: keeps its ends, and attaches the trace, which lets the child go. */
 static int start_finish(struct actor *a, struct start *s, struct trace *trace, int index,
 			struct err *e)
@@ -147,7 +177,7 @@ static int start_finish(struct actor *a, struct start *s, struct trace *trace, i
 	fcntl(a->output[1], F_SETFL, O_NONBLOCK);
 	r = trace_attach(trace, a->pid, fd_take(&s->sync[1]), index, a->side, a->name, e);
 	start_close(s);
-	return r;
+	return r < 0 ? explain_start(a, r, e) : 0;
 }
 
 int actor_start_program(struct actor *a, const struct lab_net *net, struct trace *trace, int index,
@@ -176,12 +206,14 @@ int actor_start_program(struct actor *a, const struct lab_net *net, struct trace
 }
 
 int actor_start_puppet(struct actor *a, const struct lab_net *net, struct trace *trace, int index,
-		       enum tl_side side, const char *name, struct err *e)
+		       enum tl_side side, const char *name, int *failure, struct err *e)
 {
 	int pair[2], r;
 	struct start s;
 
 	actor_init(a, ACTOR_PUPPET, side, name);
+	a->failure = failure;
+	*failure = 0;
 	r = start_open(&s, name, e);
 	if (r < 0)
 		return r;
@@ -192,7 +224,7 @@ int actor_start_puppet(struct actor *a, const struct lab_net *net, struct trace 
 	a->pid = fork();
 	if (a->pid == 0)
 		puppet_child(net, side, a->name, pair[1], s.sync[0],
-			     (int[]){ s.out[1], s.errors[1] });
+			     (int[]){ s.out[1], s.errors[1] }, failure);
 	r = a->pid < 0 ? err_errno(e, -errno, "starting %s", name) : 0;
 	close(pair[1]);
 	a->command = pair[0];

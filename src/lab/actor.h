@@ -29,7 +29,7 @@ struct actor {
 	int command;   /* puppet: our end of its command socket; -1 */
 	bool busy;     /* puppet: a call has not been answered so far */
 	bool executed; /* program: it runs its own code */
-	int *failure;  /* program: as of struct actor_program */
+	int *failure;  /* shared with the child: -errno where it could not be set up; 0 */
 	bool exited;
 	int status;       /* as of waitpid(2) */
 	uint16_t listens; /* the port it listens on; 0: it does not */
@@ -40,8 +40,7 @@ struct actor_program {
 	const char *path; /* to execute */
 	char *const *argv;
 	bool read_only; /* it sees the whole file system read-only */
-	/* In memory shared with the child: set to -errno where it could not be executed. */
-	int *failure;
+	int *failure; /* in memory shared with the child; see struct actor */
 };
 
 struct trace;
@@ -54,7 +53,11 @@ int actor_start_program(struct actor *a, const struct lab_net *net, struct trace
 
 /* Starts a puppet, likewise; it is ready at once. */
 int actor_start_puppet(struct actor *a, const struct lab_net *net, struct trace *trace, int index,
-		       enum tl_side side, const char *name, struct err *e);
+		       enum tl_side side, const char *name, int *failure, struct err *e);
+
+/* Why an actor that has ended was never set up or executed: "No such file or directory"; NULL where
+ * it was. */
+const char *actor_failure(const struct actor *a);
 
 /* Takes a child that a puppet made with fork as an actor of its own. */
 void actor_adopt(struct actor *a, const struct actor *parent, pid_t pid, int command,

@@ -12,7 +12,7 @@
 #include "lab/wire.h"
 
 /* How long a step waits where the script does not say `within`. */
-#define LAB_WITHIN_NS (10LL * 1000000000)
+#define LAB_WITHIN_NS (30LL * 1000000000)
 /* So much longer where chance takes packets: retransmissions double their distance. */
 #define LAB_LOSS_PATIENCE 6
 

@@ -72,6 +72,7 @@ static int prepare_host(struct err *e)
 	write_sysctl("ipv4/tcp_metrics_save", "0");
 	/* A busy machine carries packets late: that must not look like a loss (Linux 6.11). */
 	write_sysctl("ipv4/tcp_rto_min_us", "1000000");
+	write_sysctl("ipv4/tcp_early_retrans", "0"); /* no probe after two round trips either */
 	return 0;
 }
 

@@ -137,7 +137,7 @@ static enum op_result poll_run(struct lab *lab, struct pending *p, struct answer
 	if (!actor->exited)
 		return OP_WAIT;
 	return op_broken(lab, p, "%s could not be executed: %s", actor->name,
-			 *actor->failure ? strerror(-*actor->failure) : "it was killed");
+			 actor_failure(actor) ?: "it was killed");
 }
 
 static enum op_result begin_process(struct lab *lab, struct pending *p, struct answer *a)
@@ -150,7 +150,8 @@ static enum op_result begin_process(struct lab *lab, struct pending *p, struct a
 		return OP_ERROR;
 	p->actor = lab->nactors++;
 	if (actor_start_puppet(actor, &lab->net, &lab->trace, p->actor, arg_side(p),
-			       arg_text(p, "name", name, sizeof(name)), &e) < 0)
+			       arg_text(p, "name", name, sizeof(name)), &lab->failures[p->actor],
+			       &e) < 0)
 		return op_broken(lab, p, "%s", e.text);
 	return op_ok(a, json_integer(p->actor));
 }

@@ -115,9 +115,11 @@ static enum op_result judge(struct lab *lab, struct pending *p, const struct act
 static enum op_result ended_early(struct lab *lab, struct pending *p, const struct actor *actor,
 				  const char *call)
 {
-	char how[48] = "no word of how";
+	char how[96] = "no word of how";
 
-	if (actor->exited && WIFSIGNALED(actor->status))
+	if (actor_failure(actor))
+		snprintf(how, sizeof(how), "it could not be set up: %s", actor_failure(actor));
+	else if (actor->exited && WIFSIGNALED(actor->status))
 		snprintf(how, sizeof(how), "killed by SIG%s",
 			 sigabbrev_np(WTERMSIG(actor->status)) ?: "?");
 	else if (actor->exited)

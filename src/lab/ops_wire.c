@@ -102,8 +102,14 @@ static enum op_result late_caught(struct lab *lab, struct pending *p, struct ans
 
 static enum op_result begin_release(struct lab *lab, struct pending *p, struct answer *a)
 {
+	int64_t rule = arg_int(p, "rule", WIRE_MAX_RULES);
 	struct err e = { 0 };
-	int n = wire_release(&lab->wire, arg_true(p, "reverse"), &e);
+	int n;
+
+	if (rule < 0 || rule > WIRE_MAX_RULES)
+		return op_error(a, "there is no such rule on the wire");
+	wire_end_rule(&lab->wire, (int)rule);
+	n = wire_release(&lab->wire, arg_true(p, "reverse"), &e);
 
 	if (n < 0)
 		return op_broken(lab, p, "%s", e.text);

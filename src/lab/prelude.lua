@@ -287,6 +287,11 @@ function Rule:stop()
 	return request("wire_stop", { rule = self.number })
 end
 
+-- Ends the rule and delivers what is held, before anything that comes after.
+function Rule:release(options)
+	return request("wire_release", arguments({ rule = self.number }, options))
+end
+
 -- Waits until the rule has had its way with so many packets (1).
 function Rule:caught(count, options)
 	return request("wire_caught", arguments({ rule = self.number, count = count or 1 }, options))

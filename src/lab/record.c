@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "lab/record.h"
 
-#include <arpa/inet.h>
-#include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -26,21 +24,10 @@ int64_t record_now_us(const struct record *rec)
 	return (clock_mono_ns() - rec->start_ns) / 1000;
 }
 
-/* A dual-stack listener's sockets speak of ::ffff:10.0.0.1; the packets do not. */
-static struct tcp_addr plain(const struct tcp_addr *a)
-{
-	struct tcp_addr p = { .family = AF_INET, .port = a->port };
-
-	if (!tcp_addr_is_v4mapped(a))
-		return *a;
-	memcpy(p.bytes, a->bytes + 12, 4);
-	return p;
-}
-
 uint16_t record_find_conn(const struct record *rec, enum tl_side side, const struct tcp_addr *local,
 			  const struct tcp_addr *peer)
 {
-	struct tcp_addr l = plain(local), p = plain(peer);
+	struct tcp_addr l = tcp_addr_plain(local), p = tcp_addr_plain(peer);
 
 	for (uint32_t i = rec->run->nconns; i-- > 0;) {
 		const struct tl_conn *c = &rec->run->conns[i];
@@ -62,7 +49,7 @@ uint16_t record_find_cookie(const struct record *rec, enum tl_side side, uint64_
 uint16_t record_connect_conn(struct record *rec, uint32_t event, enum tl_side side,
 			     const struct tcp_addr *local)
 {
-	struct tcp_addr l = plain(local);
+	struct tcp_addr l = tcp_addr_plain(local);
 
 	for (uint32_t i = rec->run->nconns; i-- > 0;)
 		if (tcp_addr_equal(&rec->run->conns[i].addr[side], &l))
@@ -105,8 +92,8 @@ uint16_t record_add_conn(struct record *rec, const struct tcp_addr *client,
 	if (before != TL_NO_CONN)
 		rec->replaced[before] = rec->follows[run->nconns] = true;
 	c = &run->conns[run->nconns];
-	c->addr[TL_CLIENT] = plain(client);
-	c->addr[TL_SERVER] = plain(server);
+	c->addr[TL_CLIENT] = tcp_addr_plain(client);
+	c->addr[TL_SERVER] = tcp_addr_plain(server);
 	claim_connect(rec, (uint16_t)run->nconns);
 	return (uint16_t)run->nconns++;
 }

@@ -51,7 +51,7 @@ static const struct form {
 		       "by:s" },
 	{ "wire_stop", "rule:i" },
 	{ "wire_caught", "rule:i count:i" },
-	{ "wire_release", "reverse:b" },
+	{ "wire_release", "rule:i reverse:b" },
 	{ "wire_cut", "cut:b" },
 	{ "wire_quiet", "for:s" },
 	{ "wire_inject", "side:i connection:i flags:s seq:i ack:i length:i" },

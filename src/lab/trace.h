@@ -15,6 +15,7 @@
 struct trace_call {
 	bool active;
 	bool acts;        /* it stands where it began; `event` is its place */
+	bool ends;        /* it has read the end of the stream */
 	bool interrupted; /* by a signal: what is entered next may be this call again */
 	int nr;
 	uint64_t args[6];
@@ -30,6 +31,7 @@ struct trace_task {
 	int actor; /* index into the run's actors */
 	enum tl_side side;
 	bool held;    /* it stood still before its maker's fork was seen, and still does */
+	bool exiting; /* its end has been seen */
 	bool touched; /* its process has, or inherited, a TCP socket: its end is worth recording */
 	char comm[16];
 	struct trace_call call;

@@ -14,6 +14,8 @@
  *(`after`)
  *
  * Frames of both hosts may wait at once: the kernel's receive stamps tell which was sent first.
+ * Where this process was not run for so long that a host has sent something again meanwhile, the
+ * second copy is left out (late.h).
  * What is not TCP (neighbour discovery, if any) is carried and not recorded.
  */
 #include "lab/wire.h"
@@ -255,6 +257,43 @@ static int hold(struct wire *w, const struct wire_frame *f, const struct wire_ru
 		     : 0;
 }
 
+/* A segment as lateness sees it, sent or delivered at `at_ns`. */
+static struct late_delivery delivery_of(const struct wire *w, enum tl_side from,
+					const struct tcp_segment *seg, int64_t at_ns)
+{
+	return (struct late_delivery){
+		.conn = record_find_conn(w->rec, from, &seg->src, &seg->dst),
+		.from = (uint8_t)from,
+		.acknowledges = seg->flags & TL_ACK,
+		.seq = seg->seq,
+		.end = seg->seq + segment_seq_len(seg),
+		.ack = seg->ack,
+		.at_ns = at_ns,
+	};
+}
+
+/* Delivers a segment that no rule and no chance has taken, but for one that is only here because we
+ * were late: that is counted, and leaves no other trace. */
+static int deliver(struct wire *w, struct wire_frame *f, const struct tcp_segment *seg,
+		   struct err *e)
+{
+	struct late_delivery d = delivery_of(w, f->from, seg, w->slot_ns[f->from]);
+	struct timespec now;
+	int r;
+
+	if (d.conn != TL_NO_CONN && late_is_ours(&w->late, &d)) {
+		w->rec->run->late++;
+		return 0;
+	}
+	r = carry_segment(w, f, seg, TL_DELIVERED, e);
+	if (r < 0)
+		return r;
+	clock_gettime(CLOCK_REALTIME, &now); /* as the kernel stamps frames */
+	d = delivery_of(w, f->from, seg, now.tv_sec * CLOCK_NS_PER_S + now.tv_nsec);
+	late_note(&w->late, &d);
+	return carry_overtaken(w, f->from, e);
+}
+
 static int carry_new(struct wire *w, struct wire_frame *f, struct err *e)
 {
 	const struct wire_rule *rule;
@@ -268,10 +307,8 @@ static int carry_new(struct wire *w, struct wire_frame *f, struct err *e)
 	rule = choose(w, f->from, &seg);
 	if (!rule && lost_by_chance(w, f->from, &seg))
 		return carry_segment(w, f, &seg, TL_DROPPED, e);
-	if (!rule) {
-		r = carry_segment(w, f, &seg, TL_DELIVERED, e);
-		return r < 0 ? r : carry_overtaken(w, f->from, e);
-	}
+	if (!rule)
+		return deliver(w, f, &seg, e);
 	switch (rule->action) {
 	case WIRE_DUPLICATE:
 		r = carry_segment(w, f, &seg, TL_DELIVERED, e);

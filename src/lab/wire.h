@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "lab/late.h"
 #include "lab/record.h"
 
 #define WIRE_MAX_RULES  32
@@ -61,6 +62,7 @@ struct wire {
 	struct wire_frame slot[2]; /* the next frame of each host, taken but not yet carried */
 	int64_t slot_ns[2];
 	struct wire_frame queued[WIRE_MAX_QUEUED]; /* held and delayed */
+	struct late late;
 };
 
 /* Begins. What chance decides follows from the seed, the host and the number of the frame alone, so

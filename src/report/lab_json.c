@@ -310,6 +310,7 @@ static json_t *make_run(struct maker *m, const struct tl_run *run)
 	put(m, o, "observations", make_observations(m, run));
 	put(m, o, "timeline", make_timeline(m, run));
 	put(m, o, "lost", make_lost(m, run));
+	put(m, o, "late", json_integer(run->late));
 	return o;
 }
 

@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: MIT */
+/* Parts of the lab that a run shows only on a bad day. */
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+
+#include "lab/actor.h"
+#include "lab/late.h"
+#include "lab/trace.h"
+#include "unit.h"
+
+#define MS 1000000LL
+
+static struct late_delivery segment(enum tl_side from, uint32_t seq, uint32_t end, uint32_t ack,
+				    int64_t at_ns)
+{
+	return (struct late_delivery){ .conn = 3,
+				       .from = (uint8_t)from,
+				       .acknowledges = true,
+				       .seq = seq,
+				       .end = end,
+				       .ack = ack,
+				       .at_ns = at_ns };
+}
+
+static bool ours(const struct late *l, struct late_delivery d)
+{
+	return late_is_ours(l, &d);
+}
+
+/* A FIN sent at 100 ms, and again at 150, waits on the wire until 180. */
+static void a_copy_sent_while_the_first_waited_is_ours(void **state)
+{
+	struct late l = { .next = 0 };
+	struct late_delivery fin = segment(TL_CLIENT, 0xffffffff, 0, 1, 180 * MS);
+
+	assert_false(ours(&l, segment(TL_CLIENT, 0xffffffff, 0, 1, 150 * MS)));
+	late_note(&l, &fin);
+	assert_true(ours(&l, segment(TL_CLIENT, 0xffffffff, 0, 1, 150 * MS)));
+	/* It was sent after the first had arrived: its ACK is lost, or the scenario's. */
+	assert_false(ours(&l, segment(TL_CLIENT, 0xffffffff, 0, 1, 190 * MS)));
+	/* Other bytes, the other end, another connection, no stamp. */
+	assert_false(ours(&l, segment(TL_CLIENT, 0xfffffffe, 0xffffffff, 1, 150 * MS)));
+	assert_false(ours(&l, segment(TL_SERVER, 2, 5, 0, 150 * MS)));
+	fin = segment(TL_CLIENT, 0xffffffff, 0, 1, 150 * MS);
+	fin.conn = 4;
+	assert_false(ours(&l, fin));
+	assert_false(ours(&l, segment(TL_CLIENT, 0xffffffff, 0, 1, 0)));
+	/* What takes no sequence number repeats nothing: a second ACK may be one that is wanted. */
+	assert_false(ours(&l, segment(TL_CLIENT, 0, 0, 1, 150 * MS)));
+}
+
+/* The FIN arrived at once; its ACK waited on the wire from 100 ms until 180. */
+static void a_copy_sent_while_its_ack_waited_is_ours(void **state)
+{
+	struct late l = { .next = 0 };
+	struct late_delivery fin = segment(TL_CLIENT, 7, 8, 1, 100 * MS);
+	struct late_delivery ack = segment(TL_SERVER, 1, 1, 8, 180 * MS);
+
+	late_note(&l, &fin);
+	assert_false(ours(&l, segment(TL_CLIENT, 7, 8, 1, 150 * MS)));
+	late_note(&l, &ack);
+	assert_true(ours(&l, segment(TL_CLIENT, 7, 8, 1, 150 * MS)));
+	assert_false(ours(&l, segment(TL_CLIENT, 7, 8, 1, 190 * MS)));
+	assert_false(ours(&l, segment(TL_CLIENT, 7, 9, 1, 150 * MS)));
+	for (int i = 0; i < LATE_REMEMBERED; i++) /* what is long past is forgotten */
+		late_note(&l, &(struct late_delivery){ .conn = 5, .at_ns = 1 });
+	assert_false(ours(&l, segment(TL_CLIENT, 7, 8, 1, 150 * MS)));
+}
+
+/* A host that cannot be entered: the child ends before or after it is traced, and says why. */
+static void an_actor_that_cannot_be_set_up_says_why(void **state)
+{
+	const struct lab_net nowhere = { .host_ns = { -1, -1 } };
+	const struct trace_hooks none = { .arg = NULL };
+	static struct record rec;
+	static struct trace trace;
+	int *failure = mmap(NULL, sizeof(int), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
+			    -1, 0);
+
+	assert_ptr_not_equal(failure, MAP_FAILED);
+	trace_start(&trace, &rec, &none);
+	for (int i = 0; i < 30; i++) {
+		struct err e = { 0 };
+		struct actor a;
+		int status, r = actor_start_puppet(&a, &nowhere, &trace, 0, TL_CLIENT, "someone",
+						   failure, &e);
+
+		if (r < 0) {
+			assert_int_equal(r, -EPERM);
+			assert_string_equal(e.text, "someone ended with status 127 before it could "
+						    "be watched: Bad file descriptor");
+		}
+		while (waitpid(a.pid, &status, __WALL) == a.pid && WIFSTOPPED(status))
+			trace_handle(&trace, a.pid, status, &e);
+		assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 127);
+		trace_handle(&trace, a.pid, status, &e);
+		assert_string_equal(actor_failure(&a), "Bad file descriptor");
+		actor_free(&a);
+	}
+	trace_free(&trace);
+	munmap(failure, sizeof(int));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_copy_sent_while_the_first_waited_is_ours),
+		cmocka_unit_test(a_copy_sent_while_its_ack_waited_is_ours),
+		cmocka_unit_test(an_actor_that_cannot_be_set_up_says_why),
+	};
+
+	return cmocka_run_group_tests_name("lab", tests, NULL, NULL);
+}
