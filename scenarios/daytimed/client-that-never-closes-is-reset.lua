@@ -3,6 +3,7 @@ scenario {
 	title = "A client that never closes is reset in time",
 	source = "daytimed(8)",
 	rfc = "3.6",
+	loss = false, -- a reset that is lost is not sent again
 	shows = [[daytimed waits for the client's FIN as long as --drain-time says, and then resets: reply and FIN are long there,
 and nothing is left. The textbook server leaves its kernel an orphan in FIN_WAIT_2.]],
 }

@@ -153,11 +153,12 @@ static int explain_start(const struct actor *a, int r, struct err *e)
 	if (waitid(P_PID, (id_t)a->pid, &end, WEXITED | WNOHANG | WNOWAIT) < 0)
 		return r;
 	if (end.si_pid == 0) /* it lives */
-		return r != -EPERM ? r
-				   : err_set(e, r,
-					     "%s cannot be watched: somebody else traces it already "
-					     "(is the lab run under strace -f, or a debugger?)",
-					     a->name);
+		return r != -EPERM
+			       ? r
+			       : err_set(e, r,
+					 "%s cannot be watched: somebody else traces it already "
+					 "(is the lab run under strace -f, or a debugger?)",
+					 a->name);
 	if (end.si_code == CLD_EXITED)
 		return err_set(e, r, "%s ended with status %d before it could be watched%s%s",
 			       a->name, end.si_status, why ? ": " : "", why ? why : "");

@@ -40,7 +40,7 @@ struct actor_program {
 	const char *path; /* to execute */
 	char *const *argv;
 	bool read_only; /* it sees the whole file system read-only */
-	int *failure; /* in memory shared with the child; see struct actor */
+	int *failure;   /* in memory shared with the child; see struct actor */
 };
 
 struct trace;

@@ -21,9 +21,9 @@ bool late_is_ours(const struct late *l, const struct late_delivery *again)
 
 		if (d->at_ns <= again->at_ns || d->conn != again->conn)
 			continue;
-		if (d->from == again->from ? not_after(d->seq, again->seq) &&
-						     not_after(again->end, d->end)
-					   : d->acknowledges && not_after(again->end, d->ack))
+		if (d->from == again->from
+			    ? not_after(d->seq, again->seq) && not_after(again->end, d->end)
+			    : d->acknowledges && not_after(again->end, d->ack))
 			return true;
 	}
 	return false;

@@ -3,9 +3,9 @@
  *
  * On a busy machine the wire may not run for longer than a retransmission takes. What a host then
  * sends again was not lost: the first copy, or the ACK that answers it, still waited to be carried.
- * Delivered, such a copy would tell of the machine and not of the scenario (a FIN that arrives again
- * in TIME_WAIT is answered, and the answer to a socket that is gone is a reset that ends TIME_WAIT).
- * Pure: the wire tells what it has delivered, and asks. */
+ * Delivered, such a copy would tell of the machine and not of the scenario (a FIN that arrives
+ * again in TIME_WAIT is answered, and the answer to a socket that is gone is a reset that ends
+ * TIME_WAIT). Pure: the wire tells what it has delivered, and asks. */
 #pragma once
 
 #include <stdbool.h>

@@ -13,9 +13,10 @@
  * in two cases only (kernel/ptrace.c, ptrace_attach()): the child has ended already, or somebody
  * else traces it, as under strace -f. Which it was is asked and said.
  *
- * The end of a process is seen at the PTRACE_EVENT_EXIT of its last thread, before the kernel closes
- * its descriptors. Where a thread that is not the first executes a program, the kernel gives it the
- * first one's number and says which it had (PTRACE_EVENT_EXEC); the others end without a word.
+ * The end of a process is seen at the PTRACE_EVENT_EXIT of its last thread, before the kernel
+ * closes its descriptors. Where a thread that is not the first executes a program, the kernel gives
+ * it the first one's number and says which it had (PTRACE_EVENT_EXEC); the others end without a
+ * word.
  */
 #include "lab/trace.h"
 

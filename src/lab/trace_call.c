@@ -2,9 +2,9 @@
 /*
  * Theory of operation
  *
- * What is recorded where a call begins stands before any packet that the call causes. Calls that act
- * (connect, write, shutdown, close) are recorded there and get their result when they return; calls
- * that wait (accept, read) are recorded when they return.
+ * What is recorded where a call begins stands before any packet that the call causes. Calls that
+ * act (connect, write, shutdown, close) are recorded there and get their result when they return;
+ * calls that wait (accept, read) are recorded when they return.
  *
  * Which socket a descriptor is, is asked of a copy (pidfd_getfd), which is closed before the
  * process goes on, so that it never keeps a connection open. Calls that are not on a TCP socket, or
@@ -165,8 +165,8 @@ static bool wants_nothing(pid_t tid, const struct trace_call *call)
 		return count == 0;
 	if (call->nr == SYS_recvmsg) {
 		struct msghdr msg;
-		struct iovec here = { &msg, sizeof(msg) }, there = { (void *)(uintptr_t)at,
-								     sizeof(msg) };
+		struct iovec here = { &msg, sizeof(msg) },
+			     there = { (void *)(uintptr_t)at, sizeof(msg) };
 
 		if (process_vm_readv(tid, &here, 1, &there, 1, 0) != (ssize_t)sizeof(msg))
 			return false;
@@ -278,8 +278,7 @@ static bool go_on(struct trace *t, struct trace_call *call,
 	return false;
 }
 
-void call_enter(struct trace *t, struct trace_task *task,
-		       const struct __ptrace_syscall_info *info)
+void call_enter(struct trace *t, struct trace_task *task, const struct __ptrace_syscall_info *info)
 {
 	const struct call_row *row = row_of((int)info->seccomp.nr);
 	struct trace_call *call = &task->call;
@@ -380,8 +379,8 @@ static void finish_wait(struct trace *t, struct trace_task *task, const struct c
 		record_after(t->rec, v, call->conn, now);
 }
 
-void call_leave(struct trace *t, struct trace_task *task,
-		       const struct __ptrace_syscall_info *info, struct err *e)
+void call_leave(struct trace *t, struct trace_task *task, const struct __ptrace_syscall_info *info,
+		struct err *e)
 {
 	const struct call_row *row = row_of(task->call.nr);
 	int64_t result = info->exit.rval;
@@ -433,4 +432,3 @@ void call_exit(struct trace *t, const struct trace_task *task)
 		v->call.result = WEXITSTATUS(status);
 	}
 }
-

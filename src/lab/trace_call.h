@@ -17,6 +17,6 @@ void call_enter(struct trace *t, struct trace_task *task, const struct __ptrace_
 void call_leave(struct trace *t, struct trace_task *task, const struct __ptrace_syscall_info *info,
 		struct err *e);
 
-/* The task's process ends, and holds its descriptors still: to be called at the PTRACE_EVENT_EXIT of
- * its last thread. */
+/* The task's process ends, and holds its descriptors still: to be called at the PTRACE_EVENT_EXIT
+ * of its last thread. */
 void call_exit(struct trace *t, const struct trace_task *task);

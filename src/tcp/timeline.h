@@ -176,7 +176,7 @@ struct tl_run {
 	uint32_t nexpects, expects_lost;
 	uint32_t nobservations, observations_lost;
 	uint32_t frames_len, frames_lost;
-	uint32_t late; /* sent again only because the lab was slow, and left out */
+	uint32_t late;             /* sent again only because the lab was slow, and left out */
 	uint16_t main_observation; /* the moment the scenario is about; an index */
 	struct tl_conn conns[TL_MAX_CONNS];
 	struct tl_expect expects[TL_MAX_EXPECTS];
