@@ -110,6 +110,7 @@ static const struct {
 } calls[] = {
 	{ "accept4", SERVE },
 	{ "close", SERVE },
+	{ "close_range", SERVE },
 	{ "epoll_ctl", SERVE },
 #ifdef SYS_epoll_wait
 	{ "epoll_wait", SERVE },

@@ -112,10 +112,11 @@ static void forget(struct server *s, uint32_t i, const char *how)
 	conns_move(&s->conns, i, CONN_FREE, 0);
 }
 
-/* Closes a connection; that takes it out of the epoll too, since nobody else has it. */
+/* Closes a connection, by the end of the round at the latest; that takes it out of the epoll too,
+ * since nobody else has it. */
 static void finish(struct server *s, uint32_t i, const char *how)
 {
-	close(s->conns.slot[i].fd);
+	closing_add(&s->closing, s->conns.slot[i].fd);
 	forget(s, i, how);
 }
 
@@ -245,6 +246,7 @@ void serve_settle(struct server *s, uint32_t most)
 		    log_gate_pass(&s->failed, s->now))
 			log_line(s->log, "epoll_ctl: %s", strerrordesc_np(errno));
 	}
+	closing_flush(&s->closing);
 }
 
 void serve_drain(struct server *s, uint32_t i)

@@ -15,7 +15,8 @@ uint32_t serve_admit(struct server *s, int fd, const struct sockaddr_in6 *peer);
 void serve_new(struct server *s, const uint32_t *slot, unsigned count);
 
 /* Has a look at every connection that is fresh for too long, or while there are more than `most`:
- * closes those whose client has closed, and has the epoll watch the others. */
+ * closes those whose client has closed, and has the epoll watch the others. Then closes what other
+ * functions here have left to be closed. */
 void serve_settle(struct server *s, uint32_t most);
 
 /* Reads on after the FIN; closes at the end of the stream, or when a bound is hit. */

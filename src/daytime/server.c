@@ -127,6 +127,7 @@ void server_close(struct server *s)
 	for (uint32_t i = 0; i < s->conns.size; i++)
 		if (s->conns.slot[i].queue != CONN_FREE)
 			close(s->conns.slot[i].fd);
+	closing_flush(&s->closing);
 	conns_free(&s->conns);
 	sources_free(&s->sources);
 	for (size_t i = 0; i < sizeof(fds) / sizeof(fds[0]); i++) {
@@ -267,6 +268,7 @@ int server_run(struct server *s, struct err *e)
 		for (int i = 0; i < n; i++) /* those that end make room for those that come */
 			if (ev[i].data.u64 < GATE_TAG)
 				serve_drain(s, (uint32_t)ev[i].data.u64);
+		closing_flush(&s->closing);
 		for (int i = 0; i < n && r == 0; i++)
 			r = handle(s, ev[i].data.u64, e);
 		if (r < 0)

@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "daytime/closing.h"
 #include "daytime/conns.h"
 #include "daytime/counters.h"
 #include "daytime/format.h"
@@ -52,6 +53,7 @@ struct server {
 	const struct server_config *config;
 	struct log *log;
 	struct conns conns;
+	struct closing closing; /* empty between rounds */
 	struct sources sources;
 	struct counters *count;
 	struct udp *udp; /* NULL: not served */

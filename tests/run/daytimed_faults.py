@@ -145,6 +145,37 @@ def trifles_are_passed_over(call, what):
         wait_for(lambda: counters(server)["closed"] == 2, "closed")
 
 
+def end_together(server, count=8):
+    """So many clients that have all closed before the server looks at the first."""
+    server.send(signal.SIGSTOP)
+    wait_for(lambda: status(server.pid)["State"][0] in "Tt", "the server stops")
+    socks = [server.connect() for _ in range(count)]
+    for s in socks:
+        s.shutdown(socket.SHUT_WR)
+    server.send(signal.SIGCONT)
+    for s in socks:
+        with s:
+            true(read_all(s), "a reply")
+
+
+@cases("delay_enter=0", "error=ENOSYS")
+def connections_that_end_together_are_closed_together(what):
+    """by one close_range(); one by one where the kernel or a filter around this process refuses that"""
+    trace = f"/tmp/unclosed-close-{os.getpid()}"
+    try:
+        with Server("--seccomp=errno", wrap=("strace", "-D", "-q", "-o", trace, "-e", "trace=close,close_range",
+                                             "-e", f"inject=close_range:{what}"), env=QUIET_SANITIZER) as server:
+            whole_reply(server)
+            wait_for(lambda: counters(server)["open"] == 0, "nothing open")
+            fds = descriptors(server.pid)
+            end_together(server)
+            wait_for(lambda: counters(server)["closed"] == 9, "closed")
+            wait_for(lambda: descriptors(server.pid) == fds, "descriptors")
+            wait_for(lambda: "close_range(" in read_text(trace), "close_range() was called")
+    finally:
+        os.unlink(trace)
+
+
 @test
 def a_connection_the_epoll_has_no_memory_for_is_closed_all_the_same():
     # The first calls watch the signals and the listener; the third is a connection's.
@@ -500,6 +531,7 @@ def exercise(server, everything):
             s.settimeout(10)
             s.sendto(b"", ("127.0.0.1", server.port))
             s.recv(100)
+        end_together(server)
         never = server.connect()
         read_all(never)
         with server.connect() as much:

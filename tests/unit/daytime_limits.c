@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "daytime/accept.h"
+#include "daytime/closing.h"
 #include "daytime/confine.h"
 #include "daytime/conns.h"
 #include "daytime/counters.h"
@@ -281,6 +282,42 @@ static void a_log_that_fails_loses_only_itself(void **state)
 	close(ends[1]);
 }
 
+/* Closes seven of ten descriptors in a row, out of order, and these only. */
+static void what_is_closed_together_is_all_and_nothing_else(void **state)
+{
+	static const int order[] = { 8, 2, 1, 0, 9, 4, 5 }, kept[] = { 3, 6, 7 };
+	struct closing c = { 0 };
+	int base = fcntl(0, F_DUPFD_CLOEXEC, 100);
+
+	assert_true(base >= 100);
+	for (int i = 1; i < 10; i++)
+		assert_int_equal(dup2(base, base + i), base + i);
+	for (size_t i = 0; i < sizeof(order) / sizeof(order[0]); i++)
+		closing_add(&c, base + order[i]);
+	assert_true(fcntl(base + 8, F_GETFD) >= 0); /* not yet */
+	closing_flush(&c);
+	for (size_t i = 0; i < sizeof(order) / sizeof(order[0]); i++)
+		assert_int_equal(fcntl(base + order[i], F_GETFD), -1);
+	for (size_t i = 0; i < sizeof(kept) / sizeof(kept[0]); i++)
+		assert_int_equal(close(base + kept[i]), 0);
+	closing_flush(&c); /* nothing waits */
+}
+
+static void closing_takes_any_number(void **state)
+{
+	struct closing c = { 0 };
+	int first = fcntl(0, F_DUPFD_CLOEXEC, 100);
+
+	for (int i = 0; i < CLOSING_MAX + 10; i++) {
+		assert_int_equal(dup2(0, first + i), first + i);
+		closing_add(&c, first + i);
+	}
+	assert_int_equal(fcntl(first, F_GETFD), -1);
+	assert_int_equal(c.count, 10);
+	closing_flush(&c);
+	assert_int_equal(fcntl(first + CLOSING_MAX + 9, F_GETFD), -1);
+}
+
 static void events_are_logged_once_a_second(void **state)
 {
 	struct log_gate g = { 0 };
@@ -344,6 +381,8 @@ int main(void)
 		cmocka_unit_test(some_are_never_answered_over_udp),
 		cmocka_unit_test(a_blocked_log_drops_and_tells),
 		cmocka_unit_test(a_log_that_fails_loses_only_itself),
+		cmocka_unit_test(what_is_closed_together_is_all_and_nothing_else),
+		cmocka_unit_test(closing_takes_any_number),
 		cmocka_unit_test(events_are_logged_once_a_second),
 		cmocka_unit_test(counters_add_up),
 		cmocka_unit_test(a_small_table_has_few_buckets),
