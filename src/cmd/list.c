@@ -297,6 +297,17 @@ static int check(const struct list *l, const struct census *c, const struct summ
 	return first && !sum->sockets ? filter_check(&l->filter, c, e) : 0;
 }
 
+/* Beside output in which there is no place for it. */
+static void tell_limits(const struct census *c)
+{
+	_buf_ struct buf out = { 0 };
+
+	if (c->limits.partial)
+		fprintf(stderr, "unclosed list: partial: %s\n", c->limits.why);
+	if (!c->limits.privileged && list_unseen_line(&out, c) && !out.failed)
+		fprintf(stderr, "unclosed list: not seen: %s\n", out.data);
+}
+
 static int look(const struct list *l, bool first)
 {
 	struct summary sum = { 0 };
@@ -315,9 +326,8 @@ static int look(const struct list *l, bool first)
 	if (r < 0) {
 		err_errno(&e, r, "writing the list");
 		code = failed(&e);
-	} else if (code != EXIT_MISUSE && c.limits.partial &&
-		   (l->json || l->sockets || l->columns_n)) {
-		fprintf(stderr, "unclosed list: partial: %s\n", c.limits.why);
+	} else if (code != EXIT_MISUSE && (l->json || l->sockets || l->columns_n)) {
+		tell_limits(&c);
 	}
 	summary_free(&sum);
 	census_free(&c);

@@ -16,6 +16,7 @@
 #include "doctor/audit.h"
 #include "doctor/release.h"
 #include "doctor/snapshot.h"
+#include "report/list.h"
 #include "report/release.h"
 
 #define DEFAULT_AT_MOST 100
@@ -138,16 +139,15 @@ static void add_sum(struct buf *out, const struct job *j)
 {
 	const struct release *r = &j->release;
 	uint32_t refused = r->n - r->qualified;
+	_buf_ struct buf unseen = { 0 };
 
 	if (r->n == 0)
 		buf_str(out, "No socket matches.\n");
 	else if (!j->yes)
 		buf_printf(out, "%u would be released, %u refused. Nothing was done%s.\n",
 			   r->qualified, refused, r->qualified ? "; --yes does it" : "");
-	if (j->census.limits.procs_unseen || j->census.limits.netns_unseen)
-		buf_printf(out,
-			   "Not seen: the descriptors of %u processes, %u network namespaces.\n",
-			   j->census.limits.procs_unseen, j->census.limits.netns_unseen);
+	if (list_unseen_line(&unseen, &j->census) && !unseen.failed)
+		buf_printf(out, "Not seen: %s.\n", unseen.data);
 }
 
 static int print_plan(struct job *j)
@@ -171,6 +171,7 @@ static int print_plan(struct job *j)
 static int print_done(struct job *j)
 {
 	_buf_ struct buf out = { 0 };
+	uint32_t shut = 0;
 	bool all = true;
 	int r;
 
@@ -180,11 +181,19 @@ static int print_done(struct job *j)
 		all &= item->result == RELEASE_DONE || item->result == RELEASE_GONE;
 		if (item->refusal != RELEASE_QUALIFIES)
 			continue;
+		shut += j->who.method == RELEASE_SHUTDOWN && item->result == RELEASE_DONE;
 		if (j->json)
 			add_json(j, &out, item, "became");
 		else
 			release_text_done(&out, &j->census, item, j->who.method, &j->style);
 	}
+	if (!j->json && shut)
+		buf_printf(&out,
+			   "%s open until the program closes %s: `unclosed list` shows %s as dead, "
+			   "which needs a person only after %u s.\n",
+			   shut == 1 ? "The descriptor stays" : "The descriptors stay",
+			   shut == 1 ? "it" : "them", shut == 1 ? "it" : "them",
+			   CENSUS_OLDER_MS / 1000);
 	if (!j->json)
 		buf_printf(&out, "Recorded in %s\n", j->audit.path);
 	r = print(&out);

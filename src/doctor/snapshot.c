@@ -130,15 +130,20 @@ static bool in_initial_pid_namespace(void)
 	return !proc_own_pidns();
 }
 
-bool snapshot_sees_all_processes(void)
+static bool has_capability(cap_value_t which)
 {
 	cap_t caps = cap_get_proc();
 	cap_flag_value_t has = CAP_CLEAR;
 
 	if (caps)
-		cap_get_flag(caps, CAP_SYS_PTRACE, CAP_EFFECTIVE, &has);
+		cap_get_flag(caps, which, CAP_EFFECTIVE, &has);
 	cap_free(caps);
-	return has == CAP_SET && in_initial_pid_namespace();
+	return has == CAP_SET;
+}
+
+bool snapshot_sees_all_processes(void)
+{
+	return has_capability(CAP_SYS_PTRACE) && in_initial_pid_namespace();
 }
 
 /* Names a namespace that no mount names by what lives in it: its lowest process's container, else
@@ -250,6 +255,7 @@ static int look(const struct snapshot_opts *opts, struct census *c, struct err *
 	if (r == 0)
 		r = builder_start(&b, c, &spaces);
 	c->limits.netns_untold = spaces.unseen;
+	c->limits.privileged = snapshot_sees_all_processes() && has_capability(CAP_SYS_ADMIN);
 	if (r == 0)
 		r = join(&b, opts, &spaces, &l, e);
 	finish_loading(&l);

@@ -137,7 +137,7 @@ int snapshot_look_again(struct builder *b, const struct snapshot_opts *opts,
 {
 	struct again a = { .visit = { .b = b, .fn = visit_netns, .opts = opts } };
 	struct timespec wait = { .tv_nsec = LOOK_AGAIN_MS * CLOCK_NS_PER_MS };
-	uint32_t unseen;
+	struct census_unseen unseen;
 	int r = collect(&a, opts->only);
 
 	if (r == 0 && a.n > 0) {

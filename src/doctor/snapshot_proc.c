@@ -77,6 +77,6 @@ int snapshot_proc(struct builder *b, const struct snapshot_opts *opts,
 	if (r == 0)
 		r = owners_walk(each_owner, &t, &limits->procs_unseen, e);
 	map_free(&t.alive);
-	*all_seen = limits->procs_unseen == 0 && snapshot_sees_all_processes();
+	*all_seen = limits->procs_unseen.processes == 0 && snapshot_sees_all_processes();
 	return r;
 }

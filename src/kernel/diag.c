@@ -7,13 +7,14 @@
 #include <linux/inet_diag.h>
 #include <linux/netlink.h>
 #include <linux/sock_diag.h>
-#include <linux/tcp.h>
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <unistd.h>
+
+#include "kernel/tcpinfo.h"
 
 /* The kernel fills at most one such buffer a recv (netlink_dump(): 32 KiB when the reader offers
  * it). */
@@ -48,28 +49,6 @@ static void decode_addr(struct tcp_addr *a, int family, const __be32 bytes[4], _
 	memcpy(a->bytes, bytes, family == AF_INET ? 4 : 16);
 }
 
-/* TCP_INFO grew over the years: whatever lies past the end of this kernel's is left at zero. */
-static void decode_tcp_info(const void *data, size_t len, struct tcp_sample *s)
-{
-	struct tcp_info info = { 0 };
-
-	memcpy(&info, data, len < sizeof(info) ? len : sizeof(info));
-	s->has_info = true;
-	s->last_data_sent_ms = info.tcpi_last_data_sent;
-	s->last_data_recv_ms = info.tcpi_last_data_recv;
-	s->last_ack_recv_ms = info.tcpi_last_ack_recv;
-	s->bytes_acked = info.tcpi_bytes_acked;
-	s->bytes_received = info.tcpi_bytes_received;
-	s->bytes_sent = info.tcpi_bytes_sent;
-	s->segs_out = info.tcpi_segs_out;
-	s->segs_in = info.tcpi_segs_in;
-	s->unacked = info.tcpi_unacked;
-	s->notsent_bytes = info.tcpi_notsent_bytes;
-	s->snd_wnd = info.tcpi_snd_wnd;
-	s->rto_ms = info.tcpi_rto / 1000;
-	s->rtt_ms = info.tcpi_rtt / 1000;
-}
-
 /* The upper layer protocol's name: "mptcp" on a subflow, "tls" elsewhere. */
 static bool ulp_is_mptcp(const struct nlattr *nest)
 {
@@ -89,7 +68,7 @@ static int decode_attr(const struct nlattr *attr, void *arg)
 
 	switch (mnl_attr_get_type(attr)) {
 	case INET_DIAG_INFO:
-		decode_tcp_info(mnl_attr_get_payload(attr), mnl_attr_get_payload_len(attr), s);
+		tcpinfo_decode(mnl_attr_get_payload(attr), mnl_attr_get_payload_len(attr), s);
 		break;
 	case INET_DIAG_SHUTDOWN:
 		if (mnl_attr_get_payload_len(attr) >= 1) {

@@ -2,7 +2,6 @@
 #include "kernel/holdcopy.h"
 
 #include <errno.h>
-#include <linux/tcp.h>
 #include <netinet/in.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -11,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "kernel/tcpinfo.h"
 
 int holdcopy_take(uint32_t pid, int32_t fd, struct err *e)
 {
@@ -90,21 +90,9 @@ static int ask_identity(int copy, struct tcp_sample *s, struct err *e)
 
 static int ask_info(int copy, struct tcp_sample *s, struct err *e)
 {
-	struct tcp_info info = { 0 };
-	socklen_t len = sizeof(info);
+	int r = tcpinfo_ask(copy, s);
 
-	if (getsockopt(copy, IPPROTO_TCP, TCP_INFO, &info, &len) < 0)
-		return err_errno(e, -errno, "asking a copied socket for its state");
-	s->state = info.tcpi_state;
-	s->has_info = true;
-	s->last_data_sent_ms = info.tcpi_last_data_sent;
-	s->last_data_recv_ms = info.tcpi_last_data_recv;
-	s->last_ack_recv_ms = info.tcpi_last_ack_recv;
-	s->bytes_acked = info.tcpi_bytes_acked;
-	s->bytes_received = info.tcpi_bytes_received;
-	s->bytes_sent = info.tcpi_bytes_sent;
-	s->rtt_ms = info.tcpi_rtt / 1000;
-	return 0;
+	return r < 0 ? err_errno(e, r, "asking a copied socket for its state") : 0;
 }
 
 int holdcopy_ask(int copy, struct tcp_sample *out, struct err *e)

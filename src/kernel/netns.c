@@ -42,6 +42,17 @@ static struct netns *add(struct netns_list *l, uint64_t ino, const char *path)
 	return ns;
 }
 
+/* Those live in the first namespace of all. */
+static bool is_kernel_thread(uint32_t pid)
+{
+	struct proc_info info = { 0 };
+
+	if (proc_read(pid, &info) < 0)
+		return false;
+	free(info.cgroup);
+	return info.is_kernel_thread;
+}
+
 static int add_of_proc(uint32_t pid, void *arg)
 {
 	struct netns_list *l = arg;
@@ -51,7 +62,7 @@ static int add_of_proc(uint32_t pid, void *arg)
 
 	snprintf(path, sizeof(path), "/proc/%u/ns/net", pid);
 	if (stat(path, &st) < 0) {
-		l->unseen += errno == EACCES || errno == EPERM;
+		l->unseen += (errno == EACCES || errno == EPERM) && !is_kernel_thread(pid);
 		return 0;
 	}
 	ns = find(l, st.st_ino);

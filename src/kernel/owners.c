@@ -5,9 +5,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/sockios.h>
-#include <linux/tcp.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
@@ -19,6 +20,7 @@
 #include "base/fd.h"
 #include "base/num.h"
 #include "kernel/proc.h"
+#include "kernel/tcpinfo.h"
 #include "tcp/sample.h"
 
 uint64_t owner_socket_inode(const char *link, size_t len)
@@ -41,8 +43,29 @@ uint64_t owner_socket_inode(const char *link, size_t len)
 struct walk {
 	owner_each_fn *each;
 	void *arg;
-	uint32_t unseen;
+	struct census_unseen unseen;
 };
+
+/* A kernel thread has no descriptors to see. */
+static void count_unseen(struct census_unseen *u, uint32_t pid)
+{
+	struct proc_info info = { 0 };
+	uint32_t i = 0;
+
+	if (proc_read(pid, &info) < 0)
+		return;
+	free(info.cgroup);
+	if (info.is_kernel_thread)
+		return;
+	u->processes++;
+	while (i < u->users_n && u->users[i].uid != info.uid)
+		i++;
+	if (i == CENSUS_UNSEEN_USERS)
+		return;
+	if (i == u->users_n)
+		u->users[u->users_n++].uid = info.uid;
+	u->users[i].processes++;
+}
 
 static int walk_entry(DIR *dir, const char *name, uint32_t pid, struct walk *w)
 {
@@ -72,7 +95,8 @@ static int walk_proc(uint32_t pid, void *arg)
 	snprintf(path, sizeof(path), "/proc/%u/fd", pid);
 	dir = opendir(path);
 	if (!dir) {
-		w->unseen += errno == EACCES || errno == EPERM;
+		if (errno == EACCES || errno == EPERM)
+			count_unseen(&w->unseen, pid);
 		return 0;
 	}
 	while (r == 0 && (entry = readdir(dir)))
@@ -81,9 +105,9 @@ static int walk_proc(uint32_t pid, void *arg)
 	return r;
 }
 
-int owners_walk(owner_each_fn *each, void *arg, uint32_t *unseen, struct err *e)
+int owners_walk(owner_each_fn *each, void *arg, struct census_unseen *unseen, struct err *e)
 {
-	struct walk w = { each, arg, 0 };
+	struct walk w = { each, arg, { 0 } };
 	int r = proc_walk(walk_proc, &w, e);
 
 	if (r == 0)
@@ -116,16 +140,27 @@ static int copy_of(const struct owner *o)
 	return copy < 0 ? -errno : copy;
 }
 
+/* getpeername(2) refuses without a connection. SO_PEERNAME tells what it was, and wants just the
+ * length that it has to give (inet_getname(), peer == 2). */
+static void read_peer(int fd, uint8_t family, struct tcp_addr *peer)
+{
+	struct sockaddr_storage sa;
+	socklen_t len = family == AF_INET ? sizeof(struct sockaddr_in)
+					  : sizeof(struct sockaddr_in6);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERNAME, &sa, &len) == 0)
+		tcp_addr_from_sockaddr(peer, &sa, len);
+}
+
 static void read_addresses(int fd, struct tcp_sample *s)
 {
 	struct sockaddr_storage sa;
 	socklen_t len = sizeof(sa);
 
-	if (getsockname(fd, (struct sockaddr *)&sa, &len) == 0)
-		tcp_addr_from_sockaddr(&s->local, &sa, len);
-	len = sizeof(sa);
-	if (getpeername(fd, (struct sockaddr *)&sa, &len) == 0)
-		tcp_addr_from_sockaddr(&s->peer, &sa, len);
+	if (getsockname(fd, (struct sockaddr *)&sa, &len) < 0)
+		return;
+	tcp_addr_from_sockaddr(&s->local, &sa, len);
+	read_peer(fd, s->local.family, &s->peer);
 }
 
 /* SIOCGSKNS wants CAP_NET_ADMIN over the namespace. */
@@ -137,37 +172,44 @@ static uint64_t netns_of(int fd)
 	return ns >= 0 && fstat(ns, &st) == 0 ? st.st_ino : 0;
 }
 
+/* An error that waits (sk_err) can be asked for only by taking it away from the program; poll(2)
+ * tells that there is one. */
+static void read_error(int fd, struct tcp_sample *s)
+{
+	struct pollfd p = { fd, 0, 0 };
+
+	s->error_waits = poll(&p, 1, 0) > 0 && p.revents & POLLERR;
+}
+
+static void read_queue(int fd, struct tcp_sample *s)
+{
+	int unread = 0;
+
+	if (ioctl(fd, SIOCINQ, &unread) == 0 && unread > 0)
+		s->recv_q = (uint32_t)unread;
+}
+
 int owner_look(const struct owner *o, struct tcp_sample *out)
 {
-	struct tcp_sample s = { .has_info = true };
-	struct tcp_info info = { 0 };
-	socklen_t len = sizeof(info);
+	struct tcp_sample s = { 0 };
 	_fd_ int fd = -1;
 	struct stat st;
+	socklen_t len;
 
 	if (!is_tcp(o))
 		return 0;
 	fd = copy_of(o);
 	if (fd < 0)
 		return fd;
-	if (fstat(fd, &st) < 0 || st.st_ino != o->inode)
+	if (fstat(fd, &st) < 0 || st.st_ino != o->inode || tcpinfo_ask(fd, &s) < 0)
 		return 0;
-	if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) < 0)
-		return 0;
-	s.state = info.tcpi_state;
 	s.inode = (uint32_t)o->inode;
-	s.segs_in = info.tcpi_segs_in;
-	s.segs_out = info.tcpi_segs_out;
-	s.bytes_received = info.tcpi_bytes_received;
-	s.bytes_acked = info.tcpi_bytes_acked;
-	s.bytes_sent = info.tcpi_bytes_sent;
-	s.last_ack_recv_ms = info.tcpi_last_ack_recv;
-	s.last_data_recv_ms = info.tcpi_last_data_recv;
-	s.last_data_sent_ms = info.tcpi_last_data_sent;
 	len = sizeof(s.cookie);
 	if (getsockopt(fd, SOL_SOCKET, SO_COOKIE, &s.cookie, &len) < 0)
 		s.cookie = 0;
 	s.netns = netns_of(fd);
+	read_error(fd, &s);
+	read_queue(fd, &s);
 	read_addresses(fd, &s);
 	*out = s;
 	return 1;

@@ -6,7 +6,7 @@
 #include <sys/types.h>
 
 #include "base/err.h"
-#include "tcp/sample.h"
+#include "tcp/census.h"
 
 /* One descriptor that is a socket. */
 struct owner {
@@ -19,9 +19,10 @@ struct owner {
 typedef int owner_each_fn(const struct owner *o, void *arg);
 
 /* Walks the descriptors of every process whose /proc/PID/fd may be read, sockets only. `*unseen`
- * counts the processes that may not be read (those that ended meanwhile are not counted). Returns
- * 0, the callback's non-zero, or -errno with text. Reads /proc only. */
-int owners_walk(owner_each_fn *each, void *arg, uint32_t *unseen, struct err *e);
+ * tells the processes that may not be read (not those that ended meanwhile, and not the kernel's
+ * own threads, which have none). Returns 0, the callback's non-zero, or -errno with text. Reads
+ * /proc only. */
+int owners_walk(owner_each_fn *each, void *arg, struct census_unseen *unseen, struct err *e);
 
 /* The pure decoder of a descriptor's link: "socket:[123]". Returns the inode, or 0. */
 uint64_t owner_socket_inode(const char *link, size_t len);

@@ -18,6 +18,11 @@
  * as far as this. */
 #define CGROUP_BYTES 16384
 
+/* proc(5): fields of /proc/PID/stat. The flags are those of include/linux/sched.h. */
+#define STAT_FLAGS     9
+#define STAT_STARTTIME 22
+#define PF_KTHREAD     0x00200000
+
 /* PROC_PID_INIT_INO of include/linux/proc_ns.h. */
 #define INITIAL_PIDNS 0xEFFFFFFCu
 
@@ -58,34 +63,43 @@ static ssize_t read_proc_file(uint32_t pid, const char *name, char *space, size_
 	return fd_read_all(fd, space, cap);
 }
 
-/* The fields after comm are numbers; starttime is the 22nd of all (proc(5)). */
-int proc_decode_stat(const char *text, size_t len, char comm[16], uint64_t *start)
+/* Reads the field `number`, counted from 1 as proc(5) does; `from` is the end of the second. */
+static int stat_field(const char *from, const char *end, int number, uint64_t *out)
 {
-	const char *open = memchr(text, '(', len), *close = memrchr(text, ')', len), *p;
-	uint64_t ticks = 0;
-	size_t n;
+	const char *p = from;
+	uint64_t value = 0;
 
-	if (!open || !close || close < open)
-		return -EBADMSG;
-	p = close + 1;
-	for (int field = 2; field < 22; field++) {
-		p = memchr(p, ' ', (size_t)(text + len - p));
+	for (int field = 2; field < number; field++) {
+		p = memchr(p, ' ', (size_t)(end - p));
 		if (!p)
 			return -EBADMSG;
 		p++;
 	}
-	if (p == text + len || !isdigit((unsigned char)*p))
+	if (p == end || !isdigit((unsigned char)*p))
 		return -EBADMSG;
-	for (; p < text + len && isdigit((unsigned char)*p); p++)
-		if (__builtin_mul_overflow(ticks, 10, &ticks) ||
-		    __builtin_add_overflow(ticks, (uint64_t)(*p - '0'), &ticks))
+	for (; p < end && isdigit((unsigned char)*p); p++)
+		if (__builtin_mul_overflow(value, 10, &value) ||
+		    __builtin_add_overflow(value, (uint64_t)(*p - '0'), &value))
 			return -EBADMSG;
+	*out = value;
+	return 0;
+}
+
+int proc_decode_stat(const char *text, size_t len, struct proc_stat *out)
+{
+	const char *open = memchr(text, '(', len), *close = memrchr(text, ')', len);
+	struct proc_stat s = { 0 };
+	uint64_t flags;
+	size_t n;
+
+	if (!open || !close || close < open ||
+	    stat_field(close + 1, text + len, STAT_FLAGS, &flags) < 0 ||
+	    stat_field(close + 1, text + len, STAT_STARTTIME, &s.start) < 0)
+		return -EBADMSG;
 	n = (size_t)(close - open - 1);
-	if (n > 15)
-		n = 15;
-	memset(comm, 0, 16);
-	memcpy(comm, open + 1, n);
-	*start = ticks;
+	memcpy(s.comm, open + 1, n < sizeof(s.comm) ? n : sizeof(s.comm) - 1);
+	s.is_kernel_thread = flags & PF_KTHREAD;
+	*out = s;
 	return 0;
 }
 
@@ -193,11 +207,15 @@ static void read_cgroup(uint32_t pid, struct proc_info *info)
 int proc_read(uint32_t pid, struct proc_info *out)
 {
 	struct proc_info info = { 0 };
+	struct proc_stat stat;
 	char text[1024];
 	ssize_t n = read_proc_file(pid, "stat", text, sizeof(text));
 
-	if (n <= 0 || proc_decode_stat(text, (size_t)n, info.comm, &info.start) < 0)
+	if (n <= 0 || proc_decode_stat(text, (size_t)n, &stat) < 0)
 		return -ESRCH;
+	memcpy(info.comm, stat.comm, sizeof(info.comm));
+	info.start = stat.start;
+	info.is_kernel_thread = stat.is_kernel_thread;
 	read_owner(pid, &info);
 	read_cgroup(pid, &info);
 	*out = info;

@@ -15,6 +15,7 @@ struct proc_info {
 	char comm[16];
 	char *cgroup; /* path in the unified hierarchy, else the longest of the old ones; NULL:
 			 none. The caller frees it */
+	bool is_kernel_thread;
 };
 
 /* Reads one process. Fields that may not be read are left zero. Returns 0, or -ESRCH where there is
@@ -30,9 +31,14 @@ typedef int proc_each_fn(uint32_t pid, void *arg);
 /* Returns 0, the callback's non-zero, or -errno with text. */
 int proc_walk(proc_each_fn *each, void *arg, struct err *e);
 
-/* The pure decoders. Of /proc/PID/stat: comm (which may hold anything, parentheses included) and
- * starttime. Returns 0 or -EBADMSG. */
-int proc_decode_stat(const char *text, size_t len, char comm[16], uint64_t *start);
+/* The pure decoders. Of /proc/PID/stat: comm (which may hold anything, parentheses included),
+ * starttime, and whether it is a thread of the kernel. Returns 0 or -EBADMSG. */
+struct proc_stat {
+	char comm[16];
+	uint64_t start;
+	bool is_kernel_thread;
+};
+int proc_decode_stat(const char *text, size_t len, struct proc_stat *out);
 
 /* Of /proc/PID/cgroup: points `path` into `text`. Returns the path's length, 0 where there is none.
  */

@@ -31,6 +31,10 @@ void list_text_time_wait(struct buf *out, const struct census *c, unsigned most)
 /* Adds the lines on how it was looked at and what could not be seen. */
 void list_text_limits(struct buf *out, const struct census *c, const struct report_style *style);
 
+/* Adds what could not be seen as one line without an end; nothing where all was. Returns whether
+ * there is something. */
+bool list_unseen_line(struct buf *out, const struct census *c);
+
 /* Columns, by number; the names are what a person types and what the heading shows. */
 enum list_column {
 	LIST_STATE,

@@ -267,6 +267,82 @@ void list_text_time_wait(struct buf *out, const struct census *c, unsigned most)
 	free(sorted);
 }
 
+/* What of the four was not seen; nothing where it was. */
+enum {
+	UNSEEN_DESCRIPTORS,
+	UNSEEN_NETNS,
+	UNSEEN_NETNS_OF,
+	UNSEEN_DEAD,
+	UNSEEN_COUNT
+};
+
+static void add_descriptors_unseen(struct buf *out, const struct census_unseen *u)
+{
+	uint32_t told = 0;
+
+	buf_printf(out, "the descriptors of %" PRIu32 " process%s (", u->processes,
+		   u->processes == 1 ? "" : "es");
+	for (uint32_t i = 0; i < u->users_n; i++) {
+		buf_printf(out, "%suser %" PRIu32 ": %" PRIu32, i ? ", " : "", u->users[i].uid,
+			   u->users[i].processes);
+		told += u->users[i].processes;
+	}
+	if (told < u->processes)
+		buf_printf(out, ", others: %" PRIu32, u->processes - told);
+	buf_str(out, ")");
+}
+
+static bool add_unseen(struct buf *out, const struct census_limits *l, int what)
+{
+	size_t before = out->len;
+
+	if (what == UNSEEN_DESCRIPTORS && l->procs_unseen.processes)
+		add_descriptors_unseen(out, &l->procs_unseen);
+	if (what == UNSEEN_NETNS && l->netns_unseen)
+		buf_printf(out, "%" PRIu32 " other network namespace%s", l->netns_unseen,
+			   l->netns_unseen == 1 ? "" : "s");
+	if (what == UNSEEN_NETNS_OF && l->netns_untold)
+		buf_printf(out, "other network namespaces in which %" PRIu32 " process%s may be",
+			   l->netns_untold, l->netns_untold == 1 ? "" : "es");
+	if (what == UNSEEN_DEAD && l->dead_unseen)
+		buf_printf(out, "whether %" PRIu32 " descriptor%s dead", l->dead_unseen,
+			   l->dead_unseen == 1 ? " is" : "s are");
+	return out->len > before;
+}
+
+bool list_unseen_line(struct buf *out, const struct census *c)
+{
+	size_t before = out->len;
+
+	for (int i = 0; i < UNSEEN_COUNT; i++) {
+		_buf_ struct buf one = { 0 };
+
+		if (!add_unseen(&one, &c->limits, i) || one.failed)
+			continue;
+		buf_str(out, out->len > before ? "; " : "");
+		buf_str(out, one.data);
+	}
+	if (out->len > before && !c->limits.privileged)
+		buf_str(out, "; run as root to see all");
+	return out->len > before;
+}
+
+static void add_unseen_lines(struct buf *out, const struct census_limits *l)
+{
+	bool any = false;
+
+	for (int i = 0; i < UNSEEN_COUNT; i++) {
+		_buf_ struct buf one = { 0 };
+
+		if (!add_unseen(&one, l, i) || one.failed)
+			continue;
+		buf_printf(out, "Not seen: %s.\n", one.data);
+		any = true;
+	}
+	if (any && !l->privileged)
+		buf_str(out, "Run as root to see all.\n");
+}
+
 void list_text_limits(struct buf *out, const struct census *c, const struct report_style *style)
 {
 	const struct census_limits *l = &c->limits;
@@ -279,17 +355,7 @@ void list_text_limits(struct buf *out, const struct census *c, const struct repo
 		   seen == 1 ? "" : "s");
 	if (l->tier_why[0])
 		buf_printf(out, "Not with BPF: %s.\n", l->tier_why);
-	if (l->procs_unseen)
-		buf_printf(out,
-			   "Not seen: the descriptors of %" PRIu32 " processes (run as root).\n",
-			   l->procs_unseen);
-	if (l->netns_unseen)
-		buf_printf(out, "Not seen: %" PRIu32 " other network namespaces (run as root).\n",
-			   l->netns_unseen);
-	if (l->dead_unseen)
-		buf_printf(out,
-			   "Not seen: whether %" PRIu32 " descriptors are dead (run as root).\n",
-			   l->dead_unseen);
+	add_unseen_lines(out, l);
 	if (l->partial) {
 		style_paint(out, style, PAINT_BAD, "Partial");
 		buf_printf(out, ": %s.\n", l->why);

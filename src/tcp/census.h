@@ -73,12 +73,23 @@ struct census_time_wait {
 	bool outgoing;    /* connected from here: each takes one port of ip_local_port_range */
 };
 
+/* Processes whose descriptors may not be read, by user. */
+#define CENSUS_UNSEEN_USERS 3
+struct census_unseen {
+	uint32_t processes;
+	uint32_t users_n; /* of those that were found first */
+	struct {
+		uint32_t uid, processes;
+	} users[CENSUS_UNSEEN_USERS];
+};
+
 /* What could not be seen. */
 struct census_limits {
-	uint32_t procs_unseen; /* processes whose descriptors may not be read */
+	struct census_unseen procs_unseen;
 	uint32_t netns_unseen; /* namespaces that may not be entered */
 	uint32_t netns_untold; /* processes whose namespace may not be known */
 	uint32_t dead_unseen;  /* descriptors without a connection that could not be looked into */
+	bool privileged;       /* no caller could see more */
 	bool partial;          /* an answer of the kernel was cut short, changed or refused */
 	char why[256];         /* of `partial`: one line */
 	char tier_why[256]; /* why the BPF tier was not used; "" where it was, or was not wanted */

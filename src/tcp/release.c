@@ -27,7 +27,10 @@ static const struct refusal {
 	[RELEASE_MPTCP] = { "mptcp",
 			    "it is a part of a Multipath TCP connection; --reset ends it" },
 	[RELEASE_NO_DESCRIPTOR] = { "no-descriptor",
-				    "no descriptor of it is seen to take a copy of; --reset ends it" },
+				    "no process has a descriptor to take a copy of; --reset ends it" },
+	[RELEASE_HOLDER_UNSEEN] = { "holder-unseen",
+				    "the descriptors of its holder may not be seen; run this as "
+				    "its user or as root" },
 	[RELEASE_FIN_SENT] = { "fin-sent", "this side has sent its FIN already; --reset ends it" },
 };
 
@@ -74,7 +77,9 @@ static enum release_refusal by_shutdown(const struct census_socket *s)
 		return RELEASE_MPTCP;
 	if (s->s.state != TCPS_CLOSE_WAIT && s->s.state != TCPS_ESTABLISHED)
 		return RELEASE_FIN_SENT;
-	return s->held.n ? RELEASE_QUALIFIES : RELEASE_NO_DESCRIPTOR;
+	if (s->held.n)
+		return RELEASE_QUALIFIES;
+	return s->all_seen || !s->s.inode ? RELEASE_NO_DESCRIPTOR : RELEASE_HOLDER_UNSEEN;
 }
 
 enum release_refusal release_judge(const struct census_socket *s, enum release_method method,

@@ -33,7 +33,8 @@ enum release_refusal {
 	RELEASE_DEAD,          /* no connection is left to release: only its process can close it */
 	RELEASE_NO_COOKIE,     /* nothing to prove its identity with */
 	RELEASE_MPTCP,         /* shutdown: a subflow has no descriptor of its own */
-	RELEASE_NO_DESCRIPTOR, /* shutdown: nobody is seen to hold one */
+	RELEASE_NO_DESCRIPTOR, /* shutdown: nobody holds one */
+	RELEASE_HOLDER_UNSEEN, /* shutdown: nobody is seen to hold one, and not everybody was */
 	RELEASE_FIN_SENT,      /* shutdown: this end's FIN is sent already */
 	RELEASE_REFUSALS
 };

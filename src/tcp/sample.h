@@ -41,6 +41,7 @@ struct tcp_sample {
 	bool has_info;     /* the TCP_INFO fields below were given */
 	bool mptcp;        /* a subflow of a Multipath TCP connection (RFC 8684) */
 	uint8_t after_fin; /* enum tcp_after_fin */
+	bool error_waits;  /* an error waits on the socket, whose number may be unknown */
 	uint16_t error;    /* errno that waits on the socket (sk_err); 0: none, taken, or unknown */
 	uint32_t timer_ms; /* until the timer fires; 0 where none runs */
 	uint32_t

@@ -372,7 +372,10 @@ size_t tcp_evidence(const struct tcp_sample *s, const struct tcp_verdict *v,
 		add(&l, "ends_in_ms", s->timer_ms);
 		break;
 	case TCP_CAUSE_DEAD:
-		add(&l, "error", s->error);
+		if (s->error || !s->error_waits)
+			add(&l, "error", s->error);
+		else
+			add(&l, "error_waits", 1);
 		add(&l, "recv_q", s->recv_q);
 		add(&l, "segs_in", (int64_t)s->segs_in);
 		add(&l, "last_ack_recv_ms", s->last_ack_recv_ms);

@@ -11,11 +11,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	const char *text = (const char *)data, *path = NULL;
-	char comm[16], container[72], *whole;
-	uint64_t start;
+	char container[72], *whole;
+	struct proc_stat stat;
 	size_t n;
 
-	if (proc_decode_stat(text, size, comm, &start) == 0 && comm[15])
+	if (proc_decode_stat(text, size, &stat) == 0 && stat.comm[15])
 		abort();
 	n = proc_decode_cgroup(text, size, &path);
 	if (n && (path < text || path + n > text + size))

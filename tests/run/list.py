@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """`unclosed list` against sockets whose cause is known, with both tiers, and against ss and lsof."""
+import errno
 import json
 import os
 import re
@@ -53,8 +54,7 @@ def judge(made, found):
         equal(s["inode"], m["inode"], "inode")
         equal(holders(s), sorted((h["pid"], h["fd"], h["comm"]) for h in m["holders"]),
               f"holders of {m}")
-        if s["state"] != "CLOSED":
-            equal((s["local"], s["peer"]), (m["local"], m["peer"]), "addresses")
+        equal((s["local"], s["peer"]), (m["local"], m["peer"]), "addresses")
     equal(list(found.values()), [], "told, but not made")
 
 
@@ -74,6 +74,49 @@ def both_tiers_say_the_same():
                 for c, s in found.items() if s["cause"] != "replying"}
     with Fixture("all=6") as made:
         equal(essence(listed(made, "bpf")), essence(listed(made, "proc")), "tiers")
+
+
+@test
+def of_the_dead_both_tiers_tell_what_was():
+    """Addresses, which ss cannot tell; that an error waits; what is unread. The error stays the program's."""
+    program = """
+import os, socket, struct, sys, select
+def end(unread):
+    l = socket.create_server(("127.0.0.1", 0)); c = socket.create_connection(l.getsockname()); s, _ = l.accept()
+    c.send(b"x" * unread); c.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    if unread:
+        c.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 0, 0)); c.shutdown(socket.SHUT_WR)
+        s.shutdown(socket.SHUT_RDWR)
+    c.close(); p = select.poll(); p.register(s, 0); p.poll(10000); return s
+reset, done = end(0), end(7)
+print(reset.fileno(), done.fileno(), flush=True); sys.stdin.readline()
+print(reset.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR), flush=True); sys.stdin.read()
+"""
+    argv = ["unshare", "--net", "sh", "-c", 'ip link set lo up && exec python3 -c "$0"', program]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as p:
+        try:
+            reset, done = [int(word) for word in p.stdout.readline().split()]
+            ino = os.stat(f"/proc/{p.pid}/ns/net").st_ino
+            seen = {}
+            for tier in TIERS:
+                r = run(binary("unclosed"), "list", "--json", "--netns", ino, "--tier", tier, "--cause", "dead")
+                seen[tier] = {s["holders"][0]["fd"]: s for s in json_lines(r.stdout)}
+                equal(set(seen[tier]), {reset, done}, "the dead")
+            for fd in (reset, done):
+                bpf, proc = seen["bpf"][fd], seen["proc"][fd]
+                equal((proc["local"], proc["peer"]), (bpf["local"], bpf["peer"]), "addresses")
+                true(bpf["local"] and bpf["peer"], f"addresses of {bpf}")
+            equal((seen["bpf"][reset]["evidence"]["error"], seen["proc"][reset]["evidence"].get("error_waits")),
+                  (errno.ECONNRESET, 1), "the error")
+            equal((seen["bpf"][done]["evidence"]["error"], seen["proc"][done]["evidence"].get("error")), (0, 0),
+                  "no error")
+            equal((seen["bpf"][done]["recv_q"], seen["proc"][done]["recv_q"]), (8, 7), "unread, with and without FIN")
+            p.stdin.write("\n")
+            p.stdin.flush()
+            equal(int(p.stdout.readline()), errno.ECONNRESET, "the program still gets its error")
+        finally:
+            p.stdin.close()
+            p.wait(20)
 
 
 @test
@@ -437,7 +480,15 @@ def who_may_see_less_is_told_so():
         r = run(*argv, "--older", "0")
         has(r.stdout, "Looked with sock_diag and /proc in 1 network namespace.")
         has(r.stdout, "Not with BPF: ")
-        true(re.search(r"Not seen: the descriptors of \d+ processes", r.stdout), r.stdout)
+        unseen = re.search(r"Not seen: the descriptors of (\d+) process(?:es)? \(user ", r.stdout)
+        true(unseen, r.stdout)
+        threads = sum(not os.path.exists(f"/proc/{pid}/exe") for pid in os.listdir("/proc") if pid.isdigit())
+        processes = sum(pid.isdigit() for pid in os.listdir("/proc"))
+        true(abs(processes - threads - int(unseen[1])) < 40, f"{unseen[1]} of {processes}, {threads} of the kernel")
+        true(re.search(r"Not seen: other network namespaces in which \d+ process(es)? may be\.", r.stdout), r.stdout)
+        has(r.stdout, "Run as root to see all.")
+        for how in ("--json", "--sockets", "--columns=cause"):
+            has(run(*argv, how).stderr, "not seen: the descriptors of ")
         has(r.stdout, "nobody seen")
         found = {s["cookie"]: s for s in json_lines(run(*argv, "--json").stdout)}
         for m in made.of("unread", end="server"):
@@ -447,6 +498,25 @@ def who_may_see_less_is_told_so():
         r = run(*argv, "--tier", "bpf")
         equal(r.returncode, 3, "BPF is not to be had")
         has(r.stderr, "CAP_BPF")
+
+
+@test
+def what_a_missing_capability_hides_is_told():
+    """With BPF, but without the right to enter other namespaces or to know whose a process is in."""
+    with tempfile.TemporaryDirectory() as folder, Fixture("unread=1", "not-accepted=1", netns=True) as made:
+        os.chmod(folder, 0o755)
+        copy = shutil.copy(binary("unclosed"), folder)
+        for caps, words in (("+bpf,+perfmon,+sys_ptrace", "Not seen: "),
+                            ("+bpf,+perfmon", "Not seen: other network namespaces in which ")):
+            r = run("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", f"--inh-caps=-all,{caps}",
+                    f"--ambient-caps=-all,{caps}", f"--bounding-set=-all,{caps}", copy, "list")
+            has(r.stdout, "Looked with BPF in 1 network namespace.")
+            has(r.stdout, words)
+            has(r.stdout, "Run as root to see all.")
+            true(re.search(r"Not seen: (\d+ other network namespace|other network namespaces in which)", r.stdout),
+                 r.stdout)
+            row = next((li for li in r.stdout.splitlines() if f"mkcause[{made.pid}]" in li and "unread" in li), None)
+            true(row, f"what a descriptor refers to is seen everywhere: {r.stdout}")
 
 
 ENV = dict(os.environ, ASAN_OPTIONS="detect_leaks=0")  # the leak check cannot trace what is traced

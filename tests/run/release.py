@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -104,6 +105,35 @@ def help_and_version():
 def nothing_that_matches_is_fine():
     done = release("--pid", os.getpid(), "--cause", "unread")
     equal((done.returncode, done.stdout), (0, "No socket matches.\n"), "answer")
+
+
+@test
+def who_may_not_see_the_holder_is_told_so():
+    """Not that --reset would do, which wants more rights still; and nothing that was not counted."""
+    with tempfile.TemporaryDirectory() as folder, Fixture("unread=2") as made:
+        os.chmod(folder, 0o755)
+        copy = shutil.copy(UNCLOSED, folder)
+        done = made.run("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--bounding-set=-all",
+                        "--inh-caps=-all", copy, "release", "--cause=unread")
+        equal(done.returncode, 1, "exit status")
+        has(done.stdout, "the descriptors of its holder may not be seen; run this as its user or as root")
+        has(done.stdout, "Not seen: the descriptors of ")
+        true("--reset" not in done.stdout and " 0 network" not in done.stdout, done.stdout)
+
+
+@test
+def what_was_released_raises_no_alarm():
+    """Its descriptor stays open, which release says; list shows it, and needs nobody for a while."""
+    with Fixture("unread=2") as made, Files() as files:
+        done = release(f"--netns={made.netns}", "--cause=unread", "--yes", audit=files.audit)
+        equal(done.returncode, 0, "exit status")
+        has(done.stdout, "The descriptors stay open until the program closes them: `unclosed list` shows them as "
+                         "dead, which needs a person only after 60 s.")
+        listed = run(UNCLOSED, "list", "--netns", made.netns, "--json", "--cause", "dead")
+        equal(listed.returncode, 0, "no alarm")
+        found = json_lines(listed.stdout)
+        equal([s["needs_person"] for s in found], [False] * 2, "nor one by one")
+        equal(run(UNCLOSED, "list", "--netns", made.netns, "--older", "0").returncode, 1, "unless asked for")
 
 
 @test

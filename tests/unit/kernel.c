@@ -241,27 +241,34 @@ static void links_are_read(void **state)
 	assert_int_equal(owner_socket_inode("/tmp/socket:[1]", 15), 0);
 }
 
-static int decode_stat(const char *text, char comm[16], uint64_t *start)
+static int decode_stat(const char *text, struct proc_stat *s)
 {
-	return proc_decode_stat(text, strlen(text), comm, start);
+	return proc_decode_stat(text, strlen(text), s);
 }
 
 static void stat_is_read(void **state)
 {
-	uint64_t start = 5;
-	char comm[16] = "as it was";
+	struct proc_stat s = { .comm = "as it was", .start = 5 };
 
-	assert_int_equal(decode_stat("7 (nginx) S 1 2", comm, &start), -EBADMSG);
-	assert_int_equal(decode_stat("7 nginx S 1 2 3", comm, &start), -EBADMSG);
-	assert_int_equal(decode_stat("", comm, &start), -EBADMSG);
-	assert_string_equal(comm, "as it was");
-	assert_int_equal(start, 5);
+	assert_int_equal(decode_stat("7 (nginx) S 1 2", &s), -EBADMSG);
+	assert_int_equal(decode_stat("7 nginx S 1 2 3", &s), -EBADMSG);
+	assert_int_equal(decode_stat("", &s), -EBADMSG);
+	assert_string_equal(s.comm, "as it was");
+	assert_int_equal(s.start, 5);
 	assert_int_equal(decode_stat("7 (a) R 1 (b) S 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 "
 				     "21 2222 23 24",
-				     comm, &start),
+				     &s),
 			 0);
-	assert_string_equal(comm, "a) R 1 (b");
-	assert_int_equal(start, 2222);
+	assert_string_equal(s.comm, "a) R 1 (b");
+	assert_int_equal(s.start, 2222);
+	assert_false(s.is_kernel_thread);
+	assert_int_equal(
+		decode_stat("2 (kthreadd) S 0 0 0 0 -1 2129984 0 0 0 0 0 31 0 0 20 0 1 0 4 "
+			    "0 0",
+			    &s),
+		0);
+	assert_true(s.is_kernel_thread);
+	assert_int_equal(s.start, 4);
 }
 
 static void a_container_is_named(void **state)
