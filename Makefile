@@ -3,14 +3,15 @@
 BUILD ?= build
 PREFIX ?= /usr/local
 MESON_FLAGS ?=
+KERNEL_PACKAGES := qemu-system-x86 cpio xz-utils
 BUILD_PACKAGES := gcc libc6-dev meson ninja-build pkgconf clang llvm bpftool linux-libc-dev \
 	libbpf-dev libmnl-dev liblua5.4-dev libjansson-dev libdw-dev libelf-dev libncurses-dev libpcap-dev \
 	libseccomp-dev libcap-dev libsystemd-dev libcmocka-dev
 CHECK_PACKAGES := $(BUILD_PACKAGES) busybox curl ncat netbase procps socat python3 mandoc iproute2 strace tshark \
 	lsof nginx-light redis-server memcached \
+	$(KERNEL_PACKAGES) \
 	chromium chromium-driver fonts-dejavu-core
 BENCH_PACKAGES := $(BUILD_PACKAGES) python3 iproute2 netbase libbpf-tools
-KERNEL_PACKAGES := $(BUILD_PACKAGES) qemu-system-x86 cpio xz-utils
 
 .PHONY: kernels all lab check coverage soak bench install clean lint fuzz soak-release packages-build packages-check packages-bench flake
 .DEFAULT_GOAL := all
@@ -55,9 +56,9 @@ coverage: packages-check
 soak: packages-check all
 	@python3 tests/soak.py $(BUILD) $(MINUTES)
 
-# Debian's 6.1 and 6.12 cloud kernels under emulation, with the doctor in each.
+# Debian's 6.1 and 6.12 cloud kernels under emulation, with the doctor in each; `make check` has 6.1.
 kernels: all
-	@tools/need $(KERNEL_PACKAGES)
+	@tools/need $(BUILD_PACKAGES) $(KERNEL_PACKAGES)
 	@tests/kernels/run $(BUILD)
 
 install: all
