@@ -21,6 +21,10 @@
 /* Causes for which the process that was watched is to blame: it could have closed. */
 #define FAULTS (~(TCP_CAUSES_NORMAL | TCP_CAUSE_BIT(TCP_CAUSE_HALF_CLOSED_HERE)))
 
+/* How long a program may take to end when it is asked to. */
+#define END_MS      2000
+#define END_STEP_MS 10
+
 struct run {
 	struct watch_job *job;
 	struct doctor *doctor;
@@ -32,6 +36,7 @@ struct run {
 	uint64_t faults;
 	bool child_ended, broken; /* nobody reads the output any more */
 	int child_status;
+	unsigned interrupts;
 };
 
 static void put(struct run *run, struct buf *b)
@@ -89,6 +94,26 @@ static void put_summary(struct run *run)
 	put(run, &b);
 }
 
+/* How the command ended, and what of it goes on unwatched. */
+static void put_command(struct run *run)
+{
+	unsigned left = watch_pids_left(doctor_watch(run->doctor), run->child.pid);
+	bool killed = WIFSIGNALED(run->child_status);
+	struct buf b = { 0 };
+
+	if (run->job->json)
+		buf_printf(
+			&b,
+			"{\"schema\":%d,\"event\":\"command-ended\",\"%s\":%d,\"left_running\":%u}\n",
+			WATCH_SCHEMA, killed ? "signal" : "status",
+			killed ? WTERMSIG(run->child_status) : WEXITSTATUS(run->child_status),
+			left);
+	else if (left)
+		buf_printf(&b, "the command has ended; %u of its children still run, unwatched\n",
+			   left);
+	put(run, &b);
+}
+
 static void put_start(struct run *run)
 {
 	const char *reads = watch_reads_name(watch_reads(doctor_watch(run->doctor)));
@@ -124,16 +149,28 @@ static int block_signals(struct err *e)
 	return fd < 0 ? err_errno(e, -errno, "making a signalfd") : fd;
 }
 
-/* Whether a signal or the end of the program asks to stop. A Ctrl-C reaches the program too: its
- * end is waited for. */
+/* A Ctrl-C reaches the program too, and one that was sent to this process alone is handed on: the
+ * program's end is waited for. One that goes on all the same is ended by the second. */
+static bool on_interrupt(struct run *run, const struct signalfd_siginfo *info)
+{
+	if (!run->job->command || run->interrupts++)
+		return true;
+	if (info->ssi_code == SI_USER)
+		kill(run->child.pid, SIGINT);
+	return false;
+}
+
+/* Whether a signal or the end of the program asks to stop. */
 static bool told_to_stop(struct run *run)
 {
 	struct signalfd_siginfo info;
 	bool stop = false;
 
 	while (read(run->signals, &info, sizeof(info)) == sizeof(info)) {
-		if (info.ssi_signo != SIGCHLD)
-			stop |= !run->job->command || info.ssi_signo != SIGINT;
+		if (info.ssi_signo == SIGINT)
+			stop |= on_interrupt(run, &info);
+		else if (info.ssi_signo != SIGCHLD)
+			stop = true;
 		else if (run->job->command &&
 			 waitpid(run->child.pid, &run->child_status, WNOHANG) == run->child.pid)
 			run->child_ended = true;
@@ -218,6 +255,8 @@ static int watch_all(struct run *run, struct err *e)
 		r = loop(run, e);
 	screen_close(run->screen);
 	run->screen = NULL;
+	if (!r && run->child_ended)
+		put_command(run);
 	if (!r)
 		r = doctor_finish(run->doctor, e);
 	if (!r)
@@ -227,7 +266,7 @@ static int watch_all(struct run *run, struct err *e)
 	return r;
 }
 
-/* A program that outlives the watch's time is ended with it. */
+/* A program that outlives the watch's time is ended with it: asked first, then killed. */
 static void end_child(struct run *run)
 {
 	fd_close(run->child.go);
@@ -235,9 +274,17 @@ static void end_child(struct run *run)
 	if (run->child.pid <= 0 || run->child_ended)
 		return;
 	kill(run->child.pid, SIGTERM);
-	waitpid(run->child.pid, &run->child_status, 0);
+	for (int waited = 0; waited < END_MS; waited += END_STEP_MS) {
+		if (waitpid(run->child.pid, NULL, WNOHANG) == run->child.pid)
+			return;
+		poll(NULL, 0, END_STEP_MS);
+	}
+	kill(run->child.pid, SIGKILL);
+	waitpid(run->child.pid, NULL, 0);
 }
 
+/* Where there is nothing to say of its connections, the program's own status, as a shell gives it.
+ */
 static int verdict(const struct run *run)
 {
 	struct tw_summary s = doctor_summary(run->doctor);
@@ -246,7 +293,12 @@ static int verdict(const struct run *run)
 		return EXIT_FINE;
 	if (run->faults)
 		return EXIT_FINDINGS;
-	return tw_losses_sum(&s.losses) ? EXIT_CANNOT : EXIT_FINE;
+	if (tw_losses_sum(&s.losses))
+		return EXIT_CANNOT;
+	if (!run->child_ended)
+		return EXIT_FINE;
+	return WIFSIGNALED(run->child_status) ? 128 + WTERMSIG(run->child_status)
+					      : WEXITSTATUS(run->child_status);
 }
 
 int watch_run(struct watch_job *job)

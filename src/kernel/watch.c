@@ -4,6 +4,7 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/utsname.h>
@@ -315,6 +316,21 @@ int watch_add_pid(struct watch *w, pid_t pid, struct err *e)
 	if (bpf_map_update_elem(bpf_map__fd(w->skel->maps.pids), &key, &one, BPF_ANY))
 		return err_errno(e, -errno, "adding process %d to the watched", (int)pid);
 	return 0;
+}
+
+unsigned watch_pids_left(const struct watch *w, pid_t but)
+{
+	int fd = bpf_map__fd(w->skel->maps.pids);
+	uint32_t pid, *before = NULL;
+	unsigned left = 0;
+
+	if (w->pidns)
+		return 0;
+	while (!bpf_map_get_next_key(fd, before, &pid)) {
+		left += (pid_t)pid != but && !kill((pid_t)pid, 0);
+		before = &pid;
+	}
+	return left;
 }
 
 #define LAG_BATCH 256

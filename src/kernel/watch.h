@@ -97,6 +97,10 @@ int watch_take_in(struct watch *w, struct err *e);
 /* Adds a process to those that are watched, where rules.by_owner is set. */
 int watch_add_pid(struct watch *w, pid_t pid, struct err *e);
 
+/* How many processes still run that are watched because an ancestor was, or was named, but for
+ * `but`. 0 in a pid namespace, where they cannot be told. */
+unsigned watch_pids_left(const struct watch *w, pid_t but);
+
 typedef void watch_lag_fn(const struct watch_lag_key *key, const struct watch_lag *lag, void *arg);
 
 /* Gives every counter of the close lag, in no order. */
