@@ -3,71 +3,132 @@
 100,000 half-closed connections; and how soon after the threshold a line comes out.
 
 The storm (bench/watch/storm.c) is a textbook server and two clients that connect, read to the end and
-close. The three are run in turn, RUNS times; the ratio is that of each round's rate to the untraced
-rate before and after it, and the median counts.
+close, in a network namespace of their own. The three are run in turn, RUNS times; the ratio is that of
+each round's rate to the untraced rate before and after it, and the median counts. Beside it stands the
+same ratio of the processor time that server and clients took for a connection, which what else the
+machine does disturbs less. Every step has a deadline.
 """
 import json
 import os
+import select
 import statistics
 import subprocess
 import sys
 import time
 
 BUILD = os.path.abspath(sys.argv[1])
-RUNS = int(os.environ.get("BENCH_RUNS", "7"))
+RUNS = int(os.environ.get("BENCH_RUNS", "9"))
 SECONDS = os.environ.get("BENCH_SECONDS", "2")
 HELD = int(os.environ.get("BENCH_HELD", "100000"))
 UNCLOSED = os.path.join(BUILD, "src", "unclosed")
 TCPSTATES = "/usr/sbin/tcpstates"
+STORM = os.path.join(BUILD, "bench", "bench_storm")
+PATIENCE = 30  # seconds for any one step
 
 
-def storm():
-    out = subprocess.run([os.path.join(BUILD, "bench", "bench_storm"), SECONDS, "2"],
-                         stdout=subprocess.PIPE, check=True, text=True)
-    return float(out.stdout)
+def say(text):
+    print(text, flush=True)
 
 
-def tracer(argv, ready):
-    """Starts a tracer; `ready` is what its first line holds."""
-    process = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
-                               stdin=subprocess.DEVNULL)
-    line = process.stdout.readline()
-    assert ready in line, f"{argv[0]}: {line}"
-    # What it prints is thrown away, as cheaply as can be.
-    sink = subprocess.Popen(["cat"], stdin=process.stdout, stdout=subprocess.DEVNULL)
-    return process, sink
+class Program:
+    """A program whose output is read line by line, never for longer than PATIENCE."""
+
+    def __init__(self, *argv, **more):
+        self.name = os.path.basename(argv[0])
+        self.process = subprocess.Popen(argv, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, **more)
+        self.out = self.process.stdout.fileno()
+        os.set_blocking(self.out, False)
+        self.rest = b""
+
+    def line(self, seconds=PATIENCE, meanwhile=None):
+        """The next line; b"" at the end. `meanwhile` is called until it comes."""
+        end = time.monotonic() + seconds
+        while b"\n" not in self.rest:
+            if meanwhile:
+                meanwhile()
+            if time.monotonic() > end:
+                self.stop()
+                raise TimeoutError(f"{self.name}: no line within {seconds} s")
+            if not select.select([self.out], [], [], 0 if meanwhile else 0.5)[0]:
+                continue
+            more = os.read(self.out, 1 << 20)
+            if not more:
+                return b""
+            self.rest += more
+        line, self.rest = self.rest.split(b"\n", 1)
+        return line + b"\n"
+
+    def throw_away(self):
+        """What it prints from now on is thrown away, as cheaply as can be."""
+        os.set_blocking(self.out, True)
+        self.sink = subprocess.Popen(["cat"], stdin=self.out, stdout=subprocess.DEVNULL)
+
+    def stop(self):
+        if self.process.poll() is None:
+            self.process.terminate()
+        if not hasattr(self, "sink"):
+            self.throw_away()
+        self.process.stdout.close()
+        for process in (self.process, self.sink):
+            try:
+                process.wait(PATIENCE)
+            except subprocess.TimeoutExpired:
+                say(f"{self.name} does not end when it is asked to")
+                process.kill()
+                process.wait()
+
+
+def storm(seconds=SECONDS):
+    """Connections a second, and microseconds of processor time for each."""
+    out = subprocess.run([STORM, seconds, "2"], stdout=subprocess.PIPE, check=True, text=True,
+                         timeout=float(seconds) + PATIENCE)
+    rate, cost = out.stdout.split()
+    return float(rate), float(cost)
 
 
 def under(argv, ready):
-    process, sink = tracer(argv, ready)
-    rate = storm()
-    process.terminate()
-    process.wait()
-    process.stdout.close()
-    sink.wait()
-    return rate
+    """A storm while a tracer runs; `ready` is what its first line holds. Some print nothing to a pipe
+    before they have much to say."""
+    tracer = Program(*argv, stderr=subprocess.DEVNULL)
+    line = tracer.line(meanwhile=lambda: storm("0.05"))
+    assert ready in line, f"{argv[0]}: {line}"
+    tracer.throw_away()
+    try:
+        return storm()
+    finally:
+        tracer.stop()
 
 
 def storms():
-    rivals = {"unclosed watch": ([UNCLOSED, "watch"], "watching")}
+    rivals = {"unclosed watch": ([UNCLOSED, "watch"], b"watching")}
     if os.path.exists(TCPSTATES):
-        rivals["tcpstates"] = ([TCPSTATES], "SKADDR")
-    rates, ratios = {"untraced": []}, {}
+        rivals["tcpstates"] = ([TCPSTATES], b"SKADDR")
+    else:
+        say("tcpstates is not installed (package libbpf-tools)")
+    results, ratios = {"untraced": []}, {}
     before = storm()
-    for _ in range(RUNS):
+    for i in range(RUNS):
         for name, (argv, ready) in rivals.items():
-            rate = under(argv, ready)
+            during = under(argv, ready)
             after = storm()
-            rates.setdefault(name, []).append(rate)
-            rates["untraced"].append(after)
-            ratios.setdefault(name, []).append(rate / ((before + after) / 2))
+            results.setdefault(name, []).append(during)
+            results["untraced"].append(after)
+            ratios.setdefault(name, []).append((during[0] / ((before[0] + after[0]) / 2),
+                                                during[1] / ((before[1] + after[1]) / 2)))
+            say(f"run {i + 1}: {name:<16} {during[0]:>7.0f}/s, untraced {before[0]:.0f} and "
+                f"{after[0]:.0f}: {ratios[name][-1][0]:.3f}")
             before = after
-    print(f"{'storm':<20} {'connections/s':>14} {'of untraced':>12}   (medians of {RUNS})")
-    for name, values in rates.items():
-        ratio = f"{statistics.median(ratios[name]):.3f}" if name in ratios else ""
-        print(f"{name:<20} {statistics.median(values):>14.0f} {ratio:>12}")
-    if "tcpstates" not in rivals:
-        print("tcpstates is not installed (package libbpf-tools)")
+
+    def median(values, column):
+        return statistics.median(v[column] for v in values)
+
+    say(f"{'storm':<20} {'connections/s':>14} {'of untraced':>12} {'CPU µs each':>12} "
+        f"{'of untraced':>12}   (medians of {RUNS})")
+    for name, values in results.items():
+        say(f"{name:<20} {median(values, 0):>14.0f} "
+            + (f"{median(ratios[name], 0):>12.3f} " if name in ratios else f"{'':>13}")
+            + f"{median(values, 1):>12.1f} "
+            + (f"{median(ratios[name], 1):>12.3f}" if name in ratios else ""))
 
 
 def memory(pid):
@@ -91,50 +152,49 @@ def memory(pid):
     return rss / 1024, kernel / (1 << 20)
 
 
+def ticks(pid):
+    with open(f"/proc/{pid}/stat", encoding="utf-8") as f:
+        return sum(int(x) for x in f.read().rsplit(")", 1)[1].split()[11:13])
+
+
 def many_held():
     hold = subprocess.Popen([os.path.join(BUILD, "bench", "bench_hold"), str(HELD), "8"],
                             stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True)
     try:
+        assert select.select([hold.stdout], [], [], 4 * PATIENCE)[0], "hold is not ready"
         assert hold.stdout.readline() == b"ready\n"
-        watch = subprocess.Popen([UNCLOSED, "watch", "--json"], stdout=subprocess.PIPE, text=True,
-                                 stdin=subprocess.DEVNULL)
+        watch = Program(UNCLOSED, "watch", "--json")
         begun, lines = time.monotonic(), 0
-        for line in watch.stdout:
-            lines += '"half-closed"' in line
-            if lines == HELD // 8 * 8:
-                break
+        while lines < HELD // 8 * 8:
+            line = watch.line(2 * PATIENCE)
+            assert line, "watch ended"
+            lines += b'"half-closed"' in line
         took = time.monotonic() - begun
-        rss, kernel = memory(watch.pid)
-        with open(f"/proc/{watch.pid}/stat", encoding="utf-8") as f:
-            ticks = sum(int(x) for x in f.read().rsplit(")", 1)[1].split()[11:13])
+        rss, kernel = memory(watch.process.pid)
+        used = ticks(watch.process.pid)
         time.sleep(2)
-        with open(f"/proc/{watch.pid}/stat", encoding="utf-8") as f:
-            more = sum(int(x) for x in f.read().rsplit(")", 1)[1].split()[11:13]) - ticks
-        print(f"{HELD} half-closed: all reported in {took:.1f} s; memory {rss + kernel:.1f} MiB "
-              f"(process {rss:.1f}, kernel {kernel:.1f}); at rest {more / 2:.1f} % of a CPU")
-        watch.terminate()
-        watch.stdout.read()
-        watch.wait()
+        more = ticks(watch.process.pid) - used
+        say(f"{HELD} half-closed: all reported in {took:.1f} s; memory {rss + kernel:.1f} MiB "
+            f"(process {rss:.1f}, kernel {kernel:.1f}); at rest {more / 2:.1f} % of a CPU")
+        watch.stop()
     finally:
         hold.stdin.close()
-        hold.wait()
+        hold.wait(2 * PATIENCE)
 
 
 def delays(title, load):
     """Milliseconds from the threshold to the line, for 30 connections."""
     import socket
-    watch = subprocess.Popen([UNCLOSED, "watch", "--json", "--after", "200ms", "--pid",
-                              str(os.getpid())], stdout=subprocess.PIPE, text=True)
-    watch.stdout.readline()
-    busy = subprocess.Popen([os.path.join(BUILD, "bench", "bench_storm"), "12", "2"],
-                            stdout=subprocess.DEVNULL) if load else None
+    watch = Program(UNCLOSED, "watch", "--json", "--after", "200ms", "--pid", str(os.getpid()))
+    watch.line()
+    busy = subprocess.Popen([STORM, "12", "2"], stdout=subprocess.DEVNULL) if load else None
     late = []
     with socket.create_server(("127.0.0.1", 0)) as ls:
         for i in range(30):
             client = socket.create_connection(ls.getsockname())
             ls.accept()[0].close()
             client.recv(1)
-            line = watch.stdout.readline()
+            line = watch.line()
             now = time.time()
             seen = json.loads(line)
             assert seen["event"] == "half-closed", seen
@@ -142,20 +202,18 @@ def delays(title, load):
             late.append((now - due) * 1000)
             client.close()
             for _ in range(2):  # closed, over
-                watch.stdout.readline()
+                watch.line()
             time.sleep(0.007 * (i % 5))
-    watch.terminate()
-    watch.stdout.read()
-    watch.wait()
+    watch.stop()
     if busy:
         busy.terminate()
-        busy.wait()
-    late.sort()
-    print(f"{title}: line {statistics.median(late):.1f} ms after the threshold (median), "
-          f"{late[-1]:.1f} ms at most, of {len(late)}")
+        busy.wait(PATIENCE)
+    worst = late.index(max(late))
+    say(f"{title}: line {statistics.median(late):.1f} ms after the threshold (median), "
+        f"{max(late):.1f} ms at most (number {worst + 1}), of {len(late)}")
 
 
-storms()
-many_held()
-delays("idle", False)
-delays("in the storm", True)
+PARTS = {"storm": storms, "memory": many_held, "idle": lambda: delays("idle", False),
+         "busy": lambda: delays("in the storm", True)}
+for part in sys.argv[2:] or PARTS:
+    PARTS[part]()

@@ -14,9 +14,12 @@
 #include "kernel/proc.h"
 #include "tcp/state.h"
 
-/* Longest wait between two turns: a fresh end comes due no sooner than this after it was queued,
- * or its time was known at the last turn. */
+/* Longest wait between two turns: the buffer for stacks must not run full meanwhile. */
 #define TURN_MS 50
+/* Least time between two searches for what has come due, and so many times as long as one takes,
+ * where that is more. What comes due meanwhile is said so much later. */
+#define SEARCH_MS   10
+#define SEARCH_REST 20
 /* Between two attempts to match ends that nobody who is watched held so far; and so many times as
  * long as the attempt takes, where that is more. */
 #define MATCH_MS   250
@@ -317,6 +320,20 @@ static int find_owners(struct doctor *d, bool take_in, struct err *e)
 	return watch_owners(d->watch, take_in, on_owner, d, e);
 }
 
+static int search(struct doctor *d, struct err *e)
+{
+	uint64_t begun = (uint64_t)clock_mono_ns(), rest;
+	int r = watch_turn(d->watch, on_event, d, &d->found, e);
+
+	rest = (uint64_t)clock_mono_ns() - begun;
+	rest = rest * SEARCH_REST > SEARCH_MS * CLOCK_NS_PER_MS ? rest * SEARCH_REST
+								: SEARCH_MS * CLOCK_NS_PER_MS;
+	d->next_search = d->found.next > begun + rest ? d->found.next : begun + rest;
+	if (d->found.more)
+		d->next_search = begun;
+	return r;
+}
+
 /* Where only some processes are watched, what came due is matched with their descriptors, at once
  * and again while some are unmatched: a connection may be accepted, or a descriptor passed, later.
  */
@@ -330,32 +347,43 @@ static int match_owners(struct doctor *d, struct err *e)
 	r = find_owners(d, false, e);
 	took = (uint64_t)clock_mono_ns() - now;
 	d->next_match = now + MATCH_MS * CLOCK_NS_PER_MS + MATCH_REST * took;
-	return r ? r : watch_turn(d->watch, true, on_event, d, &d->found, e);
+	return r ? r : search(d, e);
 }
 
 static int wait_for(const struct doctor *d)
 {
-	uint64_t now = (uint64_t)clock_mono_ns(), next = d->found.next;
+	uint64_t now = (uint64_t)clock_mono_ns(), next = d->next_search;
 
-	if (d->found.more)
-		return 0;
 	for (uint32_t i = 0; i < d->late_count; i++)
-		if (!next || d->late[i].due < next)
+		if (d->late[i].due < next)
 			next = d->late[i].due;
-	if (!next || next > now + TURN_MS * CLOCK_NS_PER_MS)
+	if (next > now + TURN_MS * CLOCK_NS_PER_MS)
 		return TURN_MS;
-	return next > now ? (int)((next - now) / CLOCK_NS_PER_MS) + 1 : 1;
+	return next > now ? (int)((next - now) / CLOCK_NS_PER_MS) + 1 : 0;
+}
+
+/* Hands on what the kernel has sent, and looks for more where something may have come due. */
+static int look(struct doctor *d, struct err *e)
+{
+	int r = watch_stacks(d->watch, watch_keep_stack, d, e);
+
+	if (r)
+		return r;
+	d->found.due = 0;
+	if ((uint64_t)clock_mono_ns() >= d->next_search)
+		r = search(d, e);
+	else
+		r = watch_drain(d->watch, on_event, d, e);
+	if (!r && d->setup.watch.rules.by_owner)
+		r = match_owners(d, e);
+	return r;
 }
 
 int doctor_turn(struct doctor *d, int *wait_ms, struct err *e)
 {
-	int r = watch_stacks(d->watch, watch_keep_stack, d, e);
+	int r = look(d, e);
 	bool idle;
 
-	if (!r)
-		r = watch_turn(d->watch, false, on_event, d, &d->found, e);
-	if (!r && d->setup.watch.rules.by_owner)
-		r = match_owners(d, e);
 	if (!r && d->fresh_count)
 		r = find_owners(d, false, e);
 	if (r)
@@ -477,7 +505,7 @@ struct tw_summary doctor_summary(const struct doctor *d)
 	struct tw_summary s = {
 		.reported = d->reported,
 		.open = d->ends.count - d->hidden,
-		.tracked = c.started,
+		.tracked = watch_followed(d->watch),
 		.losses = losses(d, &c),
 	};
 

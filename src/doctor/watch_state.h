@@ -31,8 +31,8 @@ struct doctor {
 	uint32_t fresh_count, fresh_cap, late_count, late_cap, listener_count, listener_cap;
 	uint32_t hidden; /* of `ends` */
 	struct stacks *stacks;
-	struct watch_found found; /* by the last turn */
-	uint64_t next_match;
+	struct watch_found found; /* by the last search */
+	uint64_t next_search, next_match;
 	struct tw_owner asked; /* whose container was asked for last, and what it is */
 	char container[72];
 	int32_t suspected; /* who was noted as a suspect last */

@@ -236,8 +236,8 @@ static uint64_t measure_tick(struct watch *w, const struct watch_turn *turn)
 	return ticks < TICKS_TO_MEASURE ? 0 : (turn->now - w->first_now) / ticks;
 }
 
-int watch_turn(struct watch *w, bool scan, watch_event_fn *each, void *arg,
-	       struct watch_found *found, struct err *e)
+int watch_turn(struct watch *w, watch_event_fn *each, void *arg, struct watch_found *found,
+	       struct err *e)
 {
 	struct watch_turn turn;
 	LIBBPF_OPTS(bpf_test_run_opts, opts, .ctx_in = &turn, .ctx_size_in = sizeof(turn));
@@ -245,10 +245,10 @@ int watch_turn(struct watch *w, bool scan, watch_event_fn *each, void *arg,
 	int r;
 
 	do {
-		turn = (struct watch_turn){ .room = w->room, .scan = scan };
+		turn = (struct watch_turn){ .room = w->room };
 		r = bpf_prog_test_run_opts(bpf_program__fd(w->skel->progs.mature), &opts);
 		if (r)
-			return err_errno(e, r, "running the watch's queue");
+			return err_errno(e, r, "running the watch's search");
 		r = watch_drain(w, each, arg, e);
 		if (r)
 			return r;
@@ -359,4 +359,13 @@ int watch_lags(struct watch *w, watch_lag_fn *each, void *arg, struct err *e)
 struct watch_counts watch_counts(const struct watch *w)
 {
 	return w->skel->bss->counts;
+}
+
+uint64_t watch_followed(const struct watch *w)
+{
+	uint64_t sum = 0;
+
+	for (int i = 0; i < WATCH_CPUS; i++)
+		sum += w->skel->bss->started[i].n;
+	return sum;
 }

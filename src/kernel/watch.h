@@ -59,18 +59,18 @@ typedef void watch_stack_fn(const struct watch_stack *stack, void *arg);
 
 /* What a turn found. */
 struct watch_found {
-	uint64_t next;    /* when the next end comes due; 0: none waits */
+	uint64_t next;    /* nothing comes due before this; CLOCK_MONOTONIC ns */
 	uint64_t wanted;  /* ends that wait for their owner to be matched: watch_owners() does it */
 	uint32_t due;     /* ends that came due */
 	bool more;        /* so many came due that some are left for another turn */
 	uint64_t tick_ns; /* the kernel's jiffy, as measured so far; 0: not yet */
 };
 
-/* Looks for what has come due, then hands on all events that wait. `scan` looks at every tracked
- * end, as is needed after watch_owners() where rules.by_owner is set. Does not block. Returns 0
- * with `found` filled, the callback's non-zero, or -errno with text. */
-int watch_turn(struct watch *w, bool scan, watch_event_fn *each, void *arg,
-	       struct watch_found *found, struct err *e);
+/* Looks for what has come due, then hands on all events that wait. Takes some 0.1 ms, more where
+ * many ends are followed. Does not block. Returns 0 with `found` filled, the callback's non-zero,
+ * or -errno with text. */
+int watch_turn(struct watch *w, watch_event_fn *each, void *arg, struct watch_found *found,
+	       struct err *e);
 
 /* Hands on the events that wait, and looks for nothing: for after watch_detach(). */
 int watch_drain(struct watch *w, watch_event_fn *each, void *arg, struct err *e);
@@ -108,3 +108,6 @@ int watch_lags(struct watch *w, watch_lag_fn *each, void *arg, struct err *e);
 
 /* A consistent enough copy of the kernel's counters: each is exact, but not all at one moment. */
 struct watch_counts watch_counts(const struct watch *w);
+
+/* The ends that were followed since the start. */
+uint64_t watch_followed(const struct watch *w);

@@ -12,9 +12,15 @@
 
 #define WATCH_COMM 16
 
-/* Slots of the queue of ends that wait for their threshold; a power of two. Where more than these
- * turn half-closed within one threshold, a pass over the whole table takes the queue's place. */
-#define WATCH_QUEUE 65536
+/* The table of ends has 2^this places; as many again may spill over into a hash map. */
+#define WATCH_TABLE_BITS 17
+
+/* CPUs that count apart; those with higher numbers share. */
+#define WATCH_CPUS 64
+
+struct watch_counter {
+	__u64 n, pad[7]; /* a cache line to itself */
+};
 
 /* What is known of an end when it is reported; bits of watch_conn.flags. */
 enum watch_flag {
@@ -29,16 +35,15 @@ enum watch_flag {
 	WATCH_FINISHED = 256, /* on its way out of the table */
 };
 
-/* One end that is half-closed or dead, kept from then until it is destroyed: only what the socket
- * itself does not remember. Every connection that closes passes through one, so it is small. */
+/* What is known of one end that is half-closed or dead, and that the socket does not remember. */
 struct watch_conn {
 	__u64 began;     /* when it became half-closed, or died; with `sk` it names the end */
 	__u64 since;     /* the same, but for one that died later: when it died */
 	__u64 fin_at;    /* the peer's FIN arrived; 0: none did, or it came after ours */
 	__u64 told_at;   /* the first read that returned 0 */
 	__u64 close_at;  /* this end's FIN */
-	__u32 flags;     /* enum watch_flag; changed atomically */
-	__u32 read_seq;  /* the read position after the last read that was seen */
+	__u32 flags;     /* enum watch_flag */
+	__u32 read_seq;  /* the read position when it became half-closed, or after the last read */
 	__u32 write_seq; /* the write position when it became half-closed */
 	__u32 told_tgid, told_tid;
 	__u32 told_site, made_site; /* 0: none taken */
@@ -69,7 +74,7 @@ struct watch_event {
 	__u8 accepted; /* this end came out of a listener */
 	__u8 family;
 	__u64 inode; /* of the socket; 0: in an accept queue, or orphaned */
-	__u64 sk;    /* the kernel's address: the key in `conns` */
+	__u64 sk;    /* the kernel's address: names the end, with `began` */
 	__u64 at;
 	struct watch_conn conn;
 	/* In WATCH_REPORT only: who the end is. */
@@ -93,8 +98,8 @@ struct watch_event {
 #define WATCH_SP   7
 #endif
 
-/* A thread at a call: the `site` that conns refer to. The same place in the same process is sent
- * once. */
+/* A thread at a call: the `site` that a watch_conn refers to. The same place in the same process is
+ * sent once. */
 struct watch_stack {
 	__u32 site;
 	__u32 tgid, tid;
@@ -119,13 +124,13 @@ struct watch_owner {
 	char comm[WATCH_COMM];
 };
 
-/* What a turn of the queue found; in and out of the `mature` program. */
+/* What a search for the overdue found; in and out of the `mature` program. */
 struct watch_turn {
-	__u32 room;     /* in: how many reports the buffer holds */
-	__u32 scan;     /* in: walk the whole table, not the queue */
+	__u32 room; /* in: how many reports the buffer holds */
+	__u32 pad;
 	__u32 reported; /* out: sent, or marked as wanted */
 	__u32 more;     /* out: stopped for lack of room */
-	__u64 next;     /* out: when the next one comes due; 0: none waits */
+	__u64 next;     /* out: nothing comes due before this */
 	__u64 now;      /* out */
 	__u64 jiffies;  /* out */
 	__u64 wanted;   /* out: ends that wait for their owner to be matched */
@@ -168,6 +173,4 @@ struct watch_counts {
 	__u64 untracked;            /* ends not followed: the table was full */
 	__u64 lag_lost;             /* lags not counted: the table was full */
 	__u64 stacks_refused;       /* stacks not taken: too many new ones in one second */
-	__u64 overruns;             /* the queue was overrun; the table was walked instead */
-	__u64 started, finished;    /* ends followed, and no longer */
 };

@@ -6,33 +6,14 @@ const volatile struct watch_rules rules = {};
 
 /* bss: user space reads and resets these through its mapping. */
 struct watch_counts counts = {};
-__u64 queue_head = 0, queue_tail = 0; /* next slot to fill, next slot to look at */
-bool need_scan = false;
+/* Ends that were followed. Counted apart on each CPU: every connection does it. */
+struct watch_counter started[WATCH_CPUS] = {};
+__u64 spilled = 0; /* ends in `spill` */
 bool taking_in = false;
 bool suspecting = false; /* `suspects` is not empty */
 __u32 last_site = 0;
 __u64 stack_second = 0, stacks_this_second = 0;
 __u64 wanted = 0; /* ends with WATCH_WANTED */
-
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 131072);
-	__type(key, __u64);
-	__type(value, struct watch_conn);
-} conns SEC(".maps");
-
-struct slot {
-	__u64 sk;
-	__u64 since;
-	__u64 number; /* 1 + the slot's running number, written last */
-};
-
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, WATCH_QUEUE);
-	__type(key, __u32);
-	__type(value, struct slot);
-} queue SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
@@ -81,18 +62,39 @@ struct {
 	__uint(max_entries, 1 << 21);
 } stacks SEC(".maps");
 
+/* The way by which a place was reached last on a CPU: which of the upper words of the stack are
+ * return addresses, and to where. Where they are the same, it is the same site, and nothing else
+ * need be looked at. */
 #define SITE_WORDS 64
+#define WAY_WORDS  12
+#define WAY_BITS   4 /* a CPU remembers 2^this */
 
-struct site_words {
-	__u64 w[SITE_WORDS];
+struct way_key {
+	__u64 ip, sp;
+	__u64 start;
+};
+
+struct way {
+	struct way_key key;
+	__u32 site;  /* 0: nothing is remembered here */
+	__u32 count; /* of words */
+	__u32 span;  /* bytes of stack that hold them */
+	__u8 at[WAY_WORDS];
+	__u64 word[WAY_WORDS];
+};
+
+/* One program at a time uses a CPU's: none that takes a stack runs in an interrupt. */
+struct scratch {
+	__u64 words[SITE_WORDS];
+	struct way ways[1 << WAY_BITS];
 };
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, 1);
 	__type(key, __u32);
-	__type(value, struct site_words);
-} scratch SEC(".maps");
+	__type(value, struct scratch);
+} scratches SEC(".maps");
 
 /* Processes whose sockets' making is recorded, and where each was made: socket to site. */
 struct {

@@ -5,7 +5,8 @@
  * Instead the registers and the upper end of the stack are copied, and user space unwinds them. A
  * copy costs microseconds; but a program tells itself in few places. So a place is copied once, and
  * later only recognised: by instruction and stack pointer, and by the return addresses into the
- * program's own text among the upper words of the stack. */
+ * program's own text among the upper words of the stack. Where a thread comes back by the way that
+ * it came last, only the words that were return addresses then are compared. */
 #pragma once
 
 #define PF_KTHREAD   0x00200000
@@ -48,23 +49,50 @@ static __always_inline __u64 user_ip(const struct pt_regs *regs)
 #endif
 }
 
-static __always_inline __u64 hash_way(const struct task_struct *task, __u64 sp)
+/* Hashes the return addresses into the program's own text among the upper words of the stack, and
+ * notes those that there is room for. 0: the stack cannot be read. */
+static __noinline __u64 hash_way(__u64 *words, struct way *way)
 {
+	struct task_struct *task = bpf_get_current_task_btf();
 	__u64 low = task->mm ? task->mm->start_code : 0, high = task->mm ? task->mm->end_code : 0;
 	__u64 hash = 0xcbf29ce484222325ULL;
-	struct site_words *words;
-	__u32 zero = 0;
+	volatile __u32 *count; /* in memory, that the verifier may forget its value */
 
-	words = bpf_map_lookup_elem(&scratch, &zero);
-	if (!words || bpf_probe_read_user(words, sizeof(*words), (void *)sp))
+	if (!words || !way || bpf_probe_read_user(words, SITE_WORDS * 8, (void *)way->key.sp))
 		return 0;
-	for (int i = 0; i < SITE_WORDS; i++) {
-		__u64 word = words->w[i];
+	count = &way->count;
+	*count = way->span = 0;
+	for (__u32 i = 0; i < SITE_WORDS; i++) {
+		__u64 word = words[i];
+		__u32 n = *count;
 
-		if (word >= low && word < high)
-			hash = (hash ^ word) * 0x100000001b3ULL;
+		if (word < low || word >= high)
+			continue;
+		hash = (hash ^ word) * 0x100000001b3ULL;
+		if (n < WAY_WORDS) {
+			way->at[n] = i;
+			way->word[n] = word;
+			way->span = (i + 1) * 8;
+		}
+		*count = n + 1;
 	}
 	return hash;
+}
+
+static __always_inline bool is_same_way(const struct way *way, const struct way_key *key,
+					__u64 *words)
+{
+	__u32 span = way->span;
+
+	if (!way->site || way->key.ip != key->ip || way->key.sp != key->sp ||
+	    way->key.start != key->start)
+		return false;
+	if (span > SITE_WORDS * 8 || bpf_probe_read_user(words, span, (void *)key->sp))
+		return false;
+	for (__u32 i = 0; i < WAY_WORDS && i < way->count; i++)
+		if (words[way->at[i] & (SITE_WORDS - 1)] != way->word[i])
+			return false;
+	return true;
 }
 
 static __always_inline bool too_many_stacks(__u64 now)
@@ -110,32 +138,58 @@ static __noinline int send_stack(__u32 site, __u64 start)
 	return 0;
 }
 
-/* The site of the current thread's call; 0 where none can be had. */
-static __always_inline __u32 take_site(void)
+/* A site that was not reached by the same way last: known all the same, or new. */
+static __noinline __u32 look_up_site(__u64 *words, struct way *way)
 {
-	struct task_struct *task = bpf_get_current_task_btf();
-	const struct pt_regs *regs;
 	struct site_key key = {};
 	__u32 *known, site;
 
+	if (!words || !way)
+		return 0;
+	key.ip = way->key.ip;
+	key.sp = way->key.sp;
+	key.start = way->key.start;
+	key.hash = hash_way(words, way);
+	known = bpf_map_lookup_elem(&sites, &key);
+	if (known) {
+		site = *known;
+	} else if (too_many_stacks(bpf_ktime_get_ns())) {
+		count(&counts.stacks_refused);
+		return 0;
+	} else {
+		site = __sync_fetch_and_add(&last_site, 1) + 1;
+		bpf_map_update_elem(&sites, &key, &site, BPF_ANY);
+		send_stack(site, key.start);
+	}
+	if (key.hash && way->count <= WAY_WORDS)
+		way->site = site;
+	return site;
+}
+
+/* The site of the current thread's call; 0 where none can be had. */
+static __always_inline __u32 take_site(struct task_struct *task)
+{
+	const struct pt_regs *regs;
+	struct way_key key;
+	struct scratch *s;
+	struct way *way;
+	__u32 zero = 0;
+
 	if (!rules.stacks || task->flags & (PF_KTHREAD | PF_IO_WORKER | PF_EXITING))
+		return 0;
+	s = bpf_map_lookup_elem(&scratches, &zero);
+	if (!s)
 		return 0;
 	regs = (const struct pt_regs *)bpf_task_pt_regs(task);
 	key.ip = user_ip(regs);
 	key.sp = regs->sp;
-	key.hash = hash_way(task, key.sp);
 	key.start = task->group_leader->start_boottime;
-	known = bpf_map_lookup_elem(&sites, &key);
-	if (known)
-		return *known;
-	if (too_many_stacks(bpf_ktime_get_ns())) {
-		count(&counts.stacks_refused);
-		return 0;
-	}
-	site = __sync_fetch_and_add(&last_site, 1) + 1;
-	bpf_map_update_elem(&sites, &key, &site, BPF_ANY);
-	send_stack(site, key.start);
-	return site;
+	way = &s->ways[(key.ip ^ key.sp ^ key.start) * 0x9e3779b97f4a7c15ULL >> (64 - WAY_BITS)];
+	if (is_same_way(way, &key, s->words))
+		return way->site;
+	way->site = 0;
+	way->key = key;
+	return look_up_site(s->words, way);
 }
 
 static __always_inline bool is_suspect(void)
@@ -151,7 +205,7 @@ static __always_inline bool is_suspect(void)
 
 static __always_inline void record_made(__u64 sk)
 {
-	__u32 site = take_site();
+	__u32 site = take_site(bpf_get_current_task_btf());
 
 	if (site)
 		bpf_map_update_elem(&made, &sk, &site, BPF_ANY);

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: (MIT OR GPL-2.0) */
+/* Close lag, counted per process, port and size: docs/CLOSE-LAG.md. */
+#pragma once
+
+/* The logarithm's whole part in the upper bits, its first six binary places below: a bucket is at
+ * most 1/64 of its value wide. src/tcp/lag.h undoes this. */
+static __always_inline __u32 lag_bucket(__u64 ns)
+{
+	__u64 v = ns >> 6; /* 64 ns are the finest that is told apart */
+	__u32 log = 0;
+
+	if (v < 64)
+		return v;
+	for (int step = 32; step; step >>= 1) {
+		if (v >> (log + step))
+			log += step;
+	}
+	return (log - 5) * 64 + ((v >> (log - 6)) & 63);
+}
+
+static __always_inline void name_process(struct task_struct *task, char comm[WATCH_COMM])
+{
+	bpf_probe_read_kernel_str(comm, WATCH_COMM, task->group_leader->comm);
+}
+
+/* Runs in the context of the call that sends the FIN: tcp_close_state() has no other callers than
+ * tcp_close() and tcp_shutdown(). */
+static __always_inline void count_lag(const struct sock *sk, const struct end *e, __u64 now)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct watch_lag_key key = {};
+	struct watch_lag fresh = { .count = 1 }, *lag;
+	__u64 ns = now - e->began;
+
+	key.start = task->group_leader->start_boottime;
+	key.tgid = process_of(task);
+	key.outward = sk->sk_max_ack_backlog == 0;
+	key.port = key.outward ? bpf_ntohs(sk->__sk_common.skc_dport) : sk->__sk_common.skc_num;
+	key.bucket = lag_bucket(ns);
+	lag = bpf_map_lookup_elem(&lags, &key);
+	if (lag) {
+		count(&lag->count);
+		if (ns > lag->max)
+			lag->max = ns;
+		return;
+	}
+	fresh.max = ns;
+	name_process(task, fresh.comm);
+	if (!bpf_map_update_elem(&lags, &key, &fresh, BPF_NOEXIST))
+		return;
+	lag = bpf_map_lookup_elem(&lags, &key); /* another CPU was first, or the table is full */
+	if (lag)
+		count(&lag->count);
+	else
+		count(&counts.lag_lost);
+}

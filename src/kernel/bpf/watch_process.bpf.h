@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: (MIT OR GPL-2.0) */
+/* Processes: their numbers, their descriptors and their system calls, read as plain memory where
+ * the kernel has no better way. */
+#pragma once
+
+/* Deepest pid namespace that is told apart; the kernel allows 32. */
+#define PIDNS_DEPTH 8
+
+/* The task's number in the pid namespace of user space; 0: it has none there. */
+static __always_inline __u32 number_of(const struct task_struct *task)
+{
+	const struct pid *pid;
+	struct upid id;
+	__u32 level;
+
+	if (!rules.pidns)
+		return task->pid;
+	pid = BPF_CORE_READ(task, thread_pid);
+	level = pid ? BPF_CORE_READ(pid, level) : 0;
+	for (__u32 i = 1; i <= level && i < PIDNS_DEPTH; i++) {
+		if (bpf_probe_read_kernel(&id, sizeof(id),
+					  (const char *)pid +
+						  bpf_core_field_offset(struct pid, numbers) +
+						  i * sizeof(id)))
+			break;
+		if (BPF_CORE_READ(id.ns, ns.inum) == rules.pidns)
+			return id.nr;
+	}
+	return 0;
+}
+
+static __always_inline __u32 process_of(const struct task_struct *task)
+{
+	return rules.pidns ? number_of(BPF_CORE_READ(task, group_leader)) : (__u32)task->tgid;
+}
+
+/* The socket behind a descriptor of the current process, read as plain memory; 0: none. */
+static __always_inline __u64 socket_of(int fd)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct fdtable *table = BPF_CORE_READ(task, files, fdt);
+	struct file **files = BPF_CORE_READ(table, fd), *file;
+	struct socket *sock;
+
+	if (fd < 0 || (__u32)fd >= BPF_CORE_READ(table, max_fds) ||
+	    bpf_probe_read_kernel(&file, sizeof(file), &files[fd]) || !file)
+		return 0;
+	if ((BPF_CORE_READ(file, f_inode, i_mode) & S_IFMT) != S_IFSOCK)
+		return 0;
+	sock = BPF_CORE_READ(file, private_data);
+	return (__u64)BPF_CORE_READ(sock, sk);
+}
+
+static __always_inline int syscall_number(const struct pt_regs *regs)
+{
+#ifdef __TARGET_ARCH_arm64
+	return regs->syscallno;
+#else
+	return regs->orig_ax;
+#endif
+}

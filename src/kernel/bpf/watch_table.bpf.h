@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: (MIT OR GPL-2.0) */
+/* The table of ends that are half-closed or dead.
+ *
+ * Every connection that closes passes through it, so it is made for the cache, not for space: an
+ * array that is looked up without a call, in which an end lies at its home, the place that its
+ * address hashes to, or within NEAR places after it. A kernel's hash map takes what finds no room.
+ * The first 64 bytes of an end, one cache line, hold all that its connection touches on its way,
+ * but for what is known of the read that was told.
+ *
+ * All that happens to one socket is done under the socket's lock, or by a thread that holds a
+ * reference to it; so one end is never claimed, filled and removed by two at once. Different ends
+ * may want the same place: whoever makes the place's `sk` its own has it. User space's search runs
+ * at any time, and looks again after each thing that it changes: see watch_walk.bpf.h.
+ *
+ * `live` has a bit for each place that must be looked at when something may have come due. A
+ * bit is cleared by the search alone, and only then is the place looked at; a place is claimed
+ * before its bit is looked at; so one of the two sees the other. It stays set from one use of a
+ * place to the next, which saves the writing. */
+#pragma once
+
+#define PLACES (1u << WATCH_TABLE_BITS)
+#define NEAR   4
+#define AWAY   PLACES /* the number of no place: the end is in `spill` */
+
+struct end {
+	__u64 sk;    /* 0: free */
+	__u64 began; /* when it became half-closed, or died */
+	__u64 since; /* the same; but for one that died later, then */
+	__u64 close_at;
+	__u64 told_at;
+	__u32 flags;    /* enum watch_flag; changed atomically; see is_whole() */
+	__u32 away;     /* of the place: ends at home here that lie elsewhere */
+	__u32 read_seq; /* the read position after the last read that was seen */
+	__u32 write_seq;
+	/* With WATCH_TOLD, or else left from an end before: */
+	__u32 told_tgid, told_tid;
+	__u32 told_site;
+	char told_comm[WATCH_COMM];
+	__u32 error; /* sk_err; with WATCH_DEAD */
+} __attribute__((aligned(64)));
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE); /* for the alignment */
+	__uint(max_entries, PLACES);
+	__type(key, __u32);
+	__type(value, struct end);
+} ends SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 131072);
+	__type(key, __u64);
+	__type(value, struct end);
+} spill SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, PLACES / 64);
+	__type(key, __u32);
+	__type(value, __u64);
+} live SEC(".maps");
+
+static __always_inline struct end *place(__u32 number)
+{
+	__u32 at = number & (PLACES - 1);
+
+	return bpf_map_lookup_elem(&ends, &at);
+}
+
+/* The verifier allows no arithmetic on a socket's address but the difference from another one. */
+static __u64 anchor = 0;
+
+static __always_inline __u32 scatter(__u64 distance)
+{
+	return (distance >> 6) * 0x9e3779b97f4a7c15ULL >> (64 - WATCH_TABLE_BITS);
+}
+
+static __always_inline __u32 home_of(__u64 sk)
+{
+	return scatter(sk - (__u64)&anchor);
+}
+
+/* Not inlined: rare. */
+static __noinline struct end *find_away(__u64 sk, __u32 home)
+{
+	for (__u32 i = 1; i < NEAR; i++) {
+		struct end *e = place(home + i);
+
+		if (e && e->sk == sk)
+			return e;
+	}
+	return bpf_map_lookup_elem(&spill, &sk);
+}
+
+static __always_inline struct end *find_from(__u64 sk, __u32 home)
+{
+	struct end *e = place(home);
+
+	if (!e)
+		return NULL;
+	if (e->sk == sk)
+		return e;
+	return e->away ? find_away(sk, home) : NULL;
+}
+
+static __always_inline struct end *find(__u64 sk)
+{
+	return find_from(sk, home_of(sk));
+}
+
+/* The same for an address that was read from memory, which to the verifier is a plain number. What
+ * was added to the stack atomically is one too. */
+static __always_inline struct end *find_number(__u64 sk)
+{
+	__u64 number = 0;
+
+	__sync_fetch_and_add(&number, (__u64)&anchor);
+	return find_from(sk, scatter(sk - number));
+}
+
+/* An end that is neither being filled nor on its way out. */
+static __always_inline bool is_whole(__u32 flags)
+{
+	return flags & (WATCH_HOLDER | WATCH_CLOSED | WATCH_DEAD) && !(flags & WATCH_FINISHED);
+}
+
+/* Whether the place is the socket's from here on. */
+static __always_inline bool take_place(struct end *e, __u64 sk)
+{
+	__u64 was = __sync_val_compare_and_swap(&e->sk, 0, sk);
+
+	return !was || was == sk;
+}
+
+static __noinline struct end *claim_spill(__u64 sk, struct end *home)
+{
+	static const struct end none = {};
+	struct end *e;
+
+	if (!home || bpf_map_update_elem(&spill, &sk, &none, BPF_ANY))
+		return NULL;
+	e = bpf_map_lookup_elem(&spill, &sk);
+	if (!e)
+		return NULL;
+	e->sk = sk;
+	__sync_fetch_and_add(&home->away, 1);
+	__sync_fetch_and_add(&spilled, 1);
+	return e;
+}
+
+/* A place for the end of `sk`, which has none; its number goes to `number`. NULL: there is no room
+ * anywhere. */
+static __always_inline struct end *claim(__u64 sk, __u32 *number)
+{
+	__u32 at = home_of(sk);
+	struct end *home = place(at), *e;
+
+	*number = at;
+	if (!home || take_place(home, sk))
+		return home;
+	for (__u32 i = 1; i < NEAR; i++) {
+		e = place(at + i);
+		if (e && take_place(e, sk)) {
+			__sync_fetch_and_add(&home->away, 1);
+			*number = (at + i) & (PLACES - 1);
+			return e;
+		}
+	}
+	*number = AWAY;
+	return claim_spill(sk, home);
+}
+
+/* The end is filled: the search may see it. */
+static __always_inline void publish(struct end *e, __u32 flags, __u32 number)
+{
+	__u64 bit = 1ULL << (number & 63), *word;
+
+	__sync_lock_test_and_set(&e->flags, flags);
+	if (number >= PLACES)
+		return;
+	number >>= 6;
+	word = bpf_map_lookup_elem(&live, &number);
+	if (word && !(*(volatile __u64 *)word & bit))
+		__sync_fetch_and_or(word, bit);
+}
+
+static __noinline int remove_away(__u64 sk, __u32 home)
+{
+	struct end *at_home = place(home);
+
+	if (!at_home)
+		return 0;
+	for (__u32 i = 1; i < NEAR; i++) {
+		struct end *e = place(home + i);
+
+		if (e && e->sk == sk) {
+			*(volatile __u64 *)&e->sk = 0;
+			__sync_fetch_and_add(&at_home->away, -1);
+			return 0;
+		}
+	}
+	if (!bpf_map_delete_elem(&spill, &sk)) {
+		__sync_fetch_and_add(&at_home->away, -1);
+		__sync_fetch_and_add(&spilled, -1);
+	}
+	return 0;
+}
+
+static __always_inline void remove(__u64 sk)
+{
+	__u32 home = home_of(sk);
+	struct end *e = place(home);
+
+	if (e && e->sk == sk)
+		*(volatile __u64 *)&e->sk = 0;
+	else
+		remove_away(sk, home);
+}

@@ -1,0 +1,296 @@
+/* SPDX-License-Identifier: (MIT OR GPL-2.0) */
+/* What user space runs: walks over descriptors and sockets, and the search for what has come due.
+ */
+#pragma once
+
+struct walk {
+	struct watch_turn turn;
+	__u64 word; /* of `live` */
+	__u32 base; /* the word's first place */
+};
+
+/* The end that was looked at is still the one in its place. */
+static __always_inline bool is_still(struct end *e, __u64 key, __u64 began)
+{
+	return *(volatile __u64 *)&e->sk == key && *(volatile __u64 *)&e->began == began;
+}
+
+/* Nobody holds the end still meanwhile: it may finish, and its place have another, at any step.
+ * What was set on another is taken back. */
+static __always_inline void send_report(__u64 key, struct end *e, __u64 began)
+{
+	__u32 flags = __sync_fetch_and_or(&e->flags, WATCH_REPORTED);
+	struct end now = *e;
+
+	if (flags & (WATCH_FINISHED | WATCH_REPORTED))
+		return;
+	if (!is_still(e, key, began)) {
+		__sync_fetch_and_and(&e->flags, ~WATCH_REPORTED);
+		return;
+	}
+	emit(WATCH_REPORT, key, &now, BPF_RB_NO_WAKEUP);
+	if (is_still(e, key, began) && !(*(volatile __u32 *)&e->flags & WATCH_FINISHED))
+		return;
+	/* Its end may have been sent before its report was. */
+	now.flags |= WATCH_FINISHED;
+	emit(WATCH_END, key, &now, BPF_RB_NO_WAKEUP);
+}
+
+/* `wanted` is counted up first, since whoever finishes the end counts it down. */
+static __always_inline void want(__u64 key, struct end *e, __u64 began)
+{
+	__u32 flags;
+
+	__sync_fetch_and_add(&wanted, 1);
+	flags = __sync_fetch_and_or(&e->flags, WATCH_WANTED);
+	if (flags & (WATCH_FINISHED | WATCH_WANTED)) {
+		__sync_fetch_and_add(&wanted, -1);
+		return;
+	}
+	if (is_still(e, key, began))
+		return;
+	flags = __sync_fetch_and_and(&e->flags, ~WATCH_WANTED);
+	if (flags & WATCH_WANTED && !(flags & WATCH_FINISHED))
+		__sync_fetch_and_add(&wanted, -1);
+}
+
+/* The owner of a wanted end is one of the watched. */
+static __always_inline void report_wanted(__u64 key, struct end *e)
+{
+	__u32 flags = __sync_fetch_and_and(&e->flags, ~WATCH_WANTED);
+
+	if (!(flags & WATCH_WANTED) || flags & WATCH_FINISHED)
+		return;
+	__sync_fetch_and_add(&wanted, -1);
+	send_report(key, e, e->began);
+}
+
+static __always_inline bool is_half_closed(int state)
+{
+	return state == TCP_FIN_WAIT1 || state == TCP_FIN_WAIT2 || state == TCP_CLOSE_WAIT ||
+	       state == TCP_LAST_ACK || state == TCP_CLOSING;
+}
+
+/* Follows an end that was half-closed already. Since when is not known: at least since the last
+ * packet came or went, which the socket's clock remembers. */
+static __always_inline void take_in(struct sock *sk)
+{
+	__u64 key = (__u64)sk;
+	struct tcp_sock *tp = bpf_skc_to_tcp_sock(sk);
+	__u8 state = sk->__sk_common.skc_state;
+	__u32 flags = WATCH_TAKEN_IN;
+
+	if (!tp || find(key))
+		return;
+	if (state == TCP_CLOSE) {
+		/* Never was connected; a refusal is one segment. */
+		if (tp->segs_in <= 1 && !tp->bytes_acked && !tp->bytes_received)
+			return;
+		/* tcp_reset() says EPIPE where the peer's FIN had come before, and ours not. */
+		flags |= sk->sk_err == EPIPE ? WATCH_DEAD | WATCH_HOLDER : WATCH_DEAD;
+	} else if (!is_half_closed(state)) {
+		return;
+	} else {
+		flags |= state == TCP_CLOSE_WAIT ? WATCH_HOLDER : WATCH_CLOSED;
+	}
+	begin(sk, tp->tcp_mstamp * 1000, flags);
+}
+
+static __always_inline void remember_port(const struct sock *sk)
+{
+	__u64 key = (__u64)sk->__sk_common.skc_net.net->ns.inum << 16 | sk->__sk_common.skc_num;
+	__u8 one = 1;
+
+	bpf_map_update_elem(&ports, &key, &one, BPF_ANY);
+}
+
+/* Every descriptor of every process: gives those that refer to a reported end or to a listener,
+ * reports those that waited for their owner, and at the start takes in the half-closed. */
+SEC("iter/task_file")
+int holders(struct bpf_iter__task_file *ctx)
+{
+	struct task_struct *task = ctx->task;
+	struct file *file = ctx->file;
+	struct watch_owner o = { .fd = ctx->fd };
+	struct socket *sock;
+	struct end *e;
+	struct sock *sk;
+	__u64 key;
+
+	if (!task || !file)
+		return 0;
+	sock = bpf_sock_from_file(file);
+	if (!sock)
+		return 0;
+	sk = sock->sk;
+	if (!sk || sk->sk_protocol != IPPROTO_TCP)
+		return 0;
+	if (taking_in)
+		take_in(sk);
+	key = (__u64)sk;
+	o.state = sk->__sk_common.skc_state;
+	e = find(key);
+	if (e && e->flags & WATCH_WANTED && owner_fits(task))
+		report_wanted(key, e);
+	if (o.state == TCP_LISTEN && rules.by_owner && owner_fits(task))
+		remember_port(sk);
+	if (e ? !(e->flags & WATCH_REPORTED) : o.state != TCP_LISTEN)
+		return 0;
+	o.sk = key;
+	o.began = e ? e->began : 0;
+	o.cookie = bpf_get_socket_cookie(sk);
+	o.inode = file->f_inode->i_ino;
+	o.start = task->group_leader->start_boottime;
+	o.tgid = process_of(task);
+	o.netns = sk->__sk_common.skc_net.net->ns.inum;
+	o.port = sk->__sk_common.skc_num;
+	name_process(task, o.comm);
+	bpf_seq_write(ctx->meta->seq, &o, sizeof(o));
+	return 0;
+}
+
+__u32 asked = 0; /* the process that `processes` looks for, as user space numbers it */
+
+/* In a pid namespace only the kernel knows what number a process has outside. */
+SEC("iter/task")
+int processes(struct bpf_iter__task *ctx)
+{
+	struct task_struct *task = ctx->task;
+	__u8 one = 1;
+	__u32 tgid;
+
+	if (!task || task->pid != task->tgid || number_of(task) != asked)
+		return 0;
+	tgid = task->tgid;
+	bpf_map_update_elem(&pids, &tgid, &one, BPF_ANY);
+	return 0;
+}
+
+/* Every TCP socket of one network namespace: takes in what no descriptor refers to, above all what
+ * waits in an accept queue. */
+SEC("iter/tcp")
+int sockets(struct bpf_iter__tcp *ctx)
+{
+	struct sock_common *skc = ctx->sk_common;
+	struct tcp_sock *tp;
+
+	if (!skc)
+		return 0;
+	tp = bpf_skc_to_tcp_sock(skc);
+	if (tp)
+		take_in((struct sock *)tp);
+	return 0;
+}
+
+/* Not accepted: nobody has a descriptor, so the listener's owner counts. */
+static __always_inline bool waits_at_watched_port(__u64 key)
+{
+	const struct sock *sk = (const struct sock *)key;
+	__u64 port = (__u64)BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum) << 16 |
+		     BPF_CORE_READ(sk, __sk_common.skc_num);
+
+	return !BPF_CORE_READ(sk, sk_socket) && bpf_map_lookup_elem(&ports, &port);
+}
+
+/* Returns whether the search is over for lack of room. */
+static __always_inline bool look_at(__u64 key, struct end *e, struct watch_turn *turn)
+{
+	__u64 began = *(volatile __u64 *)&e->began, due = e->since + rules.after;
+
+	if (e->flags & WATCH_WANTED) {
+		if (waits_at_watched_port(key))
+			report_wanted(key, e);
+		return false;
+	}
+	if (due > turn->now) {
+		if (due < turn->next)
+			turn->next = due;
+		return false;
+	}
+	if (turn->reported >= turn->room) {
+		turn->more = 1;
+		return true;
+	}
+	turn->reported++;
+	if (rules.by_owner)
+		want(key, e, began);
+	else
+		send_report(key, e, began);
+	return false;
+}
+
+/* The place need not be looked at, unless it changes meanwhile. */
+static __always_inline void settle(__u32 number, struct end *e)
+{
+	__u64 bit = 1ULL << (number & 63), *word, sk;
+	__u32 flags;
+
+	number >>= 6;
+	word = bpf_map_lookup_elem(&live, &number);
+	if (!word)
+		return;
+	__sync_fetch_and_and(word, ~bit);
+	sk = *(volatile __u64 *)&e->sk;
+	flags = *(volatile __u32 *)&e->flags;
+	if (sk && !(is_whole(flags) && flags & WATCH_REPORTED))
+		__sync_fetch_and_or(word, bit);
+}
+
+static long look_at_place(__u32 bit, struct walk *w)
+{
+	struct end *e;
+	__u32 flags;
+	__u64 sk;
+
+	if (!(w->word >> (bit & 63) & 1))
+		return 0;
+	e = place(w->base + bit);
+	if (!e)
+		return 0;
+	sk = *(volatile __u64 *)&e->sk;
+	flags = *(volatile __u32 *)&e->flags;
+	if (!sk || (is_whole(flags) && flags & WATCH_REPORTED))
+		settle(w->base + bit, e);
+	else if (is_whole(flags))
+		return look_at(sk, e, &w->turn);
+	return 0;
+}
+
+static long look_at_word(__u32 i, struct walk *w)
+{
+	__u64 *word = bpf_map_lookup_elem(&live, &i);
+
+	if (!word || !*word)
+		return 0;
+	w->word = *word;
+	w->base = i * 64;
+	bpf_loop(64, look_at_place, w, 0);
+	return w->turn.more ? 1 : 0;
+}
+
+static long look_at_spilled(void *map, __u64 *key, struct end *e, struct walk *w)
+{
+	if (!is_whole(e->flags) || e->flags & WATCH_REPORTED)
+		return 0;
+	return look_at(*key, e, &w->turn);
+}
+
+/* One search for what has come due. User space runs it. */
+SEC("syscall")
+int mature(struct watch_turn *ctx)
+{
+	struct walk w = { .turn.room = ctx->room };
+
+	w.turn.now = bpf_ktime_get_ns();
+	w.turn.next = w.turn.now + rules.after;
+	bpf_loop(PLACES / 64, look_at_word, &w, 0);
+	if (spilled && !w.turn.more)
+		bpf_for_each_map_elem(&spill, look_at_spilled, &w, 0);
+	ctx->reported = w.turn.reported;
+	ctx->more = w.turn.more;
+	ctx->next = w.turn.next;
+	ctx->now = w.turn.now;
+	ctx->jiffies = bpf_jiffies64();
+	ctx->wanted = wanted;
+	return 0;
+}
