@@ -3,6 +3,7 @@
 import os
 import signal
 import subprocess
+import sys
 
 from tap import binary, wait_for
 
@@ -66,3 +67,76 @@ class Watch:
         if self.process.poll() is None:
             self.process.kill()
             self.process.wait()
+
+
+HOLDER = """
+import os, socket, sys
+with open("/proc/self/comm", "w") as f:
+    f.write(sys.argv[1])
+if sys.argv[2]:
+    with open(sys.argv[2] + "/cgroup.procs", "w") as f:
+        f.write("0")
+ls = socket.create_server(("127.0.0.1", 0))
+kept = []
+print(ls.getsockname()[1], flush=True)
+for line in sys.stdin:
+    word, *rest = line.split()
+    if word == "exec":
+        os.set_inheritable(kept[-1].fileno(), True)
+        os.execvp(rest[0], rest)
+    c = socket.create_connection(ls.getsockname())
+    s = ls.accept()[0]
+    s.close()
+    c.recv(1)
+    if word == "leak":
+        kept.append(c)
+    print("%s:%d" % c.getsockname(), c.fileno(), flush=True)
+    if word == "quick":
+        c.close()
+"""
+
+
+class Holder:
+    """A process of a given name that makes connections which end half-closed, on demand."""
+
+    def __init__(self, comm, cgroup="", before=()):
+        self.comm = comm
+        self.process = subprocess.Popen([*before, sys.executable, "-ISc", HOLDER, comm, cgroup], text=True,
+                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self.port = int(self.process.stdout.readline())
+
+    @property
+    def pid(self):
+        return self.process.pid
+
+    def ask(self, *words):
+        self.process.stdin.write(" ".join(map(str, words)) + "\n")
+        self.process.stdin.flush()
+
+    def leak(self):
+        """Makes a connection, is told that its peer has closed, and keeps it: its address, its descriptor."""
+        self.ask("leak")
+        address, fd = self.process.stdout.readline().split()
+        return address, int(fd)
+
+    def quick(self):
+        """Makes one and closes it at once."""
+        self.ask("quick")
+        return self.process.stdout.readline().split()[0]
+
+    def kill(self):
+        """Ends it: the kernel closes what it held."""
+        self.process.kill()
+        self.process.wait()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *unused):
+        if self.process.poll() is None:
+            self.kill()
+        for f in (self.process.stdin, self.process.stdout):
+            try:
+                f.close()
+            except BrokenPipeError:
+                pass

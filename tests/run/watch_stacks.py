@@ -3,13 +3,14 @@
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
-from tap import BUILD, SOURCE, cases, equal, has, main, test, true  # noqa: E402
-from watching import Watch  # noqa: E402
+from tap import BUILD, SOURCE, cases, equal, has, main, run, test, true, wait_for  # noqa: E402
+from watching import Watch, name  # noqa: E402
 
 SAID_WITHIN = 0.001  # seconds between what the program and the watch say of one read
 
@@ -137,6 +138,51 @@ def a_debian_program_without_frame_pointers(name):
         in_order(stack, "_PyEval_EvalFrameDefault", "Py_RunMain", "Py_BytesMain")
         equal(line["told"]["stack_note"], "", "note")
         true(any("recv" in f["function"] for f in stack[:2]), f"innermost: {functions(stack)[:2]}")
+
+
+NGINX = """
+daemon off; pid %(folder)s/pid; error_log %(folder)s/log; worker_processes 1; user root;
+events {}
+http {
+    access_log off; client_body_temp_path %(folder)s; proxy_temp_path %(folder)s;
+    fastcgi_temp_path %(folder)s; uwsgi_temp_path %(folder)s; scgi_temp_path %(folder)s;
+    server {
+        listen 127.0.0.1:%(port)d;
+        location / { proxy_pass http://127.0.0.1:%(upstream)d; proxy_ignore_client_abort on; }
+    }
+}
+"""
+
+
+@test
+def nginx_that_ignores_its_client_s_abort():
+    """Debian's, without frame pointers: the names of its own functions, where it accepted."""
+    with tempfile.TemporaryDirectory() as folder, socket.create_server(("127.0.0.1", 0)) as upstream, \
+            socket.create_server(("127.0.0.1", 0)) as ls:
+        port = ls.getsockname()[1]
+        with open(f"{folder}/conf", "w", encoding="utf-8") as f:
+            f.write(NGINX % {"folder": folder, "port": port, "upstream": upstream.getsockname()[1]})
+        # It takes the listener over, as it does from its older self at an upgrade.
+        with subprocess.Popen(["/usr/sbin/nginx", "-c", f"{folder}/conf"], pass_fds=[ls.fileno()],
+                              env={**os.environ, "NGINX": f"{ls.fileno()};"},
+                              stderr=subprocess.DEVNULL) as nginx:
+            ls.close()
+            worker = wait_for(lambda: run("pgrep", "-P", nginx.pid).stdout.strip(), "a worker")
+            with Watch("--after", "100ms", "--json", "--pid", worker) as w:
+                w.ready()
+                client = socket.create_connection(("127.0.0.1", port))
+                client.send(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+                waits = upstream.accept()[0]
+                end = name(client)
+                client.close()
+                line = json.loads(w.line("half-closed", f'"peer":"{end}"', seconds=30))
+                equal((line["cause"], line["made"]["by"]), ("unread", "accept"), "cause and making")
+                equal([str(h["pid"]) for h in line["holders"]], [worker], "holder")
+                in_order(line["made"]["stack"], "ngx_event_accept", "ngx_process_events_and_timers",
+                         "ngx_spawn_process", "ngx_master_process_cycle", "main")
+                equal(line["made"]["stack_note"], "", "note")
+                waits.close()
+            nginx.terminate()
 
 
 @test

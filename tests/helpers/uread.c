@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: MIT */
+/* Reads a descriptor through io_uring, without a library.
+ *   uread FD recv|read|readv [async]
+ * async: from a worker thread of the kernel's. Prints what the read returned, then waits for the
+ * end of its standard input; exits 77 where the kernel refuses a ring. */
+#include <errno.h>
+#include <linux/io_uring.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#define REFUSED 77
+
+static void *map_ring(int ring, size_t size, off_t what)
+{
+	void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, ring, what);
+
+	if (p == MAP_FAILED)
+		exit(1);
+	return p;
+}
+
+static int operation(const char *how)
+{
+	if (!strcmp(how, "recv"))
+		return IORING_OP_RECV;
+	return !strcmp(how, "readv") ? IORING_OP_READV : IORING_OP_READ;
+}
+
+static struct io_uring_sqe read_of(int fd, const char *how, int async)
+{
+	static char space[16];
+	static struct iovec iov = { space, sizeof(space) };
+	int op = operation(how);
+
+	return (struct io_uring_sqe){
+		.opcode = (__u8)op,
+		.flags = async ? IOSQE_ASYNC : 0,
+		.fd = fd,
+		.addr = op == IORING_OP_READV ? (unsigned long)&iov : (unsigned long)space,
+		.len = op == IORING_OP_READV ? 1 : sizeof(space),
+	};
+}
+
+/* One operation, from its submission to its end. */
+static int run(int ring, const struct io_uring_params *p, const struct io_uring_sqe *sqe)
+{
+	char *sq = map_ring(ring, p->sq_off.array + p->sq_entries * sizeof(unsigned),
+			    IORING_OFF_SQ_RING);
+	char *cq = map_ring(ring, p->cq_off.cqes + p->cq_entries * sizeof(struct io_uring_cqe),
+			    IORING_OFF_CQ_RING);
+	struct io_uring_sqe *sqes = map_ring(ring, p->sq_entries * sizeof(struct io_uring_sqe),
+					     IORING_OFF_SQES);
+
+	sqes[0] = *sqe;
+	((unsigned *)(sq + p->sq_off.array))[0] = 0;
+	__atomic_store_n((unsigned *)(sq + p->sq_off.tail), 1, __ATOMIC_RELEASE);
+	if (syscall(SYS_io_uring_enter, ring, 1, 1, IORING_ENTER_GETEVENTS, NULL, 0) != 1)
+		exit(1);
+	return ((struct io_uring_cqe *)(cq + p->cq_off.cqes))[0].res;
+}
+
+int main(int argc, char **argv)
+{
+	struct io_uring_params p = { 0 };
+	struct io_uring_sqe sqe;
+	int ring;
+
+	if (argc < 3)
+		return 2;
+	ring = (int)syscall(SYS_io_uring_setup, 1, &p);
+	if (ring < 0)
+		return errno == EPERM || errno == ENOSYS ? REFUSED : 1;
+	sqe = read_of(atoi(argv[1]), argv[2], argc > 3);
+	printf("%d\n", run(ring, &p, &sqe));
+	fflush(stdout);
+	while (getchar() != EOF)
+		;
+	return 0;
+}

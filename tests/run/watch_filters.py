@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: MIT
+"""What unclosed watch leaves out when it is told to, and when it speaks and stops."""
+import json
+import os
+import sys
+import time
+from contextlib import contextmanager
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
+from tap import binary, cases, equal, json_lines, main, run, test, true, wait_for  # noqa: E402
+from watching import HERE, Holder, Watch  # noqa: E402
+
+CONTAINER = "0123456789abcdef" * 4
+
+
+@contextmanager
+def a_cgroup(name):
+    """A fresh cgroup of the unified hierarchy, wherever that is mounted."""
+    with open("/proc/self/mounts", encoding="utf-8") as f:
+        root = next(line.split()[1] for line in f if line.split()[2] == "cgroup2")
+    folder = f"{root}/{name}-{os.getpid()}.scope"
+    os.mkdir(folder)
+    try:
+        yield folder
+    finally:
+        wait_for(lambda: try_rmdir(folder), f"{folder} to be empty")
+
+
+def try_rmdir(folder):
+    try:
+        os.rmdir(folder)
+        return True
+    except OSError:
+        return False
+
+
+@contextmanager
+def two_holders():
+    """Of different names, ports and cgroups, each with a connection that its peer has closed."""
+    with a_cgroup("unclosed") as folder, a_cgroup("unclosed-below") as other, \
+            Holder("wanted-one", folder) as wanted, Holder("other-one", other) as unwanted:
+        unwanted.leak()  # it comes due before the wanted one
+        address, fd = wanted.leak()
+        yield wanted, unwanted, folder, (address, fd)
+
+
+def options(how, wanted, folder):
+    return {"pid": ["--pid", wanted.pid], "comm": ["--comm", wanted.comm],
+            "pattern": ["--comm", "wan?ed-[nop]*"], "port": ["--port", wanted.port],
+            "cgroup": ["--cgroup", folder]}[how]
+
+
+@cases("pid", "comm", "pattern", "port", "cgroup")
+def what_is_filtered_out_costs_no_event(how):
+    with two_holders() as (wanted, unwanted, folder, (address, fd)), \
+            Watch("--after", "100ms", "--json", "--no-stacks",
+                  *map(str, options(how, wanted, folder))) as w:
+        line = json.loads(w.line("half-closed", f'"local":"{address}"'))
+        equal([(h["pid"], h["fd"], h["comm"]) for h in line["holders"]],
+              [(wanted.pid, fd, "wanted-one")], "holder")
+        unwanted.leak()
+        unwanted.quick()
+        wanted.quick()
+        address = wanted.leak()[0]
+        w.line("half-closed", f'"local":"{address}"')
+        equal(w.stop(), (0, ""), "exit")
+        said = json_lines(w.text())
+        equal({h["pid"] for x in said for h in x.get("holders", [])}, {wanted.pid}, "who is spoken of")
+        equal({x["port"] for x in said if x["event"] == "lag"}, {wanted.port}, "ports of the lags")
+        equal(sum(x["count"] for x in said if x["event"] == "lag"), 1, "closes counted")
+        equal((said[-1]["emitted"], said[-1]["lost"]["events"]), (2, 0), f"events: {said[-1]}")
+
+
+@cases("wanted-one", "wan*", "*-on[!f]", "[!o]?nted-one")
+def a_name_means_what_it_means_to_list(pattern):
+    """Of two processes, list and watch choose the same."""
+    with Holder("wanted-one") as a, Holder("wanted-onf") as b:
+        made = {b.leak()[0], a.leak()[0]}
+        listed = run(binary("unclosed"), "list", "--json", "--comm", pattern)
+        true(listed.returncode <= 1, listed.stderr)
+        chosen = {x["local"] for x in json_lines(listed.stdout) if x.get("local") in made}
+        true(chosen, f"{pattern} chooses something")
+        with Watch("--after", "50ms", "--json", "--no-stacks", "--comm", pattern) as w:
+            for address in chosen:
+                w.line("half-closed", f'"local":"{address}"')
+            w.stop()
+            said = {x["local"] for x in json_lines(w.text()) if x.get("local") in made}
+            equal(said, chosen, f"chosen by {pattern}")
+
+
+@test
+def the_container_is_named():
+    with a_cgroup(f"docker-{CONTAINER}") as folder:
+        # The name of a scope holds the number alone: the rest of a_cgroup's name is no digit of it.
+        with Holder("in-a-container", folder) as holder:
+            address = holder.leak()[0]
+            with Watch("--after", "50ms", "--json", "--no-stacks", "--pid", str(holder.pid)) as w:
+                line = json.loads(w.line("half-closed", f'"local":"{address}"'))
+            equal(line["container"], CONTAINER, "container")
+            equal(line["cgroup"], os.stat(folder).st_ino, "cgroup")
+            with Watch("--after", "50ms", "--plain", "--no-stacks", "--pid", str(holder.pid)) as w:
+                w.line("half-closed", address, f"in {CONTAINER[:12]} ")
+
+
+@test
+def the_lags_come_at_intervals():
+    with Holder("closes-quickly") as holder, \
+            Watch("--json", "--interval", "100ms", "--pid", str(holder.pid)) as w:
+        w.ready()
+        holder.quick()
+        wait_for(lambda: w.whole_lines().count('"event":"lag"') >= 3, "three reports of the lags", 20)
+        equal(w.process.poll(), None, "its end")
+        holder.quick()
+        w.line('"event":"lag"', '"count":2')
+        w.stop()
+
+
+@test
+def the_duration_is_kept():
+    begun = time.monotonic()
+    r = run(binary("unclosed"), "watch", "--json", "--duration", "400ms", *HERE)
+    true(time.monotonic() - begun >= 0.4, "it ended early")
+    equal((r.returncode, r.stderr), (0, ""), "exit")
+    equal([x["event"] for x in json_lines(r.stdout)], ["watching", "summary"], "events")
+
+
+main()

@@ -1,0 +1,347 @@
+# SPDX-License-Identifier: MIT
+"""unclosed watch while processes and namespaces come and go, and as a command's keeper."""
+import ctypes
+import json
+import os
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
+from tap import BUILD, Skip, binary, cases, equal, has, json_lines, main, run, test, true, wait_for  # noqa: E402
+from watching import HERE, HOLDER, Holder, Watch, name  # noqa: E402
+
+libc = ctypes.CDLL(None, use_errno=True)
+
+
+def pair(listener):
+    client = socket.create_connection(listener.getsockname())
+    return client, listener.accept()[0]
+
+
+def listen():
+    return socket.create_server(("127.0.0.1", 0))
+
+
+def reset(sock):
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    sock.close()
+
+
+def holders(line):
+    return [(h["pid"], h["fd"]) for h in line["holders"]]
+
+
+@test
+def a_connection_with_both_ends_here_is_one_line():
+    with listen() as ls, Watch("--after", "100ms", "--json", *HERE) as w:
+        w.ready()
+        client, server = pair(ls)
+        server.shutdown(socket.SHUT_WR)
+        line = json.loads(w.line("half-closed", f'"local":"{name(client)}"'))
+        equal((line["closer"]["state"], holders(line["closer"])),
+              ("FIN_WAIT_2", [(os.getpid(), server.fileno())]), "the end that waits")
+        ends = name(client), name(server)
+        client.close()
+        w.line('"event":"over"', f'"local":"{ends[0]}"')
+        # Now the other end has all it waited for, and is still not closed.
+        line = json.loads(w.line("half-closed", f'"local":"{ends[1]}"'))
+        equal((line["cause"], line["state"], line["closed_first"], line["closer"]),
+              ("dead", "CLOSED", "here", None), "the end that is left")
+        true(line["age_ms"] >= 100, f"age {line['age_ms']}")
+        server.close()
+        w.line('"event":"over"', f'"local":"{ends[1]}"')
+        w.stop()
+        said = json_lines(w.text())
+        equal([x["local"] for x in said if x["event"] == "half-closed"], list(ends), "lines")
+        equal((said[-1]["reported"], said[-1]["open"]), (2, 0), "summary")
+
+
+@test
+def people_read_who_waits():
+    with listen() as ls, Watch("--after", "100ms", *HERE) as w:
+        w.ready()
+        client, server = pair(ls)
+        server.shutdown(socket.SHUT_WR)
+        w.line("half-closed", f"{name(client)} <- ", f"[{os.getpid()}] fd {server.fileno()} waits in FIN_WAIT_2")
+        w.stop()
+        has(w.text(), "1 reported, 1 still open")
+        client.close()
+        server.close()
+
+
+@test
+def the_end_that_waits_speaks_where_the_other_is_not_watched():
+    with listen() as ls:
+        client, server = pair(ls)
+        waiting = os.fork()
+        if not waiting:
+            client.close()
+            server.shutdown(socket.SHUT_WR)
+            signal.pause()
+        fd, end = server.fileno(), name(server)
+        server.close()
+        client.recv(1)
+        with Watch("--after", "100ms", "--json", "--pid", str(waiting)) as w:
+            line = json.loads(w.line("half-closed"))
+            equal((line["local"], line["cause"], holders(line)),
+                  (end, "half-closed-here", [(waiting, fd)]), "the line")
+        os.kill(waiting, signal.SIGKILL)
+        os.waitpid(waiting, 0)
+        client.close()
+
+
+def die_as(first, ls):
+    """A connection that is reset after `first` sent its FIN: the end that lives on."""
+    client, server = pair(ls)
+    if first == "peer":
+        server.shutdown(socket.SHUT_WR)
+    elif first == "here":
+        client.shutdown(socket.SHUT_WR)
+    reset(server)
+    return client
+
+
+@test
+def who_closed_first_of_a_dead_one():
+    with listen() as ls, Watch("--after", "50ms", "--json", *HERE) as w:
+        w.ready()
+        for first in ("peer", "here", "nobody"):
+            client = die_as(first, ls)
+            line = json.loads(w.line("half-closed", f'"local":"{name(client)}"'))
+            equal((line["cause"], line["closed_first"], line["age_is"]), ("dead", first, "exact"), first)
+            client.close()
+
+
+@test
+def who_closed_first_of_one_that_was_dead_before():
+    with listen() as ls:
+        kept = {first: die_as(first, ls) for first in ("peer", "here", "nobody")}
+        with Watch("--after", "10ms", "--json", *HERE) as w:
+            for first, client in kept.items():
+                line = json.loads(w.line("half-closed", f'"local":"{name(client)}"'))
+                equal((line["cause"], line["age_is"]), ("dead", "at-least"), first)
+                equal(line["closed_first"], "peer" if first == "peer" else "unknown", first)
+                client.close()
+
+
+@cases(*[(how, kind) for how in ("recv", "read", "readv") for kind in ("inline", "async")])
+def a_read_through_io_uring_counts(how, kind):
+    with listen() as ls, Watch("--after", "50ms", "--json", "--port", str(ls.getsockname()[1])) as w:
+        w.ready()
+        client, server = pair(ls)
+        server.close()
+        with subprocess.Popen([os.path.join(BUILD, "tests", "uread"), str(client.fileno()), how,
+                               *(["async"] if kind == "async" else [])], pass_fds=[client.fileno()],
+                              stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as p:
+            said = p.stdout.readline()
+            if p.poll() == 77:
+                raise Skip("the kernel refuses io_uring")
+            equal(said, "0\n", "read")
+            # By --port, so that the line may come before the read.
+            told = wait_for(lambda: next((x for x in json_lines(w.whole_lines()) if x.get("told")), None),
+                            "the told end")["told"]
+            equal(told["pid"], p.pid, "who was told")
+            equal(told["tid"] == p.pid, kind == "inline", f"thread {told['tid']} is the program's own")
+            p.stdin.close()
+        client.close()
+
+
+@test
+def a_program_that_execs_keeps_what_it_holds():
+    with Holder("before-exec") as holder, \
+            Watch("--after", "600ms", "--json", "--port", str(holder.port)) as w:
+        w.ready()
+        address, fd = holder.leak()
+        holder.ask("exec", "sleep", "100")
+        line = json.loads(w.line("half-closed", f'"local":"{address}"'))
+        equal([(h["pid"], h["fd"], h["comm"]) for h in line["holders"]], [(holder.pid, fd, "sleep")], "holder")
+        equal(line["told"]["comm"], "before-exec", "who was told")
+
+
+def start_as(pid, *argv):
+    """Runs a program under a process number that is free: its standard input and output."""
+    read_in, write_in = os.pipe()
+    read_out, write_out = os.pipe()
+    number = (ctypes.c_int * 1)(pid)
+    args = struct.pack("=11Q", 0, 0, 0, 0, signal.SIGCHLD, 0, 0, 0, ctypes.addressof(number), 1, 0)
+    sys.stdout.flush()
+    child = libc.syscall(435, args, len(args))  # clone3
+    if child == 0:
+        os.dup2(read_in, 0)
+        os.dup2(write_out, 1)
+        os.execv(argv[0], argv)
+    why = ctypes.get_errno()
+    os.close(read_in)
+    os.close(write_out)
+    true(child == pid, f"clone3 with number {pid}: {os.strerror(why)}")
+    return os.fdopen(write_in, "w", buffering=1), os.fdopen(read_out)
+
+
+@test
+def a_process_number_used_again_is_another_process():
+    with Holder("number-one") as one, \
+            Watch("--after", "50ms", "--json", "--no-stacks", "--pid", str(one.pid)) as w, \
+            Watch("--after", "50ms", "--json", "--no-stacks", "--comm", "number-*") as both:
+        w.ready()
+        both.ready()
+        one.quick()
+        address = one.leak()[0]
+        w.line("half-closed", f'"local":"{address}"')
+        both.line("half-closed", f'"local":"{address}"')
+        pid = one.pid
+        one.kill()
+        true(json.loads(w.line('"event":"over"', address))["by_exit"], "closed by its exit")
+        to, out = start_as(pid, sys.executable, "-ISc", HOLDER, "number-two", "")
+        out.readline()
+        print("leak", file=to)
+        address = out.readline().split()[0]
+        line = json.loads(both.line("half-closed", f'"local":"{address}"'))
+        equal([(h["pid"], h["comm"]) for h in line["holders"]], [(pid, "number-two")], "the second")
+        print("quick", file=to)
+        out.readline()
+        both.stop()
+        w.stop()
+        to.close()
+        os.waitpid(pid, 0)
+        out.close()
+        true(address not in w.text(), "the watch of the first speaks of the second")
+        lags = [x for x in json_lines(both.text()) if x["event"] == "lag" and x["by"] == "connect"]
+        equal({(x["pid"], x["comm"]) for x in lags}, {(pid, "number-one"), (pid, "number-two")}, f"lags of {pid}")
+        equal(len({x["start_ns"] for x in lags}), 2, "processes")
+
+
+@test
+def network_namespaces_come_and_go():
+    apart = ["unshare", "-n", "sh", "-c", 'ip link set lo up && exec "$@"', "sh"]
+    with Watch("--after", "50ms", "--json", "--no-stacks", "--comm", "netns-*") as w:
+        w.ready()
+        for i in range(4):
+            with Holder(f"netns-{i}", before=apart) as holder:
+                address, fd = holder.leak()
+                line = json.loads(w.line("half-closed", f'"local":"{address}"', f"netns-{i}"))
+                equal(line["netns"], os.stat(f"/proc/{holder.pid}/ns/net").st_ino, "namespace")
+                equal(holders(line), [(holder.pid, fd)], "holder")
+                holder.kill()
+            true(json.loads(w.line('"event":"over"', address, f"netns-{i}"))["by_exit"], "ended by its exit")
+
+
+INSIDE = """
+import json, os, signal, socket, subprocess, sys
+w = subprocess.Popen([sys.argv[1], "watch", "--json", "--after", "50ms", *sys.argv[2:]],
+                     stdout=subprocess.PIPE, text=True)
+w.stdout.readline()
+ls = socket.create_server(("127.0.0.1", 0))
+c = socket.create_connection(ls.getsockname())
+if "--port" not in sys.argv:
+    ls.accept()[0].close()
+    c.recv(1)
+line = w.stdout.readline()
+print(json.dumps({"pid": os.getpid(), "fd": c.fileno(), "line": json.loads(line)}))
+c.close()
+w.send_signal(signal.SIGINT)
+print(w.stdout.read(), end="")
+sys.exit(w.wait())
+"""
+
+
+def in_a_pid_namespace(*options):
+    r = run("unshare", "--pid", "--fork", "--mount-proc", sys.executable, "-c", INSIDE, binary("unclosed"), *options)
+    equal((r.returncode, r.stderr), (0, ""), "exit")
+    return json_lines(r.stdout)
+
+
+@test
+def in_a_pid_namespace_numbers_are_its_own():
+    first, *rest = in_a_pid_namespace("--pid", "1")
+    line = first["line"]
+    equal(first["pid"], 1, "the program's own number")
+    equal((line["cause"], holders(line)), ("told", [(1, first["fd"])]), "holder")
+    equal((line["told"]["pid"], line["told"]["tid"]), (1, 1), "who was told")
+    true("_PyEval_EvalFrameDefault" in [f["function"] for f in line["told"]["stack"]], "the stack is read")
+    true("_PyEval_EvalFrameDefault" in [f["function"] for f in line["made"]["stack"]], "and where it was made")
+    equal([(x["pid"], x["count"]) for x in rest if x["event"] == "lag" and x["by"] == "connect"], [(1, 1)], "lag")
+
+
+@test
+def from_a_pid_namespace_others_have_no_number():
+    with Holder("outside") as holder:
+        holder.leak()
+        line = in_a_pid_namespace("--port", str(holder.port))[0]["line"]
+        equal((line["cause"], holders(line)), ("drained", []), "an end that is held outside")
+
+
+def refuse_bpf():
+    """A seccomp filter under which bpf(2) is not permitted."""
+    number = {"x86_64": 321, "aarch64": 280}[os.uname().machine]
+    code = [(0x20, 0, 0, 0), (0x15, 0, 1, number), (0x06, 0, 0, 0x00050001), (0x06, 0, 0, 0x7fff0000)]
+    program = ctypes.create_string_buffer(b"".join(struct.pack("=HBBI", *c) for c in code))
+    fprog = ctypes.create_string_buffer(struct.pack("@HP", len(code), ctypes.addressof(program)))
+    libc.prctl(38, 1, 0, 0, 0)  # PR_SET_NO_NEW_PRIVS
+    if libc.prctl(22, 2, fprog, 0, 0):  # PR_SET_SECCOMP, SECCOMP_MODE_FILTER
+        os._exit(99)
+
+
+@cases((["setpriv", "--bounding-set=-all"], "CAP_BPF and CAP_PERFMON are missing"),
+       (["setpriv", "--bounding-set=-all,+bpf"], "CAP_PERFMON is missing"),
+       (["unshare", "--user", "--map-root-user"], "this is a user namespace"),
+       ([], "a seccomp filter is in force"))
+def what_is_missing_is_named(before, says):
+    r = run(*before, binary("unclosed"), "watch", "--duration", "1ms", preexec_fn=None if before else refuse_bpf)
+    equal((r.returncode, r.stdout), (3, ""), "exit")
+    equal(len(r.stderr.splitlines()), 1, f"lines in {r.stderr}")
+    has(r.stderr, "loading the watch programs: not permitted: " + says)
+
+
+def watched(*command, options=()):
+    return run(binary("unclosed"), "watch", *options, "--", *command)
+
+
+@cases(("exit 7", 7), ("kill -KILL $$", 137))
+def a_command_s_status_is_the_watch_s(script, code):
+    equal(watched("sh", "-c", script).returncode, code, "exit code")
+
+
+@test
+def what_the_command_says_is_its_own():
+    with tempfile.TemporaryDirectory() as folder:
+        r = watched("sh", "-c", "echo out; echo err >&2; sleep 3 >&- 2>&- & exec true",
+                    options=("--json", "--output", f"{folder}/lines"))
+        equal((r.returncode, r.stdout, r.stderr), (0, "out\n", "err\n"), "the command's words")
+        with open(f"{folder}/lines", encoding="utf-8") as f:
+            said = json_lines(f.read())
+        equal([x["event"] for x in said], ["watching", "command-ended", "summary"], "events")
+        equal((said[1]["status"], said[1]["left_running"]), (0, 1), "a child that was left")
+
+
+def interrupted(script, send, *options):
+    """The watch's exit code, after it was sent signals while its command ran."""
+    with tempfile.TemporaryDirectory() as folder:
+        ready = f"{folder}/ready"
+        with subprocess.Popen([binary("unclosed"), "watch", *options, "--", "sh", "-c", script, ready],
+                              stdin=subprocess.DEVNULL, stderr=subprocess.PIPE) as p:
+            wait_for(lambda: os.path.exists(ready), "the command", 20)
+            for number in send:
+                p.send_signal(number)
+                time.sleep(0.05)  # not synchronisation: two of a kind at once are one
+            p.stderr.read()
+            return p.wait(20)
+
+
+@test
+def an_interrupt_is_handed_on():
+    equal(interrupted("trap 'exit 9' INT; : >$0; while :; do sleep 0.05; done", [signal.SIGINT]), 9, "exit code")
+
+
+@test
+def a_command_that_will_not_end_is_ended():
+    """The second interrupt does it, by a signal that no program can ignore."""
+    equal(interrupted("trap '' INT TERM; : >$0; while :; do sleep 0.05; done",
+                      [signal.SIGINT, signal.SIGINT]), 0, "exit code")
+
+
+main()
