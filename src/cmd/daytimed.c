@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* daytimed: the daytime server. Reads the options, binds, gives up its privileges, serves. */
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,9 +13,12 @@
 #include "cmd/opts.h"
 #include "daytime/confine.h"
 #include "daytime/listen.h"
+#include "daytime/log_writer.h"
 #include "daytime/notify.h"
 #include "daytime/server.h"
 #include "daytime/workers.h"
+
+#define LOG_END_MS 1000 /* how long the end waits for the log */
 
 enum {
 	OPT_AFTER = 256,
@@ -361,7 +365,7 @@ static unsigned parts(const struct settings *s)
 {
 	return (run.serve_udp ? CONFINE_UDP : 0U) |
 	       (s->server.format.kind == DAYTIME_NIST ? CONFINE_CLOCK : 0U) |
-	       (run.log.polled ? CONFINE_POLLED_LOG : 0U);
+	       (run.log.polled || run.log.writer_lost ? CONFINE_POLLED_LOG : 0U);
 }
 
 /* Serves as the only process, or as one of several. */
@@ -394,7 +398,7 @@ static void last_report(struct counters *c)
 {
 	char json[COUNTERS_JSON_MAX];
 
-	c->log_lines_lost += run.log.lost;
+	c->log_lines_lost += log_lost(&run.log);
 	log_line(&run.log, "%s", counters_json(c, json));
 }
 
@@ -469,21 +473,27 @@ static void fit_table(struct settings *s)
 static int start(struct settings *s)
 {
 	struct err e = { 0 };
+	int code;
 
+	signal(SIGPIPE, SIG_IGN);           /* a log that nobody reads any more ends nothing */
 	setenv("TZ", ":/etc/localtime", 0); /* unset, strftime() would read the file each time */
 	tzset();
 	log_open(&run.log, STDERR_FILENO, "");
 	fit_table(s);
 	if (open_sockets(s, &e) < 0 || become_user(s, &e) < 0)
 		return fail(&e);
-	return s->workers > 1 ? serve_with_workers(s) : serve_alone(s);
+	if (log_writer_start(&run.log, !s->seccomp_errno, &e) < 0)
+		return fail(&e);
+	code = s->workers > 1 ? serve_with_workers(s) : serve_alone(s);
+	log_writer_end(&run.log, LOG_END_MS);
+	return code;
 }
 
 static void describe_syscalls(void)
 {
 	const char *names[CONFINE_SYSCALLS_MAX + 1];
 
-	for (unsigned p = 0; p <= CONFINE_SUPERVISE; p++) {
+	for (unsigned p = 0; p <= CONFINE_WRITER; p++) {
 		confine_names(p, names);
 		printf("%u", p);
 		for (size_t i = 0; names[i]; i++)

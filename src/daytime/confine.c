@@ -129,10 +129,13 @@ static const struct {
 	{ "rt_sigtimedwait", CONFINE_SUPERVISE },
 	{ "wait4", CONFINE_SUPERVISE },
 	{ "kill", CONFINE_SUPERVISE },
+	{ "read", CONFINE_WRITER },
 #ifdef UNCLOSED_COVERAGE
 	{ "fcntl", CONFINE_SUPERVISE },
 	{ "close", CONFINE_SUPERVISE },
 	{ "read", CONFINE_SUPERVISE },
+	{ "fcntl", CONFINE_WRITER },
+	{ "close", CONFINE_WRITER },
 #endif
 };
 
@@ -154,7 +157,8 @@ unsigned confine_names(unsigned parts, const char *names[CONFINE_SYSCALLS_MAX + 
 	for (size_t i = 0; i < sizeof(common) / sizeof(common[0]); i++)
 		names[n++] = common[i];
 	for (size_t i = 0; i < sizeof(calls) / sizeof(calls[0]); i++) {
-		bool serving = calls[i].parts == SERVE && !(parts & CONFINE_SUPERVISE);
+		bool serving = calls[i].parts == SERVE &&
+			       !(parts & (CONFINE_SUPERVISE | CONFINE_WRITER));
 
 		if (serving || (calls[i].parts & parts))
 			names[n++] = calls[i].name;

@@ -36,8 +36,9 @@ int confine_capabilities(struct err *e);
 enum confine_part {
 	CONFINE_UDP = 1,        /* serve UDP */
 	CONFINE_CLOCK = 2,      /* ask how good the clock is, for the NIST form */
-	CONFINE_POLLED_LOG = 4, /* poll() before writing to the log */
+	CONFINE_POLLED_LOG = 4, /* poll() before writing to the log, or for its writer's end */
 	CONFINE_SUPERVISE = 8,  /* watch over workers, and serve nothing */
+	CONFINE_WRITER = 16,    /* write the log, and serve nothing */
 };
 
 /* The names of the system calls that are allowed, ended by NULL, for confine_syscalls() and for the

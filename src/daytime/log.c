@@ -24,6 +24,7 @@ void log_open(struct log *l, int fd, const char *prefix)
 		l->socket = true;
 		return;
 	}
+	l->file = S_ISREG(st.st_mode) || S_ISBLK(st.st_mode);
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
 	fd = open(path, O_WRONLY | O_APPEND | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
 	if (fd < 0) {
@@ -41,6 +42,20 @@ void log_close(struct log *l)
 		close(l->fd);
 	l->owned = false;
 	l->fd = -1;
+}
+
+void log_redirect(struct log *l, int socket)
+{
+	if (l->owned)
+		close(l->fd);
+	l->fd = socket;
+	l->owned = l->socket = true;
+	l->polled = false;
+}
+
+uint64_t log_lost(const struct log *l)
+{
+	return l->lost + (l->writer_lost ? *l->writer_lost : 0);
 }
 
 static ssize_t hand_on(struct log *l, const char *data, size_t len)

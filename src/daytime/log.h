@@ -16,6 +16,8 @@ struct log {
 	bool socket; /* write with send(MSG_DONTWAIT) */
 	bool polled; /* the descriptor could not be made non-blocking: ask poll() before writing */
 	bool owned;  /* fd is ours to close */
+	bool file;   /* writing may block, whatever was asked for: see daytime/log_writer.h */
+	_Atomic uint64_t *writer_lost; /* lines that the writer could not write; NULL: no writer */
 	char prefix[32];
 	uint64_t lost;      /* lines dropped in all */
 	uint64_t lost_told; /* of these, already told */
@@ -27,6 +29,12 @@ struct log {
  * non-blocking disturbs nobody who shares it. `prefix` starts every line. Cannot fail. */
 void log_open(struct log *l, int fd, const char *prefix);
 void log_close(struct log *l);
+
+/* Sends what comes, and what waits, to this socket; takes it. */
+void log_redirect(struct log *l, int socket);
+
+/* How many lines were lost so far, here and by the writer. */
+uint64_t log_lost(const struct log *l);
 
 /* Adds one line; it goes on with the next log_line() or log_flush(). */
 void log_add(struct log *l, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

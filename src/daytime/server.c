@@ -169,7 +169,7 @@ static void report(struct server *s)
 {
 	char json[COUNTERS_JSON_MAX];
 
-	s->count->log_lines_lost = s->log->lost;
+	s->count->log_lines_lost = log_lost(s->log);
 	log_line(s->log, "%s", counters_json(s->count, json));
 }
 

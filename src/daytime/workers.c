@@ -147,6 +147,7 @@ int workers_watch(struct workers *w, struct err *e)
 			break;
 		case SIGUSR2:
 			sum = workers_sum(w);
+			sum.log_lines_lost += log_lost(w->log);
 			log_line(w->log, "%s", counters_json(&sum, json));
 			break;
 		case SIGTERM:

@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
@@ -119,8 +120,9 @@ def accept_stops(error):
 
 # Every other call while it serves.
 
-@cases(("sendto", "error=ENOBUFS:when=1", "unsent"), ("sendto", "error=EPIPE:when=1", "unsent"),
-       ("sendto", "retval=3:when=1", "unsent"),
+# The first sendto() is the log's line that it listens.
+@cases(("sendto", "error=ENOBUFS:when=2", "unsent"), ("sendto", "error=EPIPE:when=2", "unsent"),
+       ("sendto", "retval=3:when=2", "unsent"),
        ("shutdown", "error=ENOTCONN:when=1", "reset_by_client"),
        ("recvfrom", "error=ECONNRESET:when=1", "reset_by_client"))
 def a_connection_that_fails_is_only_itself(call, what, counter):
@@ -378,7 +380,10 @@ def a_log_without_proc_is_polled():
 
 @test
 def a_log_that_is_interrupted_goes_on():
-    with injected("write", "error=EINTR:when=2..4", "--log=connections") as server:
+    """the service, as it hands a line on (its third sendto()), and the log's writer"""
+    wrap = ("strace", "-D", "-f", "-q", "-o", "/dev/null", "-e", "trace=write,sendto",
+            "-e", "inject=write:error=EINTR:when=2..4", "-e", "inject=sendto:error=EINTR:when=3")
+    with Server("--seccomp=errno", "--log=connections", wrap=wrap, env=QUIET_SANITIZER) as server:
         whole_reply(server)
         whole_reply(server)
         wait_for(lambda: server.err().count(": closed\n") == 2, "both lines")
@@ -486,17 +491,19 @@ def the_filter_and_the_calls_agree():
         parts, *names = line.split()
         table[int(parts)] = set(names)
         true(len(names) <= 20, f"{len(names)} calls")
-    udp, clock, supervise = 1, 2, 8
-    allowed = table[udp | clock]
+    udp, clock, polled, supervise, writer = 1, 2, 4, 8, 16
+    allowed = table[udp | clock | polled]  # poll(): the end waits for the log's writer
     called = called_after_start("--udp", "--format=nist", "--drain-time=300ms",
                                 "--drain-bytes=1000")
     equal(called - allowed, set(), "called but not allowed")
-    # Without a vdso, and after a stop in poll().
-    unused = {"clock_gettime", "restart_syscall"}
+    # Without a vdso, after a stop in poll(), and to a log that is no file.
+    unused = {"clock_gettime", "restart_syscall", "write"}
     equal(allowed - called - unused, set(), "allowed but not called")
     called = called_after_start("--workers=2", follow=False)
-    equal(called - table[supervise], set(), "called by the supervisor but not allowed")
-    equal(table[supervise] - called - unused - {"sendto"}, set(), "allowed it but not called")
+    equal(called - table[supervise | polled], set(), "called by the supervisor but not allowed")
+    equal(table[supervise | polled] - called - unused, set(), "allowed it but not called")
+    equal(table[writer], {"read", "write", "exit_group", "sendto", "clock_gettime", "restart_syscall"},
+          "what the log's writer may call")
 
 
 def called_after_start(*options, follow=True):
@@ -556,6 +563,126 @@ def exercise(server, everything):
             pass
     counters(server)
     server.send(signal.SIGUSR1)
+
+
+# A log that is a file has a writer of its own, which may hang without the service.
+
+def with_writer(what, *options):
+    """A server whose write() calls, all of which its log's writer makes, meet with `what`."""
+    return Server("--seccomp=errno", "--log=connections", *options, env=QUIET_SANITIZER, wrap=(
+        "strace", "-D", "-f", "-q", "-o", "/dev/null", "-e", "trace=write", "-e", f"inject=write:{what}"))
+
+
+def writer_of(server):
+    return int(wait_for(lambda: run("pgrep", "-x", "-P", server.pid, "daytimed-log").stdout, "a writer"))
+
+
+@test
+def a_log_on_a_file_system_that_hangs_does_not_block_service():
+    """a write takes 4 s: meanwhile 2000 are served; then the lines that were kept come, and the count of others"""
+    with with_writer("delay_enter=4s:when=2", "--max-per-source=1000") as server:
+        whole_reply(server)  # its line hangs
+        began = time.monotonic()
+        for _ in range(2000):
+            whole_reply(server)
+        took = time.monotonic() - began
+        before = server.err()
+        true(took < 3.5, f"2000 replies took {took:.2f} s")
+        equal(before.count(": closed\n"), 0, "lines written so far")
+        wait_for(lambda: server.err().count(": closed\n") > 100, "the lines that waited", 20)
+        equal(server.stop(), 0, "exit code")
+        lost = sum(int(n) for n in re.findall(r"(\d+) log lines lost\n", server.err()))
+        true(lost > 100, f"{lost} lines were lost")
+        equal(server.err().count(": closed\n") + lost, 2001, "lines written and lost")
+        equal(last_counters(server)["log_lines_lost"], lost, "lost, in the counters")
+
+
+@test
+def a_log_that_hangs_does_not_hold_up_the_end():
+    with with_writer("delay_enter=30s:when=2") as server:
+        whole_reply(server)
+        writer = writer_of(server)
+        wait_for(lambda: counters_asked(server), "the log hangs")
+        began = time.monotonic()
+        equal(server.stop(), 0, "exit code")
+        true(time.monotonic() - began < 4, "in time")
+        os.kill(writer, signal.SIGKILL)
+
+
+def counters_asked(server):
+    server.send(signal.SIGUSR2)
+    return True
+
+
+@test
+def a_full_file_system_loses_lines_and_says_so():
+    # The second write fails with a line, the third as it tells that, the fourth with the next line.
+    with with_writer("error=ENOSPC:when=2..4") as server:
+        for _ in range(10):
+            whole_reply(server)
+            time.sleep(0.01)  # a line a write
+        wait_for(lambda: counters(server)["log_lines_lost"] >= 2, "lost lines are counted")
+        wait_for(lambda: "log lines lost\n" in server.err(), "and told")
+        equal(server.stop(), 0, "exit code")
+
+
+@cases((), ("--workers=2",))
+def a_log_writer_that_dies_takes_nobody_with_it(*options):
+    with Server("--log=connections", *options) as server:
+        writer = writer_of(server)
+        os.kill(writer, signal.SIGKILL)
+        for _ in range(20):
+            whole_reply(server)
+        server.send(signal.SIGUSR2)
+        whole_reply(server)
+        equal(server.stop(), 0, "exit code")
+
+
+@cases((), ("--workers=2",))
+def the_log_writer_has_little_and_ends_last(*options):
+    with Server(*options) as server:
+        writer = writer_of(server)
+        if not COVERAGE:
+            equal(descriptors(writer), 2, "descriptors: it holds no port")
+        if not SANITIZED:
+            equal(status(writer)["Seccomp"], "2", "seccomp mode")
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            os.kill(writer, number)
+        whole_reply(server)
+        equal(server.stop(), 0, "exit code")
+        equal(last_counters(server)["replied"], 1, "the last line was written")
+        wait_for(lambda: not os.path.exists(f"/proc/{writer}"), "the writer ends")
+
+
+@cases(("socketpair", "socketpair for the log's writer: "), ("fork", "cannot start the log's writer: "))
+def a_log_writer_that_cannot_start_is_no_start(call, said):
+    call = "clone,fork,vfork,clone3" if call == "fork" else call
+    with tempfile.TemporaryFile() as log:
+        got = subprocess.run([*strace_first(call, "error=EAGAIN"), binary("daytimed"), "--user=none", "0"],
+                             stderr=log, timeout=20, check=False, env={**os.environ, **QUIET_SANITIZER})
+        equal(got.returncode, 3, "exit code")
+        log.seek(0)
+        has(log.read().decode(), said)
+
+
+@test
+def a_log_that_nobody_reads_any_more_ends_nothing():
+    """its reader has gone: a supervisor of workers does not die of SIGPIPE"""
+    reader, writer = os.pipe()
+    argv = [binary("daytimed"), "--user=none", "--workers=2", "0"]
+    with subprocess.Popen(argv, stderr=writer) as server:
+        os.close(writer)
+        try:
+            said = os.read(reader, 1000)
+            os.close(reader)
+            has(said.decode(), "listening on port ")
+            server.send_signal(signal.SIGUSR2)
+            port = int(re.search(rb"port (\d+)", said)[1])
+            with socket.create_connection(("127.0.0.1", port), 10) as s:
+                true(read_all(s), "a reply")
+        finally:
+            server.terminate()
+        equal(server.wait(10), 0, "exit code")
 
 
 @test

@@ -531,7 +531,7 @@ def workers_share_a_port():
 @test
 def a_worker_that_dies_ends_the_service():
     with Server("--workers=2") as server:
-        children = run("pgrep", "-P", server.pid).stdout.split()
+        children = run("pgrep", "-x", "-P", server.pid, "daytimed").stdout.split()
         equal(len(children), 2, "workers")
         os.kill(int(children[1]), signal.SIGKILL)
         equal(server.process.wait(10), 3, "exit code")
@@ -543,7 +543,7 @@ def a_worker_that_dies_ends_the_service():
 @test
 def workers_do_not_outlive_their_parent():
     with Server("--workers=2") as server:
-        children = run("pgrep", "-P", server.pid).stdout.split()
+        children = run("pgrep", "-x", "-P", server.pid, "daytimed").stdout.split()
         server.stop(signal.SIGKILL)
         wait_for(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in children), "all end")
 
