@@ -2,15 +2,18 @@
 #include "cmd/watch_screen.h"
 
 #include <ncurses.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/num.h"
 #include "base/text.h"
 #include "base/vec.h"
 #include "cmd/term.h"
 #include "report/watch.h"
+#include "tcp/state.h"
 
 #define HISTORY 60 /* seconds of the sparkline */
 /* Sockets whose text is kept; processes are counted beyond that. */
@@ -23,12 +26,18 @@ struct proc {
 	uint32_t history[HISTORY]; /* a ring; the newest is at screen.second % HISTORY */
 };
 
-/* One open end, as the watch's own text. */
+/* One open end. */
 struct item {
 	uint64_t netns;
 	struct tcp_addr local, peer;
-	int32_t pid;
-	char *text;
+	int32_t pid, fd; /* of its first owner */
+	uint32_t owner_count;
+	int64_t since_ns; /* CLOCK_MONOTONIC */
+	bool at_least;
+	uint8_t state;
+	enum tcp_cause cause;
+	enum tw_first first;
+	char *text; /* as the watch prints it: its line and its stacks */
 };
 
 enum view {
@@ -123,14 +132,30 @@ static char *text_of(const struct screen *s, const struct tw_line *line)
 	return b.data;
 }
 
+static struct item make_item(const struct screen *s, const struct tw_line *line)
+{
+	return (struct item){
+		.netns = line->sample.netns,
+		.local = line->sample.local,
+		.peer = line->sample.peer,
+		.pid = line->owners[0].pid,
+		.fd = line->owners[0].fd,
+		.owner_count = line->owner_count,
+		.since_ns = clock_mono_ns() - (int64_t)line->age_ns,
+		.at_least = line->at_least,
+		.state = line->sample.state,
+		.cause = line->cause,
+		.first = line->first,
+		.text = text_of(s, line),
+	};
+}
+
 static void add_item(struct screen *s, const struct tw_line *line)
 {
 	if (s->item_count == MOST_ITEMS ||
 	    vec_reserve(&s->items, &s->item_cap, s->item_count + 1, sizeof(*s->items)))
 		return;
-	s->items[s->item_count++] = (struct item){ line->sample.netns, line->sample.local,
-						   line->sample.peer, line->owners[0].pid,
-						   text_of(s, line) };
+	s->items[s->item_count++] = make_item(s, line);
 }
 
 /* The last one takes its place; a view of either goes back. */
@@ -163,7 +188,7 @@ void screen_line(struct screen *s, const struct tw_line *line)
 			remove_item(s, it);
 	} else if (it && line->what != TW_CLOSED) {
 		free(it->text);
-		it->text = text_of(s, line);
+		*it = make_item(s, line);
 	}
 }
 
@@ -193,6 +218,20 @@ static void draw_sparkline(const struct screen *s, const struct proc *p, int roo
 	}
 }
 
+/* One row, cut where the terminal ends: ncurses would go on in the next. What the text takes in
+ * columns it takes at least in bytes. */
+static void put_row(int y, attr_t look, const struct buf *b)
+{
+	size_t n = b->len;
+
+	if (n > (size_t)COLS)
+		for (n = (size_t)COLS; n && (b->data[n] & 0xc0) == 0x80;)
+			n--;
+	attrset(look);
+	mvaddnstr(y, 0, b->data ? b->data : "", (int)n);
+	attrset(A_NORMAL);
+}
+
 static void choose(struct screen *s, int count)
 {
 	int *row = &s->row[s->view];
@@ -203,97 +242,164 @@ static void choose(struct screen *s, int count)
 		*row = 0;
 }
 
+/* The first of the rows to show, so that the chosen one is among the `room` that fit. */
+static int first_row(const struct screen *s, int room)
+{
+	int row = s->row[s->view];
+
+	return row >= room ? row - room + 1 : 0;
+}
+
+#define PROC_COLUMNS 39 /* what the sparkline is right of */
+
+static void draw_proc(const struct screen *s, const struct proc *p, int y, bool chosen)
+{
+	_buf_ struct buf comm = { 0 }, row = { 0 };
+
+	text_escape(&comm, p->comm, strnlen(p->comm, TW_COMM), s->style.utf8);
+	buf_printf(&row, "%7d %-15s %6u %6u  ", p->pid,
+		   p->pid ? (comm.data ? comm.data : "") : "(no descriptor)", p->open, p->ever);
+	put_row(y, chosen ? A_REVERSE : A_NORMAL, &row);
+	if (COLS > PROC_COLUMNS)
+		draw_sparkline(s, p, COLS - PROC_COLUMNS);
+}
+
 static void draw_procs(struct screen *s)
 {
+	_buf_ struct buf head = { 0 };
 	int first;
 
 	if (s->proc_count)
 		qsort(s->procs, s->proc_count, sizeof(*s->procs), by_open);
 	choose(s, (int)s->proc_count);
-	mvprintw(1, 0, "%8s %-16s %7s %7s  %s", "PID", "PROCESS", "OPEN", "EVER",
-		 "OPEN, LAST MINUTE");
-	first = s->row[VIEW_PROCS] > LINES - 4 ? s->row[VIEW_PROCS] - (LINES - 4) : 0;
-	for (int i = first; i < (int)s->proc_count && i - first < LINES - 3; i++) {
-		const struct proc *p = &s->procs[i];
-		_buf_ struct buf comm = { 0 };
+	buf_printf(&head, "%7s %-15s %6s %6s  %s", "PID", "PROCESS", "OPEN", "EVER",
+		   "OPEN, LAST MINUTE");
+	put_row(1, A_NORMAL, &head);
+	first = first_row(s, LINES - 3);
+	for (int i = first; i < (int)s->proc_count && i - first < LINES - 3; i++)
+		draw_proc(s, &s->procs[i], i - first + 2, i == s->row[VIEW_PROCS]);
+}
 
-		text_escape(&comm, p->comm, strnlen(p->comm, TW_COMM), s->style.utf8);
-		attrset(i == s->row[VIEW_PROCS] ? A_REVERSE : A_NORMAL);
-		mvprintw(i - first + 2, 0, "%8d %-16s %7u %7u  ", p->pid,
-			 p->pid ? (comm.data ? comm.data : "") : "(no descriptor)", p->open,
-			 p->ever);
-		attrset(A_NORMAL);
-		draw_sparkline(s, p, COLS - 43);
-	}
+/* What matters most comes first: a narrow terminal cuts the addresses. */
+static void draw_item(const struct item *it, int y, bool chosen)
+{
+	static const char *const arrow[] = { "<-", "->", "--", "--" };
+	char local[TCP_ADDR_TEXT], peer[TCP_ADDR_TEXT], age[32], text[32], fd[16] = "";
+	_buf_ struct buf row = { 0 };
+
+	snprintf(age, sizeof(age), "%s%.20s", it->at_least ? ">=" : "",
+		 num_duration_text(clock_mono_ns() - it->since_ns, text, sizeof(text)));
+	if (it->owner_count)
+		snprintf(fd, sizeof(fd), "%d%s", it->fd, it->owner_count > 1 ? "+" : "");
+	buf_printf(&row, "%9s %-16s %5s %-10s %s %s %s", age, tcp_cause_name(it->cause), fd,
+		   tcp_state_name(it->state), tcp_addr_text(&it->local, local), arrow[it->first],
+		   tcp_addr_text(&it->peer, peer));
+	put_row(y, chosen ? A_REVERSE : A_NORMAL, &row);
 }
 
 static void draw_sockets(struct screen *s)
 {
-	int count = 0, at = 0, first;
+	int count = 0, at = 0, first, room = LINES - 3;
+	_buf_ struct buf head = { 0 };
 
 	for (uint32_t i = 0; i < s->item_count; i++)
 		count += s->items[i].pid == s->pid;
 	choose(s, count);
-	first = s->row[VIEW_SOCKETS] > LINES - 3 ? s->row[VIEW_SOCKETS] - (LINES - 3) : 0;
+	buf_printf(&head, "%9s %-16s %5s %-10s %s", "AGE", "CAUSE", "FD", "STATE", "CONNECTION");
+	put_row(1, A_NORMAL, &head);
+	first = first_row(s, room);
 	for (uint32_t i = 0; i < s->item_count; i++) {
-		const char *text = s->items[i].text ? s->items[i].text : "";
-
 		if (s->items[i].pid != s->pid)
 			continue;
 		if (at == s->row[VIEW_SOCKETS])
 			s->socket = i;
-		if (at >= first && at - first < LINES - 2) {
-			attrset(at == s->row[VIEW_SOCKETS] ? A_REVERSE : A_NORMAL);
-			int bytes = (int)strcspn(text, "\n");
-
-			mvaddnstr(at - first + 1, 0, text, bytes < COLS ? bytes : COLS);
-			attrset(A_NORMAL);
-		}
+		if (at >= first && at - first < room)
+			draw_item(&s->items[i], at - first + 2, at == s->row[VIEW_SOCKETS]);
 		at++;
 	}
+}
+
+/* One line of a text, broken between words. Returns the row below it. */
+static int draw_words(const char *line, int y)
+{
+	int x = 0, end = (int)strcspn(line, "\n");
+
+	for (int at = 0; at < end && y < LINES - 1;) {
+		int word = at;
+
+		while (word < end && line[word] == ' ')
+			word++;
+		while (word < end && line[word] != ' ')
+			word++;
+		if (x && x + word - at > COLS) {
+			y++;
+			x = 4; /* what goes on stands further in */
+			at += (int)strspn(line + at, " ");
+			continue;
+		}
+		if (y < LINES - 1)
+			mvaddnstr(y, x, line + at, word - at < COLS - x ? word - at : COLS - x);
+		x += word - at;
+		at = word;
+	}
+	return y + 1;
 }
 
 static void draw_socket(struct screen *s)
 {
 	const char *text = s->socket < s->item_count ? s->items[s->socket].text : NULL;
-	int skip = s->row[VIEW_SOCKET], y = 1;
+	int lines = 0, skip, y = 1;
 
-	for (; text && *text && y < LINES - 1; text += strcspn(text, "\n"), text += *text == '\n') {
-		if (skip-- > 0)
-			continue;
-		move(y, 0);
-		addnstr(text, (int)strcspn(text, "\n"));
-		y = getcury(stdscr) + 1; /* a long line goes on below */
+	for (const char *p = text; p && *p; p += strcspn(p, "\n"), p += *p == '\n')
+		lines++;
+	choose(s, lines);
+	skip = s->row[VIEW_SOCKET];
+	for (; text && *text && y < LINES - 1; text += strcspn(text, "\n"), text += *text == '\n')
+		if (skip-- <= 0)
+			y = draw_words(text, y);
+}
+
+static void add_title(const struct screen *s, struct buf *b)
+{
+	uint64_t open = 0, ever = 0;
+
+	buf_str(b, "unclosed watch: ");
+	for (uint32_t i = 0; i < s->proc_count; i++) {
+		const struct proc *p = &s->procs[i];
+
+		open += p->open;
+		ever += p->ever;
+		if (s->view != VIEW_PROCS && p->pid && p->pid == s->pid) {
+			text_escape(b, p->comm, strnlen(p->comm, TW_COMM), s->style.utf8);
+			buf_printf(b, "[%d] holds %u", p->pid, p->open);
+			return;
+		}
 	}
+	buf_printf(b, "%llu half-closed, %llu since the start", (unsigned long long)open,
+		   (unsigned long long)ever);
 }
 
 static void draw(struct screen *s)
 {
+	/* The way out comes first: a narrow terminal cuts the rest. */
 	static const char *const keys[] = {
-		[VIEW_PROCS] = "up, down: choose   enter: its sockets   q: leave",
-		[VIEW_SOCKETS] = "up, down: choose   enter: its stacks   q: back",
-		[VIEW_SOCKET] = "up, down: scroll   q: back",
+		[VIEW_PROCS] = "q: leave   enter: its sockets   up, down: choose",
+		[VIEW_SOCKETS] = "q: back   enter: its stacks   up, down: choose",
+		[VIEW_SOCKET] = "q: back   up, down: scroll",
 	};
-	uint64_t open = 0, ever = 0;
+	_buf_ struct buf title = { 0 }, foot = { 0 };
 
-	for (uint32_t i = 0; i < s->proc_count; i++) {
-		open += s->procs[i].open;
-		ever += s->procs[i].ever;
-	}
 	erase();
-	attrset(A_BOLD);
-	mvprintw(0, 0, "unclosed watch: %llu half-closed, %llu since the start",
-		 (unsigned long long)open, (unsigned long long)ever);
-	attrset(A_NORMAL);
+	add_title(s, &title);
+	put_row(0, A_BOLD, &title);
 	if (s->view == VIEW_PROCS)
 		draw_procs(s);
 	else if (s->view == VIEW_SOCKETS)
 		draw_sockets(s);
 	else
 		draw_socket(s);
-	attrset(A_DIM);
-	mvaddstr(LINES - 1, 0, keys[s->view]);
-	attrset(A_NORMAL);
+	buf_str(&foot, keys[s->view]);
+	put_row(LINES - 1, A_DIM, &foot);
 	refresh();
 	s->changed = false;
 }

@@ -9,19 +9,20 @@ import socket
 import struct
 import subprocess
 import sys
+import tempfile
 import termios
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
-from tap import binary, equal, main, run, test, wait_for  # noqa: E402
+from tap import binary, cases, equal, has, main, run, test, true, wait_for  # noqa: E402
 from watching import HERE, name  # noqa: E402
 
 
 class Terminal:
-    """A program on a terminal of 200 columns and 30 lines; what it draws is kept as text."""
+    """A program on a terminal; what it draws is kept as text."""
 
-    def __init__(self, *argv, term="xterm"):
+    def __init__(self, *argv, term="xterm", columns=200, lines=30):
         self.fd, child = pty.openpty()
-        fcntl.ioctl(child, termios.TIOCSWINSZ, struct.pack("HHHH", 30, 200, 0, 0))
+        fcntl.ioctl(child, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
         self.process = subprocess.Popen([str(a) for a in argv], stdin=child, stdout=child,
                                         stderr=child, env={**os.environ, "TERM": term},
                                         start_new_session=True)
@@ -54,6 +55,37 @@ class Terminal:
         os.close(self.fd)
 
 
+class Tmux:
+    """A command on a terminal of tmux's, in a server of its own."""
+
+    def __init__(self, path, columns, lines, command):
+        self.start = ["new-session", "-d", "-x", columns, "-y", lines, command]
+        self.path = path
+
+    def ask(self, *words):
+        r = run("tmux", "-u", "-f", "/dev/null", "-S", self.path, *words)
+        equal((r.returncode, r.stderr), (0, ""), f"tmux {words[0]}")
+        return r.stdout
+
+    def screen(self):
+        return self.ask("capture-pane", "-p").splitlines()
+
+    def shows(self, expression):
+        """Waits for a row, and gives it."""
+        return wait_for(lambda: next((ln for ln in self.screen() if re.search(expression, ln)), None),
+                        f"{expression} in {self.screen()}", 20)
+
+    def type(self, key):
+        self.ask("send-keys", key)
+
+    def __enter__(self):
+        self.ask(*self.start)
+        return self
+
+    def __exit__(self, *unused):
+        self.ask("kill-server")
+
+
 @test
 def from_processes_to_sockets_to_stacks_and_back():
     with socket.create_server(("127.0.0.1", 0)) as ls, \
@@ -75,6 +107,36 @@ def from_processes_to_sockets_to_stacks_and_back():
         t.type("q")
         equal(t.process.wait(20), 0, "exit code")
         t.shows("1 reported")  # the summary, once the terminal is given back
+
+
+@cases((80, 24), (40, 10), (200, 50))
+def nothing_runs_over_the_edge(columns, lines):
+    """tmux, which understands what is drawn, shows the screen as it is: whole numbers, no broken row."""
+    with socket.create_server(("127.0.0.1", 0)) as ls, tempfile.TemporaryDirectory() as folder:
+        kept = []
+        for _ in range(12):
+            kept.append(socket.create_connection(ls.getsockname()))
+            ls.accept()[0].close()
+        with Tmux(f"{folder}/tmux", columns, lines,
+                  f"{binary('unclosed')} watch --after 10ms {' '.join(HERE)}") as t:
+            row = t.shows(rf"^ *{os.getpid()} +\S+ +12 +12( |$)")
+            true(row.strip().startswith(str(os.getpid())), f"a row of its own: {row!r}")
+            t.shows(r"^unclosed watch: 12 half-closed")
+            t.shows(r"^q: leave")
+            t.type("Enter")
+            t.shows(r"^ +AGE CAUSE +FD STATE")
+            shown = [ln for ln in t.screen() if re.match(r" *>=[\d.]+ m?s +(unread|shared) +\d+\+? CLOSE_", ln)]
+            equal(len(shown), min(12, lines - 3), f"rows of sockets in {t.screen()}")
+            if columns >= 80:
+                true(all(re.search(r" 127\.0\.0\.1:\d+ <- 127\.0\.0\.1:\d+$", ln) for ln in shown),
+                     f"whole connections in {shown}")
+            t.type("Enter")
+            t.shows(r"^q: back   up, down: scroll")
+            told = " ".join(" ".join(t.screen()).split())
+            has(told, "CLOSE_WAIT >=")
+            true(re.search(rf"\[{os.getpid()}\] fd \d+(,| unread| shared)", told), f"broken between words only: {told}")
+        for s in kept:
+            s.close()
 
 
 @test
