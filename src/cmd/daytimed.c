@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -271,6 +272,7 @@ static struct {
 	int notify;
 	bool serve_udp;
 	struct udp udp;
+	struct sources sources;
 	struct server server;
 	struct log log;
 	struct workers workers;
@@ -373,7 +375,8 @@ static int serve(const struct settings *s, const int *listener, unsigned count,
 		 struct counters *counters, bool alone, int ready, struct err *e)
 {
 	struct udp *udp = run.serve_udp ? &run.udp : NULL;
-	int r = server_open(&run.server, &s->server, listener, count, udp, &run.log, counters, e);
+	int r = server_open(&run.server, &s->server, listener, count, &run.sources, udp, &run.log,
+			    counters, e);
 
 	if (r == 0)
 		r = confine_syscalls(parts(s), !s->seccomp_errno, e);
@@ -470,6 +473,19 @@ static void fit_table(struct settings *s)
 		 s->server.max_connections);
 }
 
+/* What limits go by, for all workers. */
+static int open_sources(const struct settings *s, struct err *e)
+{
+	uint64_t seed;
+
+	if (getrandom(&seed, sizeof(seed), 0) != sizeof(seed))
+		return err_errno(e, -errno, "getrandom");
+	if (sources_open(&run.sources, s->server.max_connections, seed) < 0)
+		return err_set(e, -ENOMEM, "no memory for %u connections",
+			       s->server.max_connections);
+	return 0;
+}
+
 static int start(struct settings *s)
 {
 	struct err e = { 0 };
@@ -480,7 +496,7 @@ static int start(struct settings *s)
 	tzset();
 	log_open(&run.log, STDERR_FILENO, "");
 	fit_table(s);
-	if (open_sockets(s, &e) < 0 || become_user(s, &e) < 0)
+	if (open_sockets(s, &e) < 0 || open_sources(s, &e) < 0 || become_user(s, &e) < 0)
 		return fail(&e);
 	if (log_writer_start(&run.log, !s->seccomp_errno, &e) < 0)
 		return fail(&e);
@@ -531,5 +547,6 @@ int main(int argc, char **argv)
 		return EXIT_FINE;
 	}
 	done = parse(&s, argc, argv);
+	s.server.workers = (unsigned)s.workers;
 	return done >= 0 ? done : start(&s);
 }

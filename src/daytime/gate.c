@@ -15,8 +15,8 @@
 #define ACCEPT_AT_ONCE    16
 #define SHED_AT_ONCE      64
 #define FAILURES_IN_A_ROW 64
-#define FRESH_MOST        64 /* when there are more, all but FRESH_LEFT are looked at */
-#define FRESH_LEFT        8
+#define FRESH_MOST        64 /* of all workers; when there are more, most are looked at */
+#define FRESH_PART        8  /* that is: but for an eighth */
 
 static const int64_t SHED_PAUSE_NS = 100 * CLOCK_NS_PER_MS;
 static const int64_t BACKOFF_FIRST_NS = 50 * CLOCK_NS_PER_MS;
@@ -150,12 +150,14 @@ static unsigned accept_some(struct server *s, unsigned listener, uint32_t *slot,
 int gate_accept(struct server *s, unsigned listener, struct err *e)
 {
 	uint32_t slot[ACCEPT_AT_ONCE];
+	/* Those that others have not looked at count against the limits of all. */
+	uint32_t fresh_most = FRESH_MOST / s->config->workers;
 	int r = 0;
 	unsigned n = accept_some(s, listener, slot, ACCEPT_AT_ONCE, &r, e);
 
 	serve_new(s, slot, n);
-	if (s->conns.fresh > FRESH_MOST)
-		serve_settle(s, FRESH_LEFT);
+	if (s->conns.fresh > fresh_most)
+		serve_settle(s, fresh_most / FRESH_PART);
 	if (s->accept_failures >= FAILURES_IN_A_ROW) { /* nothing but failures: do not spin */
 		s->accept_failures = 0;
 		back_off(s, s->last_accept_error);

@@ -108,7 +108,7 @@ static void forget(struct server *s, uint32_t i, const char *how)
 		log_add(s->log, "%s port %u: %s", peer_text(&c->peer, text),
 			ntohs(c->peer.sin6_port), how);
 	}
-	sources_release(&s->sources, c->source);
+	sources_release(s->sources, c->source);
 	conns_move(&s->conns, i, CONN_FREE, 0);
 }
 
@@ -149,26 +149,27 @@ static void refuse(struct server *s, int fd, const struct sockaddr_in6 *peer, ui
 uint32_t serve_admit(struct server *s, int fd, const struct sockaddr_in6 *peer)
 {
 	int64_t until = s->config->after == AFTER_HOLD ? s->now + s->config->hold_ns : INT64_MAX;
+	const struct server_config *c = s->config;
 	struct source_key key = source_key(peer);
-	uint32_t most = s->config->max_per_source, source = SOURCE_NONE, i;
+	enum source_answer r;
+	uint32_t i, cell;
 
-	if (s->conns.used < s->conns.size)
-		source = sources_take(&s->sources, key, most);
-	if (source == SOURCE_NONE) { /* those that are closed but not yet looked at do not count */
+	r = sources_take(s->sources, key, c->max_per_source, c->max_connections, &cell);
+	if (r != SOURCE_TAKEN) { /* those that are closed but not yet looked at do not count */
 		serve_settle(s, 0);
-		if (s->conns.used == s->conns.size) {
-			refuse(s, fd, peer, &s->count->refused_full, "too many connections in all");
-			return CONN_NONE;
-		}
-		source = sources_take(&s->sources, key, most);
+		r = sources_take(s->sources, key, c->max_per_source, c->max_connections, &cell);
 	}
-	if (source == SOURCE_NONE) {
+	if (r == SOURCE_ALL_FULL) {
+		refuse(s, fd, peer, &s->count->refused_full, "too many connections in all");
+		return CONN_NONE;
+	}
+	if (r == SOURCE_FULL) {
 		refuse(s, fd, peer, &s->count->refused_source,
 		       "too many connections from this source");
 		return CONN_NONE;
 	}
 	i = conns_add(&s->conns, fd, CONN_HOLDING, until);
-	s->conns.slot[i].source = source;
+	s->conns.slot[i].source = cell;
 	s->conns.slot[i].peer = *peer;
 	return i;
 }

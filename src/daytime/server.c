@@ -15,7 +15,6 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/random.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
@@ -59,15 +58,11 @@ int server_signals(void)
 static int open_tables(struct server *s, struct err *e)
 {
 	const struct server_config *c = s->config;
-	uint64_t seed;
 
-	if (getrandom(&seed, sizeof(seed), 0) != sizeof(seed))
-		return err_errno(e, -errno, "getrandom");
-	if (conns_open(&s->conns, c->max_connections) < 0 ||
-	    sources_open(&s->sources, c->max_connections, seed) < 0)
+	if (conns_open(&s->conns, c->max_connections) < 0)
 		return err_set(e, -ENOMEM, "no memory for %u connections", c->max_connections);
 	if (s->udp)
-		s->udp->sources.seed = seed;
+		s->udp->sources.seed = s->sources->seed;
 	return 0;
 }
 
@@ -100,12 +95,14 @@ static int open_descriptors(struct server *s, struct err *e)
 }
 
 int server_open(struct server *s, const struct server_config *c, const int *listeners,
-		unsigned count, struct udp *udp, struct log *log, struct counters *counters,
-		struct err *e)
+		unsigned count, struct sources *sources, struct udp *udp, struct log *log,
+		struct counters *counters, struct err *e)
 {
 	int r;
 
-	*s = (struct server){ .config = c, .log = log, .count = counters, .udp = udp };
+	*s = (struct server){
+		.config = c, .log = log, .count = counters, .udp = udp, .sources = sources
+	};
 	s->epoll = s->signals = s->reserve = -1;
 	memcpy(s->listener, listeners, count * sizeof(*listeners));
 	s->listeners = count;
@@ -129,7 +126,6 @@ void server_close(struct server *s)
 			close(s->conns.slot[i].fd);
 	closing_flush(&s->closing);
 	conns_free(&s->conns);
-	sources_free(&s->sources);
 	for (size_t i = 0; i < sizeof(fds) / sizeof(fds[0]); i++) {
 		if (*fds[i] >= 0)
 			close(*fds[i]);

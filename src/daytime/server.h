@@ -36,6 +36,7 @@ struct server_config {
 	int64_t hold_ns;
 	int64_t drain_ns;         /* how long to wait for a client's end of stream */
 	uint64_t drain_bytes;     /* how much to read until then */
+	unsigned workers;         /* that share the limits */
 	uint32_t max_connections; /* at any one time */
 	uint32_t max_per_source;  /* of these, from one IPv4 address or IPv6 /64 */
 	int64_t grace_ns;         /* how long SIGTERM waits for what is in flight */
@@ -54,7 +55,7 @@ struct server {
 	struct log *log;
 	struct conns conns;
 	struct closing closing; /* empty between rounds */
-	struct sources sources;
+	struct sources *sources;
 	struct counters *count;
 	struct udp *udp; /* NULL: not served */
 	int listener[LISTENERS_MAX];
@@ -76,12 +77,13 @@ struct server {
 	char text[DAYTIME_TEXT_MAX + 1];
 };
 
-/* Makes a server on listening, non-blocking sockets, which stay the caller's, as `udp` does. Blocks
- * the signals that server_run() reads, and ignores SIGPIPE. Allocates all that it ever will.
+/* Makes a server on listening, non-blocking sockets, which stay the caller's, as `udp` does and
+ * `sources`, which several servers may share. Blocks the signals that server_run() reads, and
+ * ignores SIGPIPE. Allocates all that it ever will.
  * Returns 0 or -errno. */
 int server_open(struct server *s, const struct server_config *c, const int *listeners,
-		unsigned count, struct udp *udp, struct log *log, struct counters *counters,
-		struct err *e);
+		unsigned count, struct sources *sources, struct udp *udp, struct log *log,
+		struct counters *counters, struct err *e);
 
 /* Serves until SIGTERM, SIGINT or SIGHUP, then finishes what is in flight. SIGUSR1 ends every hold,
  * SIGUSR2 logs the counters. Returns 0, or -errno when serving cannot go on. */

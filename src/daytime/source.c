@@ -3,8 +3,9 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
-#include <stdlib.h>
+#include <stdatomic.h>
 #include <string.h>
+#include <sys/mman.h>
 
 struct source_key source_key(const struct sockaddr_in6 *peer)
 {
@@ -46,66 +47,102 @@ static bool same(struct source_key a, struct source_key b)
 	return a.high == b.high && a.low == b.low;
 }
 
+#define WAYS       16 /* cells of a set: two cache lines */
+#define COUNT_BITS 20
+#define COUNT_MASK ((1ULL << COUNT_BITS) - 1)
+
 int sources_open(struct sources *s, uint32_t size, uint64_t seed)
 {
-	uint32_t buckets = 16;
+	uint64_t sets = 1;
+	size_t bytes;
+	void *p;
 
-	while (buckets < size)
-		buckets *= 2;
-	*s = (struct sources){ .buckets = buckets, .seed = seed };
-	s->entry = calloc(size, sizeof(*s->entry));
-	s->bucket = malloc(buckets * sizeof(*s->bucket));
-	if (!s->entry || !s->bucket) {
-		sources_free(s);
+	while (sets * WAYS < 4ULL * size)
+		sets *= 2;
+	bytes = (sets * WAYS + 8) * sizeof(*s->cell); /* `used` has a cache line of its own */
+	p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (p == MAP_FAILED)
 		return -ENOMEM;
-	}
-	memset(s->bucket, 0xff, buckets * sizeof(*s->bucket)); /* SOURCE_NONE */
-	for (uint32_t i = 0; i < size; i++)
-		s->entry[i].next = i + 1 < size ? i + 1 : SOURCE_NONE;
+	*s = (struct sources){ .cell = p, .sets = sets, .seed = seed, .bytes = bytes };
+	s->used = s->cell + sets * WAYS;
 	return 0;
 }
 
 void sources_free(struct sources *s)
 {
-	free(s->entry);
-	free(s->bucket);
+	if (s->cell)
+		munmap(s->cell, s->bytes);
 	*s = (struct sources){ 0 };
 }
 
-uint32_t sources_take(struct sources *s, struct source_key key, uint32_t limit)
+/* Adds one to a cell with this tag of the set at `first`, or begins one. Returns it, or NULL where
+ * the set is full. */
+static _Atomic uint64_t *add(_Atomic uint64_t *first, uint64_t tag)
 {
-	uint32_t *head = &s->bucket[hash(key, s->seed) & (s->buckets - 1)], i;
+	for (;;) {
+		_Atomic uint64_t *found = NULL;
+		uint64_t was = 0;
 
-	for (i = *head; i != SOURCE_NONE; i = s->entry[i].next)
-		if (same(s->entry[i].key, key))
-			break;
-	if (i == SOURCE_NONE) {
-		i = s->free;
-		if (i == SOURCE_NONE || limit == 0)
-			return SOURCE_NONE;
-		s->free = s->entry[i].next;
-		s->entry[i] = (struct source){ .key = key, .next = *head };
-		*head = i;
+		for (int w = 0; w < WAYS; w++) {
+			uint64_t now = atomic_load(&first[w]);
+
+			if (now & COUNT_MASK && (now & ~COUNT_MASK) == tag) {
+				found = &first[w];
+				was = now;
+				break;
+			}
+			if (!(now & COUNT_MASK) && !found) {
+				found = &first[w];
+				was = now;
+			}
+		}
+		if (!found)
+			return NULL;
+		if (atomic_compare_exchange_strong(found, &was, tag | ((was & COUNT_MASK) + 1)))
+			return found;
 	}
-	if (s->entry[i].count >= limit)
-		return SOURCE_NONE;
-	s->entry[i].count++;
-	return i;
 }
 
-void sources_release(struct sources *s, uint32_t i)
+/* How many connections all cells of this tag have. */
+static uint64_t sum(_Atomic uint64_t *first, uint64_t tag)
 {
-	struct source *e = &s->entry[i];
-	uint32_t *link;
+	uint64_t n = 0;
 
-	if (--e->count > 0)
-		return;
-	link = &s->bucket[hash(e->key, s->seed) & (s->buckets - 1)];
-	while (*link != i)
-		link = &s->entry[*link].next;
-	*link = e->next;
-	e->next = s->free;
-	s->free = i;
+	for (int w = 0; w < WAYS; w++) {
+		uint64_t now = atomic_load(&first[w]);
+
+		n += (now & ~COUNT_MASK) == tag ? now & COUNT_MASK : 0;
+	}
+	return n;
+}
+
+void sources_release(struct sources *s, uint32_t cell)
+{
+	atomic_fetch_sub(&s->cell[cell], 1);
+	atomic_fetch_sub(s->used, 1);
+}
+
+enum source_answer sources_take(struct sources *s, struct source_key key, uint32_t limit,
+				uint32_t most, uint32_t *cell)
+{
+	uint64_t h = hash(key, s->seed), tag = h & ~COUNT_MASK;
+	_Atomic uint64_t *first = &s->cell[(h & (s->sets - 1)) * WAYS], *mine;
+
+	if (atomic_fetch_add(s->used, 1) >= most) {
+		atomic_fetch_sub(s->used, 1);
+		return SOURCE_ALL_FULL;
+	}
+	mine = add(first, tag);
+	if (!mine) {
+		atomic_fetch_sub(s->used, 1);
+		return SOURCE_FULL;
+	}
+	if (sum(first, tag) > limit) {
+		sources_release(s, (uint32_t)(mine - s->cell));
+		return SOURCE_FULL;
+	}
+	*cell = (uint32_t)(mine - s->cell);
+	return SOURCE_TAKEN;
 }
 
 bool rate_pass(const struct rate *r, int64_t now, int64_t *next)

@@ -5,9 +5,8 @@
 
 #include <netinet/in.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
-
-#define SOURCE_NONE UINT32_MAX
 
 struct source_key {
 	uint64_t high, low;
@@ -16,27 +15,39 @@ struct source_key {
 /* The key of a peer's address. An IPv4-mapped IPv6 address (RFC 4291, 2.5.5.2) is the IPv4 one. */
 struct source_key source_key(const struct sockaddr_in6 *peer);
 
-/* How many connections each source has. There can be no more sources than connections. */
+/* How many connections there are, in all and of each source: one table in memory that all workers
+ * share, so that a limit is one however many serve.
+ *
+ * A cell is a source's: its tag, 44 bits of the keyed hash of the address, and its count. A source
+ * lives in any cell of the set that its hash chooses. There is no lock, which a worker that is
+ * killed would take with it: who comes adds first, then looks at the sum of all cells with its tag,
+ * and takes back what is too much. So two who come at once can both be refused, but a limit is
+ * never passed, even where both have begun a cell for the same source. A set has four times the
+ * cells that it needs on average when there are as many connections as may be, each of another
+ * source; one that is full all the same (4 in a million) refuses. */
 struct sources {
-	struct source {
-		struct source_key key;
-		uint32_t count;
-		uint32_t next; /* in its bucket's chain, or in the free list */
-	} * entry;
-	uint32_t *bucket;
-	uint32_t buckets; /* a power of two */
-	uint32_t free;
-	uint64_t seed;
+	_Atomic uint64_t *cell;
+	_Atomic uint64_t *used; /* in all */
+	uint64_t sets, seed;
+	size_t bytes;
 };
 
-/* Allocates the table; the only allocation. Returns 0 or -ENOMEM. */
+enum source_answer {
+	SOURCE_TAKEN,
+	SOURCE_FULL,     /* this source has as many as it may have */
+	SOURCE_ALL_FULL, /* there are as many as there may be */
+};
+
+/* Makes the table, for at most `size` connections, in memory that processes forked later share; the
+ * only allocation. Returns 0 or -ENOMEM. */
 int sources_open(struct sources *s, uint32_t size, uint64_t seed);
 void sources_free(struct sources *s);
 
-/* Counts one more connection of a source. Returns its index for sources_release(), or SOURCE_NONE
- * where it has `limit` already. */
-uint32_t sources_take(struct sources *s, struct source_key key, uint32_t limit);
-void sources_release(struct sources *s, uint32_t i);
+/* Counts one more connection of a source, unless it has `limit` already or there are `most` in all.
+ * `cell` is for sources_release(). */
+enum source_answer sources_take(struct sources *s, struct source_key key, uint32_t limit,
+				uint32_t most, uint32_t *cell);
+void sources_release(struct sources *s, uint32_t cell);
 
 /* A rate: one a `interval`, and `burst` of them at once after a rest. All times are nanoseconds of
  * one clock. Generic cell rate algorithm (ITU-T I.371): one number per source says it all. */

@@ -385,6 +385,7 @@ def a_log_that_is_interrupted_goes_on():
             "-e", "inject=write:error=EINTR:when=2..4", "-e", "inject=sendto:error=EINTR:when=3")
     with Server("--seccomp=errno", "--log=connections", wrap=wrap, env=QUIET_SANITIZER) as server:
         whole_reply(server)
+        wait_for(lambda: server.err().count(": closed\n") == 1, "the first line")
         whole_reply(server)
         wait_for(lambda: server.err().count(": closed\n") == 2, "both lines")
 

@@ -202,6 +202,38 @@ def connections_of_one_source_are_limited():
         true(server.connect().recv(100), "the source may come again")
 
 
+@cases(("--max-connections=4", "full", "in all"), ("--max-per-source=4", "source", "from this source"))
+def limits_are_those_of_all_workers(option, counter, said):
+    """four workers and a limit of 4, not of 16; what one lets go another may take"""
+    with Server("--workers=4", option, "--after-reply=hold:100s") as server:
+        for _ in range(2):
+            held = []
+            wait_for(lambda h=held: len(h) == 4 or take(server, h), "four are served")
+            for _ in range(40):  # whichever worker they come to
+                is_reset(server)
+            has(server.err(), f"too many connections {said}")
+            workers = [int(p) for p in run("pgrep", "-x", "-P", server.pid, "daytimed").stdout.split()]
+            for pid in workers:
+                os.kill(pid, signal.SIGUSR1)  # ends the holds
+            for s in held:
+                equal(read_all(s), b"", "the end of the hold")
+                s.close()
+            settled(server, open=0)
+        equal(counters(server)["replied"], 8, "replies")
+        true(counters(server)["refused"][counter] >= 80, "refused")
+
+
+def take(server, held):
+    """Keeps a connection, if it is served."""
+    s = server.connect()
+    try:
+        if s.recv(100):
+            held.append(s)
+    except ConnectionResetError:
+        s.close()
+    return False
+
+
 def load(port, connections, threads=4):
     """(replies, errors) of the bench's load generator."""
     got = run(os.path.join(BUILD, "bench", "bench_load"), port, connections, threads)

@@ -9,7 +9,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "daytime/accept.h"
@@ -107,13 +109,15 @@ static void sources_are_counted(void **state)
 			open[k] = open[--used];
 		} else {
 			struct source_key key = { who, 1 };
-			uint32_t got = sources_take(&s, key, LIMIT);
+			enum source_answer got = sources_take(&s, key, LIMIT, SIZE - 10,
+							      &open[used].index);
 
-			assert_int_equal(got == SOURCE_NONE, count[who] >= LIMIT);
-			if (got == SOURCE_NONE)
+			assert_int_equal(got, used == SIZE - 10     ? SOURCE_ALL_FULL
+					      : count[who] >= LIMIT ? SOURCE_FULL
+								    : SOURCE_TAKEN);
+			if (got != SOURCE_TAKEN)
 				continue;
 			count[who]++;
-			open[used].index = got;
 			open[used++].source = who;
 		}
 	}
@@ -345,18 +349,95 @@ static void counters_add_up(void **state)
 	assert_string_equal(json + strlen(json) - 1, "}");
 }
 
-static void a_small_table_has_few_buckets(void **state)
+/* Fills the one set of a small table with other sources: the next is refused, not let in uncounted.
+ */
+static void a_full_set_refuses(void **state)
 {
 	struct sources s;
-	struct source_key k = { 1, 1 };
+	uint32_t cell[17];
+	int taken = 0;
 
 	assert_int_equal(sources_open(&s, 1, 0), 0);
-	assert_int_equal(sources_take(&s, k, 0), SOURCE_NONE);
-	assert_int_equal(sources_take(&s, k, 1), 0);
-	k.low = 2;
-	assert_int_equal(sources_take(&s, k, 1), SOURCE_NONE); /* no entry is left */
-	sources_release(&s, 0);
-	assert_int_equal(sources_take(&s, k, 1), 0);
+	assert_int_equal(sources_take(&s, (struct source_key){ 0, 1 }, 0, 9, cell), SOURCE_FULL);
+	for (uint64_t k = 0; k < 17; k++)
+		taken += sources_take(&s, (struct source_key){ k, 1 }, 1, 100, &cell[k]) ==
+			 SOURCE_TAKEN;
+	assert_int_equal(taken, 16);
+	assert_int_equal(*s.used, 16);
+	for (int k = 0; k < 16; k++)
+		sources_release(&s, cell[k]);
+	assert_int_equal(sources_take(&s, (struct source_key){ 99, 1 }, 1, 1, cell), SOURCE_TAKEN);
+	assert_int_equal(sources_take(&s, (struct source_key){ 98, 1 }, 1, 1, cell),
+			 SOURCE_ALL_FULL);
+	sources_free(&s);
+}
+
+enum {
+	SHARERS = 4,
+	SHARED_SOURCES = 3,
+	SHARED_LIMIT = 2,
+	SHARED_MOST = 5
+};
+
+/* Takes, holding up to three, and releases; returns whether a limit was ever passed. */
+static int share(struct sources *s, _Atomic int *now, unsigned seed)
+{
+	struct {
+		uint32_t cell;
+		unsigned who;
+		bool held;
+	} mine[3] = { 0 };
+	int bad = 0;
+
+	for (int i = 0; i < 300003; i++) {
+		unsigned who = ((seed = seed * 1103515245 + 12345) >> 16) % SHARED_SOURCES;
+		struct source_key key = { who, 1 };
+		size_t k = (size_t)i % 3;
+
+		if (mine[k].held) {
+			now[mine[k].who]--;
+			now[SHARED_SOURCES]--;
+			sources_release(s, mine[k].cell);
+		}
+		mine[k].who = who;
+		mine[k].held = i < 300000 && sources_take(s, key, SHARED_LIMIT, SHARED_MOST,
+							  &mine[k].cell) == SOURCE_TAKEN;
+		if (mine[k].held) {
+			bad |= ++now[who] > SHARED_LIMIT;
+			bad |= ++now[SHARED_SOURCES] > SHARED_MOST;
+		}
+	}
+	return bad;
+}
+
+/* Four processes at one table: no limit is ever passed, and at the end it is empty. */
+static void processes_share_limits(void **state)
+{
+	struct sources s;
+	_Atomic int *now = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
+				0);
+	uint64_t left = 0;
+
+	assert_true(now != MAP_FAILED);
+	assert_int_equal(sources_open(&s, 8, 3), 0);
+	for (unsigned i = 0; i < SHARERS; i++) {
+		pid_t pid = fork();
+
+		assert_true(pid >= 0);
+		if (pid == 0)
+			_exit(share(&s, now, i));
+	}
+	for (int i = 0; i < SHARERS; i++) {
+		int status = -1;
+
+		assert_true(wait(&status) > 0);
+		assert_int_equal(status, 0);
+	}
+	assert_int_equal(*s.used, 0);
+	for (uint64_t c = 0; c < s.sets * 16; c++)
+		left += s.cell[c] & 0xfffff;
+	assert_int_equal(left, 0);
+	munmap(now, 4096);
 	sources_free(&s);
 }
 
@@ -385,7 +466,8 @@ int main(void)
 		cmocka_unit_test(closing_takes_any_number),
 		cmocka_unit_test(events_are_logged_once_a_second),
 		cmocka_unit_test(counters_add_up),
-		cmocka_unit_test(a_small_table_has_few_buckets),
+		cmocka_unit_test(a_full_set_refuses),
+		cmocka_unit_test(processes_share_limits),
 		cmocka_unit_test(the_filter_is_short),
 	};
 
