@@ -307,12 +307,22 @@ static uint32_t count_processes(const struct census *c, const struct census_held
 	return n;
 }
 
+/* Never less than it took: `began` was rounded down. */
+static uint32_t took_ms(const struct builder *b)
+{
+	uint64_t hz = (uint64_t)sysconf(_SC_CLK_TCK);
+	uint64_t ms = (ticks_since_boot() - b->began + 1) * 1000 / hz;
+
+	return ms > UINT32_MAX ? UINT32_MAX : (uint32_t)ms;
+}
+
 int builder_finish(struct builder *b, bool all_seen)
 {
 	struct census *c = b->c;
 
 	if (order_holders(b) < 0)
 		return -ENOMEM;
+	c->took_ms = took_ms(b);
 	for (uint32_t i = 0; i < c->sockets_n; i++) {
 		struct census_socket *s = &c->sockets[i];
 		struct tcp_context context;
@@ -322,7 +332,7 @@ int builder_finish(struct builder *b, bool all_seen)
 		context = census_context(c, s);
 		s->v = tcp_verdict(&s->s, &context);
 		if (s->v.cause == TCP_CAUSE_NOT_ACCEPTED)
-			s->listener = census_listener_of(c, s);
+			census_find_listener(c, s);
 	}
 	return 0;
 }

@@ -259,7 +259,10 @@ static bool holder_matches(const struct filter *f, const struct census *c,
 		return true;
 	if (held_by_match(f, c, &s->held))
 		return true;
-	return s->listener != CENSUS_NONE && held_by_match(f, c, &c->listeners[s->listener].held);
+	CENSUS_FOR_LISTENERS(i, c, s)
+	if (held_by_match(f, c, &c->listeners[i].held))
+		return true;
+	return false;
 }
 
 bool filter_match_netns(const struct filter *f, const struct census *c, uint32_t netns)

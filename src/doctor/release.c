@@ -71,7 +71,7 @@ static enum release_kin kin_of_held(struct kin_cache *k, const struct census_hel
 	return RELEASE_KIN_NONE;
 }
 
-/* The holders', and for a connection not yet accepted those of its listener. */
+/* The holders', and for a connection not yet accepted those of every listener that may have it. */
 static enum release_kin kin_of_socket(struct kin_cache *k, const struct census_socket *s,
 				      uint32_t *pid)
 {
@@ -80,8 +80,9 @@ static enum release_kin kin_of_socket(struct kin_cache *k, const struct census_s
 	if (session_is_remote(k->r->session, &s->s.local, &s->s.peer))
 		return RELEASE_KIN_SSH;
 	kin = kin_of_held(k, &s->held, pid);
-	if (kin == RELEASE_KIN_NONE && s->listener != CENSUS_NONE)
-		kin = kin_of_held(k, &k->r->census->listeners[s->listener].held, pid);
+	CENSUS_FOR_LISTENERS(i, k->r->census, s)
+	if (kin == RELEASE_KIN_NONE)
+		kin = kin_of_held(k, &k->r->census->listeners[i].held, pid);
 	return kin;
 }
 

@@ -100,20 +100,29 @@ static void add_holders(struct buf *out, const struct census *c, const struct ce
 	}
 }
 
-static void add_listener(struct buf *out, const struct census *c, const struct census_socket *s,
+static void add_listener(struct buf *out, const struct census *c, const struct census_listener *l,
 			 bool utf8)
 {
-	const struct census_listener *l;
 	char text[TCP_ADDR_TEXT];
 
-	if (s->listener == CENSUS_NONE)
-		return;
-	l = &c->listeners[s->listener];
 	buf_printf(out, "%s(%" PRIu32 "/%" PRIu32 ")", tcp_addr_text(&l->s.local, text),
 		   l->s.recv_q, l->s.send_q);
 	if (l->held.n) {
 		buf_str(out, "=");
 		add_holders(out, c, &l->held, utf8);
+	}
+}
+
+static void add_listeners(struct buf *out, const struct census *c, const struct census_socket *s,
+			  bool utf8)
+{
+	const char *between = "";
+
+	CENSUS_FOR_LISTENERS(i, c, s)
+	{
+		buf_str(out, between);
+		add_listener(out, c, &c->listeners[i], utf8);
+		between = "|";
 	}
 }
 
@@ -209,7 +218,7 @@ void list_column(struct buf *out, enum list_column column, const struct census *
 		add_holders(out, c, &s->held, utf8);
 		break;
 	case LIST_LISTENER:
-		add_listener(out, c, s, utf8);
+		add_listeners(out, c, s, utf8);
 		break;
 	case LIST_EVIDENCE:
 		add_evidence(out, c, s);

@@ -47,25 +47,47 @@ static void add_holders(struct buf *out, const struct census *c, const struct ce
 	buf_str(out, "]");
 }
 
+static void add_listener(struct buf *out, const struct census *c, const struct census_listener *l)
+{
+	char text[TCP_ADDR_TEXT];
+
+	buf_printf(out, "\"listener\":\"%s\",\"queue\":%" PRIu32 ",\"backlog\":%" PRIu32,
+		   tcp_addr_text(&l->s.local, text), l->s.recv_q, l->s.send_q);
+	buf_str(out, ",\"owners\":");
+	add_holders(out, c, &l->held);
+}
+
+static void add_listeners(struct buf *out, const struct census *c, const struct census_socket *s)
+{
+	const char *between = "{";
+
+	buf_str(out, ",\"one_of\":[");
+	CENSUS_FOR_LISTENERS(i, c, s)
+	{
+		buf_str(out, between);
+		add_listener(out, c, &c->listeners[i]);
+		buf_str(out, "}");
+		between = ",{";
+	}
+	buf_str(out, "]");
+}
+
 static void add_evidence(struct buf *out, const struct census *c, const struct census_socket *s)
 {
 	struct tcp_context context = census_context(c, s);
 	struct tcp_evidence e[TCP_EVIDENCE_MAX];
 	size_t n = tcp_evidence(&s->s, &s->v, &context, e);
-	char text[TCP_ADDR_TEXT];
 
 	buf_str(out, ",\"evidence\":{");
 	for (size_t i = 0; i < n; i++)
 		buf_printf(out, "%s\"%s\":%" PRId64, i ? "," : "", e[i].name, e[i].value);
 	if (s->s.mptcp)
 		buf_printf(out, "%s\"mptcp\":true", n ? "," : "");
-	if (s->listener != CENSUS_NONE) {
-		const struct census_listener *l = &c->listeners[s->listener];
-
-		buf_printf(out, ",\"listener\":\"%s\",\"queue\":%" PRIu32 ",\"backlog\":%" PRIu32,
-			   tcp_addr_text(&l->s.local, text), l->s.recv_q, l->s.send_q);
-		buf_str(out, ",\"owners\":");
-		add_holders(out, c, &l->held);
+	if (s->listeners == 1) {
+		buf_str(out, ",");
+		add_listener(out, c, &c->listeners[s->listener]);
+	} else if (s->listeners) {
+		add_listeners(out, c, s);
 	}
 	buf_str(out, "}");
 }

@@ -7,6 +7,9 @@
 #include "base/text.h"
 #include "report/list.h"
 
+/* Of the listeners that may have a connection. */
+#define MOST_NAMED 3
+
 enum {
 	CELL_COUNT,
 	CELL_STATE,
@@ -20,11 +23,43 @@ enum {
 static const char *const headings[CELLS] = { "SOCKETS", "STATE",   "CAUSE",
 					     "OLDEST",  "HELD BY", "PORTS" };
 
+/* Owners of listeners that share a port, of which nobody can say whose it is. */
+static void add_one_of(struct buf *out, const struct census *c, const struct summary_group *g,
+		       bool utf8)
+{
+	const struct census_socket *s = &c->sockets[g->sample];
+	uint32_t named = 0;
+
+	buf_printf(out, "one of %" PRIu32 " listeners", s->listeners);
+	if (g->local.n > 1)
+		return;
+	CENSUS_FOR_LISTENERS(i, c, s)
+	{
+		const struct census_held *h = &c->listeners[i].held;
+		const struct census_proc *p;
+
+		if (!h->n)
+			continue;
+		if (named++ == MOST_NAMED) {
+			buf_str(out, " ...");
+			return;
+		}
+		p = &c->procs[c->holders[h->first].proc];
+		buf_str(out, named == 1 ? ": " : ", ");
+		text_escape(out, p->comm, strlen(p->comm), utf8);
+		buf_printf(out, "[%" PRIu32 "]", p->pid);
+	}
+}
+
 static void add_process(struct buf *out, const struct census *c, const struct summary_group *g,
 			bool utf8)
 {
 	const struct census_proc *p;
 
+	if (g->proc == CENSUS_NONE && c->sockets[g->sample].listeners > 1) {
+		add_one_of(out, c, g, utf8);
+		return;
+	}
 	if (g->proc == CENSUS_NONE) {
 		buf_str(out, g->cause == TCP_CAUSE_ORPHAN || g->cause == TCP_CAUSE_TIME_WAIT
 				     ? "the kernel"

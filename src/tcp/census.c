@@ -102,36 +102,69 @@ static bool same_host(const struct tcp_addr *a, const struct tcp_addr *b)
 	return a->family == b->family && !memcmp(a->bytes, b->bytes, sizeof(a->bytes));
 }
 
-uint32_t census_listener_of(const struct census *c, const struct census_socket *s)
+/* How near a listener is bound to where the connection came; the kernel takes the nearest. The own
+ * family's wildcard is asked before ::. */
+enum nearness {
+	NEAR_NOT,
+	NEAR_DUAL,
+	NEAR_WILDCARD,
+	NEAR_EXACT
+};
+
+static enum nearness nearness_of(const struct census_listener *l, const struct census_socket *s)
 {
-	uint32_t exact = CENSUS_NONE, wild = CENSUS_NONE, exacts = 0, wilds = 0;
+	const struct tcp_addr *bound = &l->s.local, *local = &s->s.local;
 
-	for (uint32_t i = 0; i < c->listeners_n; i++) {
-		const struct census_listener *l = &c->listeners[i];
+	if (l->netns != s->netns || bound->port != local->port)
+		return NEAR_NOT;
+	if (same_host(bound, local))
+		return NEAR_EXACT;
+	if (!is_wildcard(bound))
+		return NEAR_NOT;
+	if (bound->family == local->family)
+		return NEAR_WILDCARD;
+	return bound->family > local->family ? NEAR_DUAL : NEAR_NOT;
+}
 
-		if (l->netns != s->netns || l->s.local.port != s->s.local.port)
-			continue;
-		if (same_host(&l->s.local, &s->s.local)) {
-			exact = i;
-			exacts++;
-		} else if (is_wildcard(&l->s.local) && (l->s.local.family == s->s.local.family ||
-							l->s.local.family > s->s.local.family)) {
-			/* The own family's wildcard is asked before ::, as in the kernel's look-up.
-			 */
-			if (wilds && c->listeners[wild].s.local.family != l->s.local.family) {
-				if (l->s.local.family == s->s.local.family) {
-					wild = i;
-					wilds = 1;
-				}
-				continue;
-			}
-			wild = i;
-			wilds++;
-		}
-	}
-	if (exacts)
-		return exacts == 1 ? exact : CENSUS_NONE;
-	return wilds == 1 ? wild : CENSUS_NONE;
+/* Listeners are asked first: a connection that waited already when the first was asked was in the
+ * queue of its own. */
+static bool may_hold(const struct census *c, const struct census_listener *l,
+		     const struct census_socket *s)
+{
+	return l->s.recv_q > 0 || s->v.age_is == TCP_AGE_UNKNOWN || s->v.age_ms <= c->took_ms;
+}
+
+static uint32_t next_candidate(const struct census *c, const struct census_socket *s,
+			       uint32_t after)
+{
+	enum nearness nearest = NEAR_NOT;
+
+	for (uint32_t i = 0; i < c->listeners_n; i++)
+		if (nearness_of(&c->listeners[i], s) > nearest)
+			nearest = nearness_of(&c->listeners[i], s);
+	if (nearest == NEAR_NOT)
+		return CENSUS_NONE;
+	for (uint32_t i = after == CENSUS_NONE ? 0 : after + 1; i < c->listeners_n; i++)
+		if (nearness_of(&c->listeners[i], s) == nearest && may_hold(c, &c->listeners[i], s))
+			return i;
+	return CENSUS_NONE;
+}
+
+void census_find_listener(const struct census *c, struct census_socket *s)
+{
+	uint32_t first = next_candidate(c, s, CENSUS_NONE);
+
+	s->listeners = 0;
+	for (uint32_t i = first; i != CENSUS_NONE; i = next_candidate(c, s, i))
+		s->listeners++;
+	s->listener = s->listeners == 1 ? first : CENSUS_NONE;
+}
+
+uint32_t census_next_listener(const struct census *c, const struct census_socket *s, uint32_t after)
+{
+	if (s->listeners > 1)
+		return next_candidate(c, s, after);
+	return after == CENSUS_NONE ? s->listener : CENSUS_NONE;
 }
 
 bool census_is_older(const struct census_socket *s, uint64_t older_ms)

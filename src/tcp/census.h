@@ -57,7 +57,8 @@ struct census_socket {
 	struct tcp_verdict v;
 	struct census_held held;
 	uint32_t netns;     /* index */
-	uint32_t listener;  /* index, for not-accepted; CENSUS_NONE: not found */
+	uint32_t listener;  /* index, for not-accepted; CENSUS_NONE: not found, or one of several */
+	uint32_t listeners; /* how many it may be: census_next_listener() */
 	uint32_t processes; /* that hold it, as far as seen */
 	bool all_seen;
 	bool flowing; /* a second look saw more bytes */
@@ -106,6 +107,7 @@ struct census {
 	uint32_t sockets_n, holders_n, procs_n, netns_n, listeners_n, time_wait_n;
 	uint32_t sockets_cap, holders_cap, procs_cap, netns_cap, listeners_cap, time_wait_cap;
 	uint32_t time_wait_all; /* TIME_WAIT entries counted */
+	uint32_t took_ms;       /* from before the first answer to after the last */
 	struct census_limits limits;
 };
 
@@ -129,10 +131,19 @@ uint32_t census_find_netns(const struct census *c, uint64_t ino);
 /* What the rules want to know beside the socket's sample. */
 struct tcp_context census_context(const struct census *c, const struct census_socket *s);
 
-/* The listener in whose accept queue a connection not yet accepted waits: the one bound to its
- * exact local address, else to the unspecified one, in the same namespace. CENSUS_NONE where there
- * is none, or where several share the port (SO_REUSEPORT), of which nobody can say which it is. */
-uint32_t census_listener_of(const struct census *c, const struct census_socket *s);
+/* Finds the listeners in whose accept queue a connection not yet accepted may wait, and sets
+ * `listener` and `listeners`. They are bound to its exact local address, else to the unspecified
+ * one, in the same namespace. There are several where they share the port (SO_REUSEPORT); one whose
+ * queue was empty after the connection had come is none of them. */
+void census_find_listener(const struct census *c, struct census_socket *s);
+
+/* What that found, one after the other: the next after `after` (CENSUS_NONE: the first), or
+ * CENSUS_NONE past the last. */
+uint32_t census_next_listener(const struct census *c, const struct census_socket *s,
+			      uint32_t after);
+#define CENSUS_FOR_LISTENERS(i, c, s)                                                \
+	for (uint32_t i = census_next_listener(c, s, CENSUS_NONE); i != CENSUS_NONE; \
+	     i = census_next_listener(c, s, i))
 
 /* Whether it counts as at least `older_ms` in its state. 0: always. What has no known age never
  * does; what is known "at least" is as old as that. A dead one has no stamp, and nothing but its

@@ -6,13 +6,29 @@
 
 #include "base/vec.h"
 
+static uint32_t first_holder(const struct census *c, const struct census_held *h)
+{
+	return h->n ? c->holders[h->first].proc : CENSUS_NONE;
+}
+
+/* Of several listeners that may have it an owner is named where all have the same. */
 static uint32_t proc_of(const struct census *c, const struct census_socket *s)
 {
-	const struct census_held *h = &s->held;
+	uint32_t proc = CENSUS_NONE;
+	bool first = true;
 
-	if (s->v.cause == TCP_CAUSE_NOT_ACCEPTED && s->listener != CENSUS_NONE)
-		h = &c->listeners[s->listener].held;
-	return h->n ? c->holders[h->first].proc : CENSUS_NONE;
+	if (s->v.cause != TCP_CAUSE_NOT_ACCEPTED)
+		return first_holder(c, &s->held);
+	CENSUS_FOR_LISTENERS(i, c, s)
+	{
+		uint32_t other = first_holder(c, &c->listeners[i].held);
+
+		if (!first && other != proc)
+			return CENSUS_NONE;
+		proc = other;
+		first = false;
+	}
+	return proc;
 }
 
 /* Indices are far below 2^26 and 2^24: a census of that many would not fit into memory. */
@@ -74,6 +90,7 @@ int summary_add(struct summary *sum, const struct census *c, const struct census
 		    map_put(&sum->by_key, key, sum->n) < 0)
 			return -ENOMEM;
 		i = sum->n++;
+		g.sample = (uint32_t)(s - c->sockets);
 		sum->v[i] = g;
 	}
 	add_to(sum, &sum->v[i], s);

@@ -31,6 +31,7 @@ struct summary_group {
 	bool orphans; /* closed: nobody can hold them */
 	struct summary_ports local, peer;
 	uint32_t listener; /* index, where not accepted and it is one; else CENSUS_NONE */
+	uint32_t sample;   /* index of one of its sockets */
 };
 
 struct summary {

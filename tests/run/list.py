@@ -180,6 +180,67 @@ def not_accepted_names_the_listener(tier):
 
 
 @cases(*TIERS)
+def of_listeners_that_share_a_port_each_may_be_it(tier):
+    """SO_REUSEPORT: the owner is named where only one can have it, else all that may; --pid means each."""
+    program = """
+import os, socket, sys, time
+def listener(port=0):
+    s = socket.socket(); s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1); s.bind(("127.0.0.1", port))
+    s.listen(100); return s
+first = listener(); port = first.getsockname()[1]; r, w = os.pipe(); end, mine = os.pipe()
+if not (pid := os.fork()):
+    os.close(mine); first.close(); second = listener(port); os.write(w, b"x"); os.close(1); os.read(end, 1); os._exit(0)
+os.read(r, 1)
+def ready(s):
+    import select
+    return select.select([s], [], [], 0)[0]
+made = 0
+while True:                                  # until the first has one
+    socket.create_connection(("127.0.0.1", port)).close(); made += 1
+    if ready(first):
+        break
+    if made > 60: raise SystemExit("all went to one")
+print(os.getpid(), pid, port, made, flush=True)
+sys.stdin.readline()
+while ready(first): first.accept()[0].close()    # what is left is the second's
+print(flush=True); sys.stdin.read()
+"""
+    argv = ["unshare", "--net", "sh", "-c", 'ip link set lo up && exec python3 -c "$0"', program]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as p:
+        try:
+            one, two, port, made = [int(word) for word in p.stdout.readline().split()]
+            ino = os.stat(f"/proc/{p.pid}/ns/net").st_ino
+
+            def look(*args):
+                return run(binary("unclosed"), "list", "--netns", ino, "--tier", tier, "--cause", "not-accepted", *args)
+            first = json_lines(look("--json").stdout)
+            equal(len(first), made, "connections")
+            if made > 1:                     # both have some: 31 of 32 times
+                for s in first:
+                    equal({o["owners"][0]["pid"] for o in s["evidence"]["one_of"]}, {one, two}, "owners that may be")
+                    true("listener" not in s["evidence"], "none is called certain")
+                has(look().stdout, "one of 2 listeners: python3[")
+                has(look("--columns", "listener").stdout, f"=python3[{one}]:")
+                equal(len(json_lines(look("--json", "--pid", one).stdout)), made, "--pid of one")
+                equal(len(json_lines(look("--json", "--pid", two).stdout)), made, "--pid of the other")
+            p.stdin.write("\n")
+            p.stdin.flush()
+            p.stdout.readline()
+
+            def sure():
+                left = json_lines(look("--json").stdout)
+                return all(s["age_ms"] > 1000 for s in left) and (left,)
+            (left,) = wait_for(sure, "a second passes")
+            equal(len(left), made - 1, "the first had one")
+            for s in left:
+                equal((s["evidence"]["listener"], s["evidence"]["owners"][0]["pid"]), (f"127.0.0.1:{port}", two),
+                      "the only one with a queue")
+        finally:
+            p.stdin.close()
+            p.wait(20)
+
+
+@cases(*TIERS)
 def the_object_has_exactly_the_promised_fields(tier):
     with Fixture("all=1") as made:
         for s in listed(made, tier).values():

@@ -193,25 +193,57 @@ static void add_listener(struct census *c, const char *host, uint32_t netns)
 	c->listeners[i].netns = netns;
 }
 
+static uint32_t listener_of(const struct census *c, struct census_socket *s)
+{
+	census_find_listener(c, s);
+	return s->listener;
+}
+
 static void a_listener_is_named_only_where_it_is_one(void **state)
 {
 	struct census_socket s = { .netns = 0 };
 	struct census c = { 0 };
 
 	s.s.local = addr("10.0.0.1", 80);
-	assert_int_equal(census_listener_of(&c, &s), CENSUS_NONE);
+	assert_int_equal(listener_of(&c, &s), CENSUS_NONE);
+	assert_int_equal(s.listeners, 0);
 	add_listener(&c, "::", 0);
-	assert_int_equal(census_listener_of(&c, &s), 0);
+	assert_int_equal(listener_of(&c, &s), 0);
 	add_listener(&c, "0.0.0.0", 0);
-	assert_int_equal(census_listener_of(&c, &s), 1);
+	assert_int_equal(listener_of(&c, &s), 1);
 	add_listener(&c, "10.0.0.1", 1); /* another namespace */
-	assert_int_equal(census_listener_of(&c, &s), 1);
+	assert_int_equal(listener_of(&c, &s), 1);
 	add_listener(&c, "10.0.0.1", 0);
-	assert_int_equal(census_listener_of(&c, &s), 3);
-	add_listener(&c, "10.0.0.1", 0); /* SO_REUSEPORT: which of them nobody can say */
-	assert_int_equal(census_listener_of(&c, &s), CENSUS_NONE);
+	assert_int_equal(listener_of(&c, &s), 3);
+	assert_int_equal(census_next_listener(&c, &s, CENSUS_NONE), 3);
+	assert_int_equal(census_next_listener(&c, &s, 3), CENSUS_NONE);
 	s.s.local.port = 81;
-	assert_int_equal(census_listener_of(&c, &s), CENSUS_NONE);
+	assert_int_equal(listener_of(&c, &s), CENSUS_NONE);
+	assert_int_equal(census_next_listener(&c, &s, CENSUS_NONE), CENSUS_NONE);
+	census_free(&c);
+}
+
+/* SO_REUSEPORT: which of them nobody can say, but for those whose queue was empty all the time. */
+static void of_listeners_that_share_a_port_any_may_have_it(void **state)
+{
+	struct census_socket s = { .netns = 0, .v = { TCP_CAUSE_NOT_ACCEPTED, TCP_AGE_EXACT, 50 } };
+	struct census c = { .took_ms = 50 };
+
+	s.s.local = addr("10.0.0.1", 80);
+	add_listener(&c, "10.0.0.1", 0);
+	add_listener(&c, "0.0.0.0", 0);
+	add_listener(&c, "10.0.0.1", 0);
+	assert_int_equal(listener_of(&c, &s), CENSUS_NONE);
+	assert_int_equal(s.listeners, 2);
+	assert_int_equal(census_next_listener(&c, &s, CENSUS_NONE), 0);
+	assert_int_equal(census_next_listener(&c, &s, 0), 2);
+	assert_int_equal(census_next_listener(&c, &s, 2), CENSUS_NONE);
+	c.listeners[2].s.recv_q = 1;
+	assert_int_equal(listener_of(&c, &s), CENSUS_NONE); /* it may have come meanwhile */
+	s.v.age_ms = 51;
+	assert_int_equal(listener_of(&c, &s), 2);
+	s.v.age_is = TCP_AGE_UNKNOWN;
+	assert_int_equal(listener_of(&c, &s), CENSUS_NONE);
 	census_free(&c);
 }
 
@@ -422,6 +454,7 @@ int main(void)
 		cmocka_unit_test(sockets_may_share_an_inode),
 		cmocka_unit_test(time_wait_is_summed),
 		cmocka_unit_test(a_listener_is_named_only_where_it_is_one),
+		cmocka_unit_test(of_listeners_that_share_a_port_any_may_have_it),
 		cmocka_unit_test(only_proven_age_needs_a_person),
 		cmocka_unit_test(filters_mean_what_they_say),
 		cmocka_unit_test(a_v4_mapped_peer_is_that_peer),
