@@ -12,14 +12,8 @@
 #include "base/clock.h"
 #include "base/num.h"
 #include "base/text.h"
-#include "cmd/opts.h"
+#include "cmd/daytime_opts.h"
 #include "daytime/client.h"
-
-enum after_reply {
-	AFTER_CLOSE,
-	AFTER_EXIT,
-	AFTER_HOLD,
-};
 
 enum {
 	OPT_AFTER = 256,
@@ -60,7 +54,7 @@ static const struct usage usage = {
 
 struct settings {
 	struct client_config client;
-	enum after_reply after;
+	enum after_word after;
 	int64_t hold_ns;
 	bool offset;
 	const char *port;
@@ -70,20 +64,11 @@ struct settings {
 
 static int parse_after(struct settings *s, const char *word, struct err *e)
 {
-	if (!strcmp(word, "close")) {
-		s->after = AFTER_CLOSE;
-	} else if (!strcmp(word, "exit")) {
-		s->after = AFTER_EXIT;
-	} else if (!strncmp(word, "hold:", 5)) {
-		if (num_duration(word + 5, &s->hold_ns) < 0)
-			return err_set(e, -EINVAL, "'%s' is no duration; it reads 100s or 250ms",
-				       word + 5);
-		s->after = AFTER_HOLD;
-	} else {
-		return err_set(e, -EINVAL,
-			       "--after-reply is close, exit or hold:DURATION, not '%s'", word);
-	}
-	return 0;
+	int r = daytime_after(word, "exit", &s->hold_ns, e);
+
+	if (r >= 0)
+		s->after = (enum after_word)r;
+	return r;
 }
 
 static int parse_until(struct settings *s, const char *word, struct err *e)
@@ -97,8 +82,9 @@ static int parse_until(struct settings *s, const char *word, struct err *e)
 	return 0;
 }
 
-static int parse_option(struct settings *s, int id, const char *arg, struct err *e)
+static int parse_option(void *settings, int id, const char *arg, struct err *e)
 {
+	struct settings *s = settings;
 	uint64_t limit;
 
 	switch (id) {
@@ -155,25 +141,12 @@ static void take_operands(struct settings *s, char **operand, int count)
 /* Returns -1 to go on, or an exit code. */
 static int parse(struct settings *s, int argc, char **argv)
 {
-	struct err e = { 0 };
-	struct opts o;
-	int c;
+	int rest, code = daytime_options(&usage, argc, argv, parse_option, s, &rest);
 
-	opts_start(&o, &usage, argc, argv);
-	while ((c = opts_next(&o, &e)) != OPTS_DONE) {
-		if (c == OPT_HELP) {
-			opts_help(&usage);
-			return EXIT_FINE;
-		}
-		if (c == OPT_VERSION) {
-			opts_version(usage.name);
-			return EXIT_FINE;
-		}
-		if (c == OPTS_BAD || parse_option(s, c, o.arg, &e) < 0)
-			return opts_misuse(&usage, "%s", e.text);
-	}
-	take_operands(s, argv + o.rest, argc - o.rest);
-	if (s->count > 1 && s->after == AFTER_EXIT)
+	if (code >= 0)
+		return code;
+	take_operands(s, argv + rest, argc - rest);
+	if (s->count > 1 && s->after == AFTER_WORD_OTHER)
 		return opts_misuse(&usage,
 				   "--after-reply=exit ends with the first of several hosts");
 	return -1;
@@ -254,9 +227,9 @@ static int show(const struct settings *s, struct client_reply *reply, const char
 	if (code == EXIT_FINE && s->offset)
 		code = print_offset(reply, prefix);
 	buf_free(&reply->bytes);
-	if (s->after == AFTER_EXIT)
+	if (s->after == AFTER_WORD_OTHER)
 		_exit(code); /* the point: nobody calls close() */
-	if (s->after == AFTER_HOLD)
+	if (s->after == AFTER_WORD_HOLD)
 		hold(s->hold_ns);
 	close(reply->fd);
 	return code;
@@ -295,14 +268,11 @@ int main(int argc, char **argv)
 	int done;
 
 	setlocale(LC_ALL, "");
-	if (argc == 2 && !strcmp(argv[1], "--describe-options")) {
-		opts_describe(&usage);
-		return EXIT_FINE;
-	}
 	done = parse(&s, argc, argv);
 	if (done >= 0)
 		return done;
-	if (s.after == AFTER_HOLD) { /* a signal that comes early ends the hold before it begins */
+	if (s.after ==
+	    AFTER_WORD_HOLD) { /* a signal that comes early ends the hold before it begins */
 		sigemptyset(&set);
 		sigaddset(&set, SIGUSR1);
 		sigprocmask(SIG_BLOCK, &set, NULL);

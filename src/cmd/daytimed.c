@@ -11,7 +11,7 @@
 
 #include "base/clock.h"
 #include "base/num.h"
-#include "cmd/opts.h"
+#include "cmd/daytime_opts.h"
 #include "daytime/confine.h"
 #include "daytime/listen.h"
 #include "daytime/log_writer.h"
@@ -146,19 +146,12 @@ static int parse_number(struct settings *s, int id, const char *arg, struct err 
 
 static int parse_after(struct server_config *c, const char *word, struct err *e)
 {
-	if (!strcmp(word, "close")) {
-		c->after = AFTER_CLOSE;
-	} else if (!strcmp(word, "keep")) {
-		c->after = AFTER_KEEP;
-	} else if (!strncmp(word, "hold:", 5)) {
-		if (num_duration(word + 5, &c->hold_ns) < 0)
-			return err_set(e, -EINVAL, "'%s' is no duration; it reads 100s or 250ms",
-				       word + 5);
-		c->after = AFTER_HOLD;
-	} else {
-		return err_set(e, -EINVAL,
-			       "--after-reply is close, keep or hold:DURATION, not '%s'", word);
-	}
+	static const enum after_reply meaning[] = { AFTER_CLOSE, AFTER_KEEP, AFTER_HOLD };
+	int r = daytime_after(word, "keep", &c->hold_ns, e);
+
+	if (r < 0)
+		return r;
+	c->after = meaning[r];
 	return 0;
 }
 
@@ -198,8 +191,10 @@ static int parse_log(struct settings *s, const char *word, struct err *e)
 	return err_set(e, -EINVAL, "--log is quiet, events or connections, not '%s'", word);
 }
 
-static int parse_option(struct settings *s, int id, const char *arg, struct err *e)
+static int parse_option(void *settings, int id, const char *arg, struct err *e)
 {
+	struct settings *s = settings;
+
 	switch (id) {
 	case OPT_AFTER:
 		return parse_after(&s->server, arg, e);
@@ -239,28 +234,15 @@ static int parse_option(struct settings *s, int id, const char *arg, struct err 
 /* Returns -1 to go on, or an exit code. */
 static int parse(struct settings *s, int argc, char **argv)
 {
-	struct err e = { 0 };
-	struct opts o;
-	int c;
+	int rest, code = daytime_options(&usage, argc, argv, parse_option, s, &rest);
 
-	opts_start(&o, &usage, argc, argv);
-	while ((c = opts_next(&o, &e)) != OPTS_DONE) {
-		if (c == OPT_HELP) {
-			opts_help(&usage);
-			return EXIT_FINE;
-		}
-		if (c == OPT_VERSION) {
-			opts_version(usage.name);
-			return EXIT_FINE;
-		}
-		if (c == OPTS_BAD || parse_option(s, c, o.arg, &e) < 0)
-			return opts_misuse(&usage, "%s", e.text);
-	}
-	if (argc - o.rest > 1)
-		return opts_misuse(&usage, "one port at most, not '%s' as well", argv[o.rest + 1]);
-	if (argc - o.rest == 1 && num_port(argv[o.rest], &s->listen.port) < 0)
+	if (code >= 0)
+		return code;
+	if (argc - rest > 1)
+		return opts_misuse(&usage, "one port at most, not '%s' as well", argv[rest + 1]);
+	if (argc - rest == 1 && num_port(argv[rest], &s->listen.port) < 0)
 		return opts_misuse(&usage, "'%s' is no port; it is a number from 0 to 65535",
-				   argv[o.rest]);
+				   argv[rest]);
 	return -1;
 }
 
@@ -538,10 +520,6 @@ int main(int argc, char **argv)
 	};
 	int done;
 
-	if (argc == 2 && !strcmp(argv[1], "--describe-options")) {
-		opts_describe(&usage);
-		return EXIT_FINE;
-	}
 	if (argc == 2 && !strcmp(argv[1], "--describe-syscalls")) { /* for the test */
 		describe_syscalls();
 		return EXIT_FINE;

@@ -177,8 +177,8 @@ int client_fetch(const struct client_config *c, const char *host, const char *po
 	int64_t deadline = clock_mono_ns() + c->timeout_ns;
 	struct client_reply r = { .fd = -1 };
 	struct addrinfo *list = NULL;
-	int ret = connect_resolve(host, port, c->family, c->udp ? SOCK_DGRAM : SOCK_STREAM, &list,
-				  e);
+	int ret = connect_resolve(host, port, c->family, c->udp ? SOCK_DGRAM : SOCK_STREAM,
+				  deadline, &list, e);
 
 	if (ret < 0)
 		return ret;

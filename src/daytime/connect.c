@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -25,18 +26,93 @@ struct race {
 	int last_error;
 };
 
-int connect_resolve(const char *host, const char *port, int family, int type,
+/* A look-up that may be given up while the C library's thread still works on it: what it uses stays
+ * until it has ended. */
+struct lookup {
+	struct gaicb request;
+	struct addrinfo hints;
+	char *host, *port;
+	struct lookup *next; /* of those given up */
+};
+
+/* What threads may still use; kept as long as this process lives. */
+static struct lookup *given_up;
+
+static void lookup_free(struct lookup *l)
+{
+	free(l->host);
+	free(l->port);
+	free(l);
+}
+
+/* Waits until the look-up has ended. Returns its result, or EAI_INPROGRESS at the deadline. */
+static int lookup_wait(struct lookup *l, int64_t deadline)
+{
+	const struct gaicb *const one[] = { &l->request };
+	int r;
+
+	while ((r = gai_error(&l->request)) == EAI_INPROGRESS) {
+		int64_t ns = deadline - clock_mono_ns();
+		struct timespec left = { ns / CLOCK_NS_PER_S, ns % CLOCK_NS_PER_S };
+
+		if (ns <= 0)
+			break;
+		gai_suspend(one, 1, &left);
+	}
+	return r;
+}
+
+/* getaddrinfo() that ends by the deadline, with EAI_INPROGRESS then: a thread asks. */
+static int look_up(const char *host, const char *port, const struct addrinfo *hints,
+		   int64_t deadline, struct addrinfo **list)
+{
+	struct lookup *l = calloc(1, sizeof(*l));
+	struct gaicb *one[1];
+	int r;
+
+	if (!l)
+		return EAI_MEMORY;
+	l->host = strdup(host);
+	l->port = strdup(port);
+	l->hints = *hints;
+	l->request = (struct gaicb){ .ar_name = l->host,
+				     .ar_service = l->port,
+				     .ar_request = &l->hints };
+	one[0] = &l->request;
+	r = l->host && l->port ? getaddrinfo_a(GAI_NOWAIT, one, 1, NULL) : EAI_MEMORY;
+	if (r == 0)
+		r = lookup_wait(l, deadline);
+	if (r == EAI_INPROGRESS && gai_cancel(&l->request) != EAI_CANCELED) {
+		l->next = given_up;
+		given_up = l;
+		return r;
+	}
+	if (r == 0)
+		*list = l->request.ar_result;
+	lookup_free(l);
+	return r;
+}
+
+int connect_resolve(const char *host, const char *port, int family, int type, int64_t deadline,
 		    struct addrinfo **list, struct err *e)
 {
-	struct addrinfo hints = { .ai_family = family, .ai_socktype = type };
+	struct addrinfo hints = { .ai_family = family,
+				  .ai_socktype = type,
+				  .ai_flags = AI_NUMERICHOST };
 	int r = getaddrinfo(host, port, &hints, list);
 
-	if (r == EAI_SERVICE && !strcmp(port, "daytime"))
-		r = getaddrinfo(host, "13", &hints, list); /* no /etc/services here */
+	if (r == EAI_SERVICE && !strcmp(port, "daytime")) {
+		port = "13"; /* no /etc/services here */
+		r = getaddrinfo(host, port, &hints, list);
+	}
+	if (r == EAI_NONAME) { /* a name: only that needs asking */
+		hints.ai_flags = 0;
+		r = look_up(host, port, &hints, deadline, list);
+	}
 	if (r == 0)
 		return 0;
-	if (r == EAI_SYSTEM)
-		return err_errno(e, -errno, "cannot look up '%s'", host);
+	if (r == EAI_INPROGRESS)
+		return err_set(e, -ETIMEDOUT, "cannot look up '%s': no answer in time", host);
 	if (r == EAI_SERVICE)
 		return err_set(e, -ENOENT, "no service '%s' is known here; give the port's number",
 			       port);

@@ -10,9 +10,10 @@
 #define CONNECT_TEXT (NI_MAXHOST + NI_MAXSERV + 4)
 
 /* Looks `host` and `port` (a number or a service's name) up. `family` is AF_UNSPEC, AF_INET or
- * AF_INET6, `type` SOCK_STREAM or SOCK_DGRAM. Blocks as long as the system's resolver does. Returns
- * 0 or a negative errno value; the list is freed with freeaddrinfo(). */
-int connect_resolve(const char *host, const char *port, int family, int type,
+ * AF_INET6, `type` SOCK_STREAM or SOCK_DGRAM. Ends by `deadline` (CLOCK_MONOTONIC, nanoseconds): a
+ * name is looked up by a thread, which goes on alone where it does not answer. Returns 0 or a
+ * negative errno value; the list is freed with freeaddrinfo(). */
+int connect_resolve(const char *host, const char *port, int family, int type, int64_t deadline,
 		    struct addrinfo **list, struct err *e);
 
 /* Writes an address as people do. Returns `text`. */

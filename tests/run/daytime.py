@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: MIT
 """daytimed and daytime as in the text that this grew out of: replies, and each side's misbehaviour."""
+import ast
 import os
 import re
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 
@@ -261,6 +263,46 @@ def help_names_every_option(program):
     for line in run(binary(program), "--describe-options").stdout.splitlines():
         has(got.stdout, line.split("|")[2])
     equal(run(binary(program), "--version").stdout.split()[0], program)
+
+# A resolver that takes every question and answers none, in namespaces of its own.
+SILENT_RESOLVER = r"""
+import os, socket, subprocess, sys, time
+silent = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+silent.bind(("127.0.0.1", 53))
+began = time.monotonic()
+got = subprocess.run(sys.argv[1:], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+took = time.monotonic() - began
+silent.setblocking(False)
+print(repr((got.returncode, got.stdout, got.stderr, took, len(silent.recv(1000)))))
+"""
+
+
+def with_silent_resolver(*argv):
+    """(exit code, stdout, stderr, seconds) of a program whose resolver never answers."""
+    more = () if os.geteuid() == 0 else ("--user", "--map-root-user")
+    with tempfile.TemporaryDirectory() as folder:
+        for name, text in (("resolv.conf", "nameserver 127.0.0.1\n"), ("nsswitch.conf", "hosts: files dns\n")):
+            with open(f"{folder}/{name}", "w", encoding="ascii") as f:
+                f.write(text)
+        got = run("unshare", "--mount", "--net", *more, "sh", "-ec",
+                  f"ip link set lo up; for f in resolv.conf nsswitch.conf; do "
+                  f'mount --bind {folder}/$f "$(readlink -f /etc/$f)"; done; exec "$@"',
+                  "sh", sys.executable, "-c", SILENT_RESOLVER, *argv)
+        true(got.stdout, got.stderr)
+        code, out, err, took, asked = ast.literal_eval(got.stdout)
+        true(asked > 0, "it was asked")
+        return code, out, err, took
+
+
+@test
+def a_name_server_that_never_answers_is_given_up_in_time():
+    """--timeout bounds the look-up too, for each of several hosts; an address needs none"""
+    code, out, err, took = with_silent_resolver(binary("daytime"), "--timeout=400ms", "silent.example",
+                                                "other.example")
+    equal((code, out), (1, ""), "exit code and output")
+    equal(err, "".join(f"daytime: cannot look up '{name}.example': no answer in time\n"
+                       for name in ("silent", "other")), "what it says")
+    true(0.7 < took < 3, f"{took:.2f} s")
 
 
 main()
