@@ -17,7 +17,6 @@ BUILD = os.path.abspath(sys.argv[1] if len(sys.argv) > 1 else "build")
 os.environ["UNCLOSED_BUILD"] = BUILD
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "tests", "lib"))
 from fixture import Fixture  # noqa: E402
-from tap import wait_for  # noqa: E402
 
 UNCLOSED = os.path.join(BUILD, "src", "unclosed")
 SIZES = ((1, 1000), (1, 10_000), (5, 16_000), (10, 16_000), (20, 16_000))
@@ -57,12 +56,6 @@ def medians(inside, commands, turns=TURNS):
         for name, argv in commands.items():
             results[name].append(timed([*inside, *argv]))
     return {name: (statistics.median(t for t, _ in r), max(m for _, m in r)) for name, r in results.items()}
-
-
-def settled(made):
-    """The closers' orphans hold for tcp_fin_timeout; wait until the kernel dropped them."""
-    made.run("sysctl", "-qw", "net.ipv4.tcp_fin_timeout=1")
-    wait_for(lambda: not made.run("ss", "-tanH", "state", "fin-wait-2").stdout, "orphans are gone", 120)
 
 
 def first_line():
@@ -110,7 +103,7 @@ def main():
             if processes * each > MOST:
                 continue
             with Fixture(scale=f"{processes}x{each}") as made:
-                settled(made)
+                made.forget_closers()
                 if processes * each == 80_000:
                     ours = rivals(made)
                 else:

@@ -19,15 +19,16 @@ START_S = 60
 
 class Fixture:
     """What mkcause made, for as long as the `with` lasts. netns=False: in the caller's network
-    namespace; session=False: in the caller's session."""
+    namespace; within=other: in that of another fixture; session=False: in the caller's session."""
 
     def __init__(self, *causes, family="4", netns=True, keep_closer=False, scale=None,
-                 session=True):
+                 within=None, session=True):
         self.argv = [os.path.join(BUILD, "tests", "mkcause")]
         self.argv += {"4": [], "6": ["--v6"], "mapped": ["--mapped"]}[family]
-        self.argv += ["--netns"] if netns else []
+        self.argv += ["--netns"] if netns and not within else []
         self.argv += ["--keep-closer"] if keep_closer else []
         self.argv += ["--scale", scale] if scale else list(causes)
+        self.argv = within.command(*self.argv) if within else self.argv
         self.session = session
         self.process = None
         self.sockets = []
@@ -69,6 +70,21 @@ class Fixture:
         """The ends that have this cause, and these further values."""
         return [s for s in self.sockets if s["cause"] == cause
                 and all(s.get(k) == v for k, v in fields.items())]
+
+    def forget_closers(self, deadline_s=120):
+        """Waits until the closers' ends of a scale run are gone: a minute."""
+        wait_for(lambda: not self.run("ss", "-tanH", "state", "fin-wait-2").stdout, "no closers' ends",
+                 deadline_s)
+
+    def drop_closers(self):
+        """As forget_closers(), at once; False where one is still a socket, whose end would reset the
+        other: one in ten thousand is."""
+        ends = ("state", "fin-wait-2")
+        if "keepalive" in self.run("ss", "-tanoH", *ends).stdout:
+            return False
+        self.run("ss", "-K", *ends)
+        self.forget_closers(30)
+        return True
 
     def command(self, *argv):
         """The words that run a command inside its network namespace."""

@@ -157,7 +157,6 @@ int main(int argc, char **argv)
 	struct fix f = { .family = AF_INET, .ring = -1, .post = { -1, -1 } };
 	struct rlimit files;
 	unsigned procs = 0, each = 0;
-	bool netns = false;
 	struct err e = { 0 };
 	sigset_t term, old;
 	int c;
@@ -166,14 +165,14 @@ int main(int argc, char **argv)
 		f.family = c == '6' ? AF_INET6 : f.family;
 		f.mapped |= c == 'm';
 		f.keep_closer |= c == 'k';
-		netns |= c == 'n';
+		f.own_netns |= c == 'n';
 		if (c == '?' || (c == 's' && sscanf(optarg, "%ux%u", &procs, &each) != 2))
 			return 2;
 	}
 	getrlimit(RLIMIT_NOFILE, &files);
 	files.rlim_cur = files.rlim_max;
 	setrlimit(RLIMIT_NOFILE, &files);
-	if (netns)
+	if (f.own_netns)
 		new_netns();
 	if (procs) {
 		scale(&f, procs, each);

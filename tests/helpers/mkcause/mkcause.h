@@ -59,7 +59,7 @@ enum keep {
 struct fix {
 	int family;  /* AF_INET, AF_INET6 */
 	bool mapped; /* server ends are IPv6 sockets that speak IPv4 */
-	bool keep_closer;
+	bool keep_closer, own_netns;
 	struct made *made;
 	size_t n, cap;
 	struct listener *listeners;
