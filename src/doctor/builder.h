@@ -17,6 +17,7 @@ struct builder {
 	bool each_time_wait; /* keep them as sockets, too */
 	bool inodes;         /* holders will be told by inode; else only of MPTCP */
 	uint64_t began;      /* ticks since boot: a process younger than this came later */
+	int64_t looked_ns;   /* clock_mono_ns() when the last socket or number was taken in */
 	struct map by_cookie, by_inode, procs, time_wait;
 	uint32_t last_pid, last_proc; /* the holder found last */
 	uint32_t *same_inode; /* per socket: the next with this inode (MPTCP), or MAP_NONE */

@@ -103,22 +103,31 @@ static int count_listener(const struct tcp_sample *s, void *arg)
 	struct listening *l = arg;
 
 	l->v->listeners++;
+	l->v->queued += s->recv_q;
 	return l->each(s, l->v);
 }
 
 /* Listeners come first also because TIME_WAIT entries are told apart by them. */
-int snapshot_dump_all(struct snapshot_visit *v, unsigned states, bool info, diag_each_fn *each)
+int snapshot_dump_listeners(struct snapshot_visit *v, diag_each_fn *each)
 {
 	struct census_netns *ns = &v->b->c->netns[v->netns];
 	struct listening l = { v, each };
 	int r;
 
 	v->listeners = 0;
+	v->queued = 0;
 	r = dump(v, TCP_BIT(TCPS_LISTEN), false, count_listener, &l);
 	ns->has_connections = !v->numbers.has_sockstat || v->numbers.time_wait ||
 			      v->numbers.in_use > v->listeners;
+	return r;
+}
+
+int snapshot_dump_all(struct snapshot_visit *v, unsigned states, bool info, diag_each_fn *each)
+{
+	int r = snapshot_dump_listeners(v, each);
+
 	states &= ~TCP_BIT(TCPS_LISTEN);
-	if (r == 0 && states && ns->has_connections)
+	if (r == 0 && states && v->b->c->netns[v->netns].has_connections)
 		r = snapshot_dump(v, states, info, each);
 	return r;
 }

@@ -5,7 +5,8 @@
  *  - dead: a program that is just about to close is no finding. It stays where the socket is still
  *    held LOOK_AGAIN_MS later, which is then its age at least;
  *  - replying, where stamps do not tell: more bytes than LOOK_AGAIN_MS ago prove it.
- * Only what the caller's filter means is looked at again, one by one; nothing else waits. */
+ * Only what the caller's filter means is looked at again, one by one; nothing else waits. The time
+ * runs from the end of the first look at descriptors, so that the rest of that look is no wait. */
 #include <errno.h>
 #include <stdlib.h>
 #include <time.h>
@@ -81,6 +82,27 @@ static int visit_netns(struct snapshot_visit *v, struct err *e)
 	return r;
 }
 
+static bool holders_matter(struct again *a)
+{
+	const unsigned causes = TCP_CAUSE_BIT(TCP_CAUSE_DEAD) |
+				TCP_CAUSE_BIT(TCP_CAUSE_NO_DESCRIPTOR);
+
+	for (uint32_t i = 0; i < a->n; i++)
+		if (causes & TCP_CAUSE_BIT(socket_of(a, &a->v[i])->v.cause))
+			return true;
+	return false;
+}
+
+/* All that is told of others is passed over by the kernel. */
+static unsigned states_of(struct again *a)
+{
+	unsigned states = 0;
+
+	for (uint32_t i = 0; i < a->n; i++)
+		states |= TCP_BIT(socket_of(a, &a->v[i])->s.state);
+	return states;
+}
+
 static int each_record(const struct sockets_found *f, void *arg)
 {
 	struct again *a = arg;
@@ -132,20 +154,32 @@ static void settle(struct again *a)
 	}
 }
 
+static int seek_holders(struct again *a, struct sockets *sockets, struct err *e)
+{
+	struct census_unseen unseen;
+
+	if (sockets)
+		return sockets_pass(sockets, states_of(a), each_record, a, e);
+	return owners_walk(each_owner, a, &unseen, e);
+}
+
+static void wait_until(int64_t ns)
+{
+	struct timespec until = { ns / CLOCK_NS_PER_S, ns % CLOCK_NS_PER_S };
+
+	clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL);
+}
+
 int snapshot_look_again(struct builder *b, const struct snapshot_opts *opts,
 			const struct netns_list *spaces, struct sockets *sockets, struct err *e)
 {
 	struct again a = { .visit = { .b = b, .fn = visit_netns, .opts = opts } };
-	struct timespec wait = { .tv_nsec = LOOK_AGAIN_MS * CLOCK_NS_PER_MS };
-	struct census_unseen unseen;
 	int r = collect(&a, opts->only);
 
 	if (r == 0 && a.n > 0) {
-		clock_nanosleep(CLOCK_MONOTONIC, 0, &wait, NULL);
-		if (sockets)
-			r = sockets_pass(sockets, b->states, each_record, &a, e);
-		else
-			r = owners_walk(each_owner, &a, &unseen, e);
+		wait_until(b->looked_ns + LOOK_AGAIN_MS * CLOCK_NS_PER_MS);
+		if (holders_matter(&a))
+			r = seek_holders(&a, sockets, e);
 		/* After the holders: what is still there now was there while they were sought. */
 		if (r == 0)
 			r = snapshot_visit_all(&a.visit, spaces, e);

@@ -3,11 +3,17 @@
  * holds, in full, with the holder. Then sock_diag lists in each namespace what has no descriptor or
  * ends by itself, with its timers, and the listeners.
  *
- * CLOSE_WAIT, of which there may be very many, is not listed but counted. What the kernel has in
- * its tables is the listeners, what was listed, and CLOSE_WAIT; where that is not what the pass
- * told of, the kernel counts CLOSE_WAIT and adds up its cookies; where that does not agree either,
- * something has no descriptor (not yet accepted, in a message), or changed under way. Only then it
- * is listed after all. One more pass looks for the holders of what was new in the lists.
+ * Walking the kernel's table for that costs as much as the pass where it is full, so it is walked
+ * only where something may be in it that the pass has not told of:
+ *  - not where the kernel's counters know of nothing but the listeners, whose queues are empty, and
+ *    as many others as the pass told of. A namespace with other traffic does not get here: its
+ *    counters change too much to prove anything;
+ *  - once, where it is nearly empty: everything is listed;
+ *  - else a BPF iterator walks it and counts: CLOSE_WAIT, of which there may be very many, with a
+ *    sum over the cookies, and what else there is to list. Listed is then what there is else, and
+ *    CLOSE_WAIT only where it is not what the pass told of: something has no descriptor (not yet
+ *    accepted, in a message), or changed under way.
+ * One more pass looks for the holders of what was new in the lists.
  *
  * What nobody told of in full is asked for one by one. */
 #include "doctor/snapshot_tiers.h"
@@ -16,22 +22,29 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/fd.h"
 
 #define CLOSE_WAIT TCP_BIT(TCPS_CLOSE_WAIT)
 /* The states that sock_diag lists. */
 #define LISTED (((1u << TCPS_COUNT) - 1) & ~(TCP_BIT(TCPS_CLOSE) | TCP_BIT(TCPS_LISTEN)))
 
-/* More other connections than this are not listed for the sake of a count. */
-#define FEW_OTHERS 4096
+/* So many are listed sooner than counted first. */
+#define FEW_SOCKETS 4096
+
+/* What the pass told of in one namespace. */
+struct told {
+	struct sockets_count close_wait;
+	uint64_t in_tables; /* whatever is in the kernel's tables; listeners are not counted here */
+	uint32_t lacking;   /* sockets whose numbers nobody told */
+};
 
 struct bpf_tier {
 	struct snapshot_visit visit; /* first: its visitors get it */
 	struct sockets *sockets;
-	struct sockets_count *told; /* CLOSE_WAIT, per namespace */
-	uint32_t last_netns;        /* of the record before */
-	uint32_t news;              /* sockets from this index on are not the pass's */
-	uint32_t others;            /* sockets listed in the namespace visited */
+	struct told *told;   /* per namespace */
+	uint32_t last_netns; /* of the record before */
+	uint32_t news;       /* sockets from this index on are not the pass's */
 };
 
 static uint32_t netns_of(struct bpf_tier *t, uint64_t ino)
@@ -41,6 +54,13 @@ static uint32_t netns_of(struct bpf_tier *t, uint64_t ino)
 	if (t->last_netns >= c->netns_n || c->netns[t->last_netns].ino != ino)
 		t->last_netns = census_find_netns(c, ino);
 	return t->last_netns;
+}
+
+static void count_told(struct told *told, const struct tcp_sample *s)
+{
+	told->in_tables += s->state != TCPS_CLOSE;
+	if (s->state == TCPS_CLOSE_WAIT)
+		sockets_count(&told->close_wait, s);
 }
 
 static int each_record(const struct sockets_found *f, void *arg)
@@ -55,9 +75,8 @@ static int each_record(const struct sockets_found *f, void *arg)
 		return 0;
 	netns = netns_of(t, f->s.netns);
 	r = builder_put(b, &f->s, netns, &which);
-	if (r == 0 && b->c->sockets_n > before && netns != CENSUS_NONE &&
-	    f->s.state == TCPS_CLOSE_WAIT)
-		sockets_count(&t->told[netns], &f->s);
+	if (r == 0 && b->c->sockets_n > before && netns != CENSUS_NONE)
+		count_told(&t->told[netns], &f->s);
 	if (r == 0)
 		r = builder_holder_of(b, which, &who, f->fd);
 	return r < 0 ? r : 0;
@@ -72,7 +91,6 @@ static int take_listed(const struct tcp_sample *s, void *arg)
 	uint32_t i = map_get(&b->by_cookie, s->cookie);
 	struct tcp_sample *told;
 
-	t->others += s->timer != TCP_TIMER_TIME_WAIT && s->state != TCPS_SYN_RECV;
 	if (i == MAP_NONE || i & BUILDER_IS_LISTENER)
 		return snapshot_take_socket(s, &t->visit);
 	told = &b->c->sockets[i].s;
@@ -87,39 +105,44 @@ static int take_listed(const struct tcp_sample *s, void *arg)
 	return 0;
 }
 
-/* Whether the kernel's tables hold just the CLOSE_WAIT sockets that the pass told of. */
-static int all_told(struct bpf_tier *t, bool counted, bool *all, struct err *e)
+/* Whether the kernel's counters know of nothing that the pass has not told of. */
+static bool all_told(const struct bpf_tier *t)
 {
-	const struct sockets_count *told = &t->told[t->visit.netns];
 	const struct netns_numbers *n = &t->visit.numbers;
-	struct sockets_count there;
-	int r;
 
-	*all = counted && n->in_use == t->visit.listeners + t->others + told->n;
-	if (*all)
-		return 0;
-	r = sockets_tally(t->sockets, &there, e);
-	*all = r == 0 && there.n == told->n && there.sum == told->sum;
-	return r;
+	return n->has_sockstat && !n->time_wait && !t->visit.queued &&
+	       n->in_use == t->visit.listeners + t->told[t->visit.netns].in_tables;
+}
+
+/* Takes from `states` what the kernel's tables do not hold, or only as the pass told. */
+static int leave_out(struct bpf_tier *t, unsigned *states, struct err *e)
+{
+	const struct sockets_count *told = &t->told[t->visit.netns].close_wait;
+	struct sockets_count there;
+	uint64_t others;
+	int r = sockets_tally(t->sockets, *states & ~CLOSE_WAIT, &there, &others, e);
+
+	if (r < 0)
+		return r;
+	if (others == 0)
+		*states &= CLOSE_WAIT;
+	if (there.n == told->n && there.sum == told->sum)
+		*states &= ~CLOSE_WAIT;
+	return 0;
 }
 
 static int visit_list(struct snapshot_visit *v, struct err *e)
 {
 	struct bpf_tier *t = (struct bpf_tier *)v;
-	unsigned states = v->b->states & LISTED & ~CLOSE_WAIT;
-	uint64_t told = t->told[v->netns].n;
-	bool count = v->numbers.has_sockstat && v->numbers.in_use <= told + FEW_OTHERS;
-	bool all = true;
-	int r;
+	unsigned states = v->b->states & LISTED;
+	bool few = v->numbers.has_sockstat && v->numbers.in_use <= FEW_SOCKETS;
+	int r = snapshot_dump_listeners(v, take_listed);
 
-	t->others = 0;
-	if (count)
-		states = LISTED & ~CLOSE_WAIT;
-	r = snapshot_dump_all(v, states, false, take_listed);
-	if (r < 0 || !(v->b->states & CLOSE_WAIT) || !v->b->c->netns[v->netns].has_connections)
+	if (r < 0 || !v->b->c->netns[v->netns].has_connections || all_told(t))
 		return r;
-	r = all_told(t, count, &all, e);
-	return r < 0 || all ? r : snapshot_dump(v, CLOSE_WAIT, false, take_listed);
+	if (states & CLOSE_WAIT && !few)
+		r = leave_out(t, &states, e);
+	return r == 0 && states ? snapshot_dump(v, states, false, take_listed) : r;
 }
 
 /* The holders of what was listed after the first pass. */
@@ -146,18 +169,38 @@ static int each_news(const struct sockets_found *f, void *arg)
 	return r < 0 ? r : 0;
 }
 
-/* The numbers of what nobody told of in full; time-wait entries have none. */
+/* Time-wait entries have no numbers. */
+static bool is_lacking(const struct tcp_sample *s)
+{
+	return !s->has_info && s->timer != TCP_TIMER_TIME_WAIT;
+}
+
+static bool count_lacking(struct bpf_tier *t)
+{
+	const struct census *c = t->visit.b->c;
+	bool any = false;
+
+	for (uint32_t i = 0; i < c->sockets_n; i++)
+		if (is_lacking(&c->sockets[i].s) && c->sockets[i].netns != CENSUS_NONE) {
+			t->told[c->sockets[i].netns].lacking++;
+			any = true;
+		}
+	return any;
+}
+
+/* The numbers of what nobody told of in full. */
 static int visit_numbers(struct snapshot_visit *v, struct err *e)
 {
+	struct told *told = &((struct bpf_tier *)v)->told[v->netns];
 	struct census *c = v->b->c;
 	int r = 0, fd = -1;
 
-	for (uint32_t i = 0; i < c->sockets_n && r == 0; i++) {
+	for (uint32_t i = 0; told->lacking && i < c->sockets_n && r == 0; i++) {
 		struct tcp_sample *s = &c->sockets[i].s, now;
 
-		if (s->has_info || c->sockets[i].netns != v->netns ||
-		    s->timer == TCP_TIMER_TIME_WAIT)
+		if (c->sockets[i].netns != v->netns || !is_lacking(s))
 			continue;
+		told->lacking--;
 		if (fd < 0)
 			fd = diag_open(e);
 		r = fd < 0 ? fd : diag_lookup(fd, &s->local, &s->peer, &now, e);
@@ -183,16 +226,23 @@ static int run(struct bpf_tier *t, const struct netns_list *spaces, struct err *
 	struct builder *b = t->visit.b;
 	int r = sockets_pass(t->sockets, b->states | TCP_BIT(TCPS_LISTEN), each_record, t, e);
 
+	b->looked_ns = clock_mono_ns();
 	t->news = b->c->sockets_n;
 	b->inodes =
 		true; /* what is new may be a subflow of MPTCP, whose holder is known by inode */
 	t->visit.fn = visit_list;
 	if (r == 0)
 		r = snapshot_visit_all(&t->visit, spaces, e);
-	if (r == 0 && news_may_be_held(t))
+	if (r == 0 && news_may_be_held(t)) {
 		r = sockets_pass(t->sockets, b->states, each_news, t, e);
+		b->looked_ns = clock_mono_ns();
+	}
+	if (r < 0 || !count_lacking(t))
+		return r;
 	t->visit.fn = visit_numbers;
-	return r == 0 ? snapshot_visit_all(&t->visit, spaces, e) : r;
+	r = snapshot_visit_all(&t->visit, spaces, e);
+	b->looked_ns = clock_mono_ns();
+	return r;
 }
 
 int snapshot_bpf(struct builder *b, const struct snapshot_opts *opts,

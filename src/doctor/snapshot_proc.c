@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "base/clock.h"
 #include "base/fd.h"
 #include "kernel/owners.h"
 
@@ -76,6 +77,7 @@ int snapshot_proc(struct builder *b, const struct snapshot_opts *opts,
 	r = snapshot_visit_all(&t.visit, spaces, e);
 	if (r == 0)
 		r = owners_walk(each_owner, &t, &limits->procs_unseen, e);
+	b->looked_ns = clock_mono_ns();
 	map_free(&t.alive);
 	*all_seen = limits->procs_unseen.processes == 0 && snapshot_sees_all_processes();
 	return r;

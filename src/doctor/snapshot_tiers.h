@@ -19,7 +19,10 @@ struct snapshot_visit {
 	int (*fn)(struct snapshot_visit *v, struct err *e);
 	const struct snapshot_opts *opts;
 	struct netns_numbers numbers; /* of the one visited, at the first visit */
-	uint32_t listeners;           /* in the one visited, as snapshot_dump_all() found */
+	/* In the one visited, as snapshot_dump_listeners() found: how many, and how many
+	 * connections they have not accepted yet. */
+	uint32_t listeners;
+	uint64_t queued;
 };
 int snapshot_visit_all(struct snapshot_visit *v, const struct netns_list *spaces, struct err *e);
 
@@ -29,9 +32,12 @@ int snapshot_visit_all(struct snapshot_visit *v, const struct netns_list *spaces
  * (EBUSY). Returns 0 or the callback's non-zero. */
 int snapshot_dump(struct snapshot_visit *v, unsigned states, bool info, diag_each_fn *each);
 
-/* Asks for the listeners of the namespace entered, then, only where the kernel's counters say that
- * there is anything else, for `states`: walking its table takes milliseconds even where it is
- * empty. Sets has_connections. Else as snapshot_dump(). */
+/* Asks for the listeners of the namespace entered, and sets has_connections from the kernel's
+ * counters. Else as snapshot_dump(). */
+int snapshot_dump_listeners(struct snapshot_visit *v, diag_each_fn *each);
+
+/* Asks for the listeners, then, only where there is anything else, for `states`: walking the
+ * kernel's table takes milliseconds even where it is empty. Else as snapshot_dump(). */
 int snapshot_dump_all(struct snapshot_visit *v, unsigned states, bool info, diag_each_fn *each);
 
 /* The callback that takes in every socket; its argument is the visit. */

@@ -209,13 +209,14 @@ void sockets_count(struct sockets_count *c, const struct tcp_sample *s)
 	c->sum += SOCKETS_TALLY_MIX(s->cookie);
 }
 
-int sockets_tally(struct sockets *s, struct sockets_count *out, struct err *e)
+int sockets_tally(struct sockets *s, unsigned others, struct sockets_count *out, uint64_t *others_n,
+		  struct err *e)
 {
 	_fd_ int fd = -1;
 	char space[256];
 	ssize_t n;
 
-	s->skel->bss->tally = (struct sockets_tally){ 0 };
+	s->skel->bss->tally = (struct sockets_tally){ .states = others };
 	fd = bpf_iter_create(bpf_link__fd(s->tally));
 	if (fd < 0)
 		return err_errno(e, -errno, "starting the BPF connection iterator");
@@ -226,5 +227,6 @@ int sockets_tally(struct sockets *s, struct sockets_count *out, struct err *e)
 		return err_errno(e, -errno, "reading the BPF connection iterator");
 	out->n = s->skel->bss->tally.n;
 	out->sum = s->skel->bss->tally.sum;
+	*others_n = s->skel->bss->tally.others;
 	return 0;
 }

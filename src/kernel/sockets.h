@@ -44,8 +44,11 @@ struct sockets_count {
 void sockets_count(struct sockets_count *c, const struct tcp_sample *s);
 
 /* Counts what the kernel has in the calling thread's namespace, held by a descriptor or not, in a
- * third of the time that sock_diag takes to list it. Returns 0 or -errno with text. */
-int sockets_tally(struct sockets *s, struct sockets_count *out, struct err *e);
+ * third of the time that sock_diag takes to list it: CLOSE_WAIT, and how many are in one of the
+ * states `others` (TCP_BIT set). An entry of the TIME_WAIT table that FIN_WAIT_2 became counts as
+ * both. Returns 0 or -errno with text. */
+int sockets_tally(struct sockets *s, unsigned others, struct sockets_count *out, uint64_t *others_n,
+		  struct err *e);
 
 /* The pure decoder of one record: `tick_ns` is the kernel's tick. Returns the record's length, or
  * -EBADMSG for bytes that are none. Never reads past `len`. */

@@ -25,6 +25,7 @@
 
 /* include/net/tcp_states.h */
 #define TCP_FIN_WAIT2  5
+#define TCP_TIME_WAIT  6
 #define TCP_CLOSE      7
 #define TCP_CLOSE_WAIT 8
 #define TCP_LISTEN     10
@@ -104,8 +105,17 @@ int connections(struct bpf_iter__tcp *ctx)
 {
 	struct sock_common *sk = ctx->sk_common;
 	__u64 cookie;
+	__u8 state;
 
-	if (!sk || sk->skc_state != TCP_CLOSE_WAIT)
+	if (!sk)
+		return 0;
+	state = sk->skc_state;
+	if (state == TCP_TIME_WAIT)
+		tally.others += !!(tally.states &
+				   (STATE_BIT(TCP_TIME_WAIT) | STATE_BIT(TCP_FIN_WAIT2)));
+	else if (state <= TCP_LAST)
+		tally.others += !!(tally.states & STATE_BIT(state));
+	if (state != TCP_CLOSE_WAIT)
 		return 0;
 	cookie = sk->skc_cookie.counter;
 	tally.n++;

@@ -41,9 +41,12 @@ struct sockets_record {
 	char comm[16]; /* of the process, not of the thread */
 };
 
-/* CLOSE_WAIT in one namespace, however it is held: enough to see whether a pass over descriptors
- * told of all of them. */
+/* One namespace's tables, however the sockets are held: enough to see whether a pass over
+ * descriptors told of all that are in CLOSE_WAIT, and whether there is anything else to list. */
 struct sockets_tally {
+	__u32 states; /* set of those that `others` counts; user space sets it before each walk */
+	__u32 spare;
+	__u64 others;
 	__u64 n;
 	__u64 sum; /* of their cookies, each through SOCKETS_TALLY_MIX, modulo 2^64 */
 };
