@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include <errno.h>
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -24,6 +25,8 @@
 /* How long a program may take to end when it is asked to. */
 #define END_MS      2000
 #define END_STEP_MS 10
+/* How long who reads the output may take to read on, after a signal to stop. */
+#define GRACE_MS 1000
 
 struct run {
 	struct watch_job *job;
@@ -34,15 +37,80 @@ struct run {
 	FILE *out;
 	int signals;
 	uint64_t faults;
-	bool child_ended, broken; /* nobody reads the output any more */
+	bool stop, child_ended;
+	int broken; /* why the output takes no more: an errno; 0: it does */
 	int child_status;
 	unsigned interrupts;
 };
 
+/* A Ctrl-C reaches the program too, and one that was sent to this process alone is handed on: the
+ * program's end is waited for. One that goes on all the same is ended by the second. */
+static bool on_interrupt(struct run *run, const struct signalfd_siginfo *info)
+{
+	if (!run->job->command || run->interrupts++)
+		return true;
+	if (info->ssi_code == SI_USER)
+		kill(run->child.pid, SIGINT);
+	return false;
+}
+
+/* Takes note of the signals that have come. */
+static void hear(struct run *run)
+{
+	struct signalfd_siginfo info;
+
+	while (read(run->signals, &info, sizeof(info)) == sizeof(info)) {
+		if (info.ssi_signo == SIGINT)
+			run->stop |= on_interrupt(run, &info);
+		else if (info.ssi_signo != SIGCHLD)
+			run->stop = true;
+		else if (run->job->command &&
+			 waitpid(run->child.pid, &run->child_status, WNOHANG) == run->child.pid)
+			run->child_ended = true;
+	}
+}
+
+/* Whether a signal or the end of the program asks to stop. */
+static bool told_to_stop(struct run *run)
+{
+	hear(run);
+	return run->stop || run->child_ended || run->broken;
+}
+
+/* Waits until the output takes more. A signal that asks to stop is heard meanwhile; who reads then
+ * has GRACE_MS left to take it. Returns 0 or -errno. */
+static int await_room(struct run *run)
+{
+	struct pollfd p[2] = { { .fd = fileno(run->out), .events = POLLOUT },
+			       { .fd = run->signals, .events = POLLIN } };
+
+	for (;;) {
+		int n = poll(p, run->stop ? 1 : 2, run->stop ? GRACE_MS : -1);
+
+		if (n < 0 && errno != EINTR)
+			return -errno;
+		if (n == 0)
+			return -ETIMEDOUT;
+		if (n > 0 && p[0].revents)
+			return 0;
+		if (n > 0)
+			hear(run);
+	}
+}
+
+/* A pipe that has room takes PIPE_BUF bytes without blocking. */
 static void put(struct run *run, struct buf *b)
 {
-	if (b->len && (fwrite(b->data, 1, b->len, run->out) != b->len || fflush(run->out)))
-		run->broken = true;
+	for (size_t at = 0; at < b->len && !run->broken;) {
+		size_t len = b->len - at < PIPE_BUF ? b->len - at : PIPE_BUF;
+		int r = await_room(run);
+		ssize_t n = r ? 0 : write(fileno(run->out), b->data + at, len);
+
+		if (n > 0)
+			at += (size_t)n;
+		else if (r || (n < 0 && errno != EAGAIN && errno != EINTR))
+			run->broken = r ? -r : errno;
+	}
 	buf_free(b);
 }
 
@@ -147,35 +215,6 @@ static int block_signals(struct err *e)
 	signal(SIGPIPE, SIG_IGN);
 	fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	return fd < 0 ? err_errno(e, -errno, "making a signalfd") : fd;
-}
-
-/* A Ctrl-C reaches the program too, and one that was sent to this process alone is handed on: the
- * program's end is waited for. One that goes on all the same is ended by the second. */
-static bool on_interrupt(struct run *run, const struct signalfd_siginfo *info)
-{
-	if (!run->job->command || run->interrupts++)
-		return true;
-	if (info->ssi_code == SI_USER)
-		kill(run->child.pid, SIGINT);
-	return false;
-}
-
-/* Whether a signal or the end of the program asks to stop. */
-static bool told_to_stop(struct run *run)
-{
-	struct signalfd_siginfo info;
-	bool stop = false;
-
-	while (read(run->signals, &info, sizeof(info)) == sizeof(info)) {
-		if (info.ssi_signo == SIGINT)
-			stop |= on_interrupt(run, &info);
-		else if (info.ssi_signo != SIGCHLD)
-			stop = true;
-		else if (run->job->command &&
-			 waitpid(run->child.pid, &run->child_status, WNOHANG) == run->child.pid)
-			run->child_ended = true;
-	}
-	return stop || run->child_ended || run->broken;
 }
 
 static int loop(struct run *run, struct err *e)
@@ -317,6 +356,12 @@ int watch_run(struct watch_job *job)
 		fprintf(stderr, "unclosed watch: %s\n", e.text);
 	else
 		code = verdict(&run);
+	if (run.broken && !r) {
+		fprintf(stderr, "unclosed watch: writing %s: %s\n",
+			job->output ? job->output : "the output",
+			run.broken == ETIMEDOUT ? "nobody reads it" : strerror(run.broken));
+		code = EXIT_CANNOT;
+	}
 	doctor_close(run.doctor);
 	fd_close(run.signals);
 	if (job->output && run.out && fclose(run.out) && !r) {

@@ -17,9 +17,13 @@
 /* Longest wait between two turns: the buffer for stacks must not run full meanwhile. */
 #define TURN_MS 50
 /* Least time between two searches for what has come due, and so many times as long as one takes,
- * where that is more. What comes due meanwhile is said so much later. */
+ * where that is more, but no longer than a turn. What comes due meanwhile is said so much
+ * later. */
 #define SEARCH_MS   10
 #define SEARCH_REST 20
+/* Where files are read for a stack that may be asked for, it is done after this part of the
+ * threshold: most connections have closed by then. */
+#define READ_AHEAD 8
 /* Between two attempts to match ends that nobody who is watched held so far; and so many times as
  * long as the attempt takes, where that is more. */
 #define MATCH_MS   250
@@ -54,6 +58,8 @@ static void on_report(struct doctor *d, const struct watch_event *ev)
 		d->forgotten++;
 		return;
 	}
+	/* A walk that matches owners gives them, but for those that it passed before. */
+	d->owners_unseen |= !d->setup.watch.rules.by_owner || ev->conn.flags & WATCH_OTHERS;
 	end->began = ev->conn.began;
 	end->cookie = ev->cookie;
 	end->cgroup = ev->cgroup;
@@ -317,21 +323,36 @@ static void say_fresh(struct doctor *d)
 static int find_owners(struct doctor *d, bool take_in, struct err *e)
 {
 	d->listener_count = 0;
+	d->owners_unseen = false;
 	return watch_owners(d->watch, take_in, on_owner, d, e);
 }
 
-static int search(struct doctor *d, struct err *e)
+static int search(struct doctor *d, bool match, struct err *e)
 {
 	uint64_t begun = (uint64_t)clock_mono_ns(), rest;
-	int r = watch_turn(d->watch, on_event, d, &d->found, e);
+	int r = watch_turn(d->watch, match, on_event, d, &d->found, e);
 
-	rest = (uint64_t)clock_mono_ns() - begun;
-	rest = rest * SEARCH_REST > SEARCH_MS * CLOCK_NS_PER_MS ? rest * SEARCH_REST
-								: SEARCH_MS * CLOCK_NS_PER_MS;
+	rest = ((uint64_t)clock_mono_ns() - begun) * SEARCH_REST;
+	if (rest < SEARCH_MS * CLOCK_NS_PER_MS)
+		rest = SEARCH_MS * CLOCK_NS_PER_MS;
+	if (rest > TURN_MS * CLOCK_NS_PER_MS)
+		rest = TURN_MS * CLOCK_NS_PER_MS;
 	d->next_search = d->found.next > begun + rest ? d->found.next : begun + rest;
 	if (d->found.more)
 		d->next_search = begun;
 	return r;
+}
+
+/* Those of which owners may be missing have them counted anew. */
+static int find_all_owners(struct doctor *d, struct err *e)
+{
+	for (uint32_t i = 0; i < d->fresh_count; i++) {
+		struct open_end *end = ends_find(&d->ends, d->fresh[i].sk);
+
+		if (end && d->fresh[i].kind == WATCH_REPORT)
+			end->owner_count = 0;
+	}
+	return find_owners(d, false, e);
 }
 
 /* Where only some processes are watched, what came due is matched with their descriptors, at once
@@ -347,7 +368,7 @@ static int match_owners(struct doctor *d, struct err *e)
 	r = find_owners(d, false, e);
 	took = (uint64_t)clock_mono_ns() - now;
 	d->next_match = now + MATCH_MS * CLOCK_NS_PER_MS + MATCH_REST * took;
-	return r ? r : search(d, e);
+	return r ? r : search(d, true, e);
 }
 
 static int wait_for(const struct doctor *d)
@@ -371,7 +392,7 @@ static int look(struct doctor *d, struct err *e)
 		return r;
 	d->found.due = 0;
 	if ((uint64_t)clock_mono_ns() >= d->next_search)
-		r = search(d, e);
+		r = search(d, false, e);
 	else
 		r = watch_drain(d->watch, on_event, d, e);
 	if (!r && d->setup.watch.rules.by_owner)
@@ -384,8 +405,8 @@ int doctor_turn(struct doctor *d, int *wait_ms, struct err *e)
 	int r = look(d, e);
 	bool idle;
 
-	if (!r && d->fresh_count)
-		r = find_owners(d, false, e);
+	if (!r && d->owners_unseen)
+		r = find_all_owners(d, e);
 	if (r)
 		return r;
 	idle = !d->fresh_count;
@@ -394,7 +415,7 @@ int doctor_turn(struct doctor *d, int *wait_ms, struct err *e)
 	*wait_ms = wait_for(d);
 	if (idle && *wait_ms > 1 &&
 	    stacks_read_ahead(d->stacks,
-			      (uint64_t)clock_mono_ns() - d->setup.watch.rules.after / 2))
+			      (uint64_t)clock_mono_ns() - d->setup.watch.rules.after / READ_AHEAD))
 		*wait_ms = 0;
 	return 0;
 }

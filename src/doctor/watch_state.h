@@ -29,7 +29,8 @@ struct doctor {
 	struct late *late;
 	struct listener *listeners;
 	uint32_t fresh_count, fresh_cap, late_count, late_cap, listener_count, listener_cap;
-	uint32_t hidden; /* of `ends` */
+	uint32_t hidden;    /* of `ends` */
+	bool owners_unseen; /* of some that are fresh */
 	struct stacks *stacks;
 	struct watch_found found; /* by the last search */
 	uint64_t next_search, next_match;

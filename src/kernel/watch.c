@@ -236,8 +236,8 @@ static uint64_t measure_tick(struct watch *w, const struct watch_turn *turn)
 	return ticks < TICKS_TO_MEASURE ? 0 : (turn->now - w->first_now) / ticks;
 }
 
-int watch_turn(struct watch *w, watch_event_fn *each, void *arg, struct watch_found *found,
-	       struct err *e)
+int watch_turn(struct watch *w, bool match, watch_event_fn *each, void *arg,
+	       struct watch_found *found, struct err *e)
 {
 	struct watch_turn turn;
 	LIBBPF_OPTS(bpf_test_run_opts, opts, .ctx_in = &turn, .ctx_size_in = sizeof(turn));
@@ -245,7 +245,7 @@ int watch_turn(struct watch *w, watch_event_fn *each, void *arg, struct watch_fo
 	int r;
 
 	do {
-		turn = (struct watch_turn){ .room = w->room };
+		turn = (struct watch_turn){ .room = w->room, .match = match };
 		r = bpf_prog_test_run_opts(bpf_program__fd(w->skel->progs.mature), &opts);
 		if (r)
 			return err_errno(e, r, "running the watch's search");
@@ -275,10 +275,10 @@ int watch_owners(struct watch *w, bool take_in, watch_owner_fn *each, void *arg,
 		return err_errno(e, -errno, "starting the walk over descriptors");
 	do {
 		n = fd_read_all(fd, space, sizeof(space));
-		for (ssize_t i = 0; i + (ssize_t)sizeof(*space) <= n; i += sizeof(*space))
-			each(&space[i / sizeof(*space)], arg);
 		if (w->each && n > 0)
 			r = watch_drain(w, w->each, w->arg, e);
+		for (ssize_t i = 0; i + (ssize_t)sizeof(*space) <= n; i += sizeof(*space))
+			each(&space[i / sizeof(*space)], arg);
 	} while (n == sizeof(space) && !r);
 	w->skel->bss->taking_in = false;
 	if (r)

@@ -66,11 +66,12 @@ struct watch_found {
 	uint64_t tick_ns; /* the kernel's jiffy, as measured so far; 0: not yet */
 };
 
-/* Looks for what has come due, then hands on all events that wait. Takes some 0.1 ms, more where
- * many ends are followed. Does not block. Returns 0 with `found` filled, the callback's non-zero,
- * or -errno with text. */
-int watch_turn(struct watch *w, watch_event_fn *each, void *arg, struct watch_found *found,
-	       struct err *e);
+/* Looks for what has come due, then hands on all events that wait. Takes some 0.1 ms; with `match`,
+ * which also looks for those among the wanted that wait to be accepted by one who is watched, some
+ * milliseconds. Does not block. Returns 0 with `found` filled, the callback's non-zero, or -errno
+ * with text. */
+int watch_turn(struct watch *w, bool match, watch_event_fn *each, void *arg,
+	       struct watch_found *found, struct err *e);
 
 /* Hands on the events that wait, and looks for nothing: for after watch_detach(). */
 int watch_drain(struct watch *w, watch_event_fn *each, void *arg, struct err *e);
@@ -84,7 +85,8 @@ int watch_suspect(struct watch *w, pid_t pid, struct err *e);
 
 typedef void watch_owner_fn(const struct watch_owner *owner, void *arg);
 
-/* Events that the walk brings about go to the callback of the last watch_turn().
+/* Events that the walk brings about go to the callback of the last watch_turn(), each before the
+ * owners that were seen after it.
  * Walks every descriptor of every process and gives those that refer to a reported end, or to a
  * listener. With `take_in`, first follows every end that is half-closed or dead now. Blocks for
  * about a microsecond per descriptor on the machine. */

@@ -1,16 +1,23 @@
 # SPDX-License-Identifier: MIT
 """unclosed watch against connections that this test makes itself. --pid keeps out those of others."""
 import ctypes
+import fcntl
 import json
 import os
+import select
+import signal
 import socket
+import subprocess
 import sys
+import tempfile
 import threading
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
-from tap import binary, cases, equal, has, json_lines, main, run, test, true  # noqa: E402
+from tap import binary, cases, equal, has, json_lines, main, run, test, true, wait_for  # noqa: E402
 from watching import HERE, Watch, name  # noqa: E402
+
+F_SETPIPE_SZ = 1031
 
 
 def pair(listener):
@@ -249,6 +256,34 @@ def misuse_is_named(options, says):
     r = run(binary("unclosed"), "watch", *options)
     equal(r.returncode, 2, "exit code")
     has(r.stderr, says)
+
+
+@cases(signal.SIGTERM, signal.SIGINT)
+def it_ends_when_asked_to_though_nobody_reads(number):
+    """Its output is a full pipe: it waits there, and the signal must reach it all the same."""
+    ours, its = os.pipe()
+    fcntl.fcntl(its, F_SETPIPE_SZ, 4096)
+    with listen() as ls, tempfile.TemporaryFile() as errors:
+        held = [pair(ls) for _ in range(100)]
+        for _, server in held:
+            server.close()
+        watch = subprocess.Popen([binary("unclosed"), "watch", "--json", "--after", "1ms", *HERE],
+                                 stdout=its, stderr=errors)
+        os.close(its)
+        try:
+            # Once it has begun to print, it has 100 lines to go on with before it looks for signals.
+            wait_for(lambda: select.select([ours], [], [], 0)[0], "output", 20)
+            watch.send_signal(number)
+            wait_for(lambda: watch.poll() is not None, "its end", 20)
+            errors.seek(0)
+            has(errors.read().decode(), "unclosed watch: writing the output: nobody reads it")
+            equal(watch.returncode, 3, "exit")
+        finally:
+            watch.kill()
+            watch.wait()
+            os.close(ours)
+            for client, _ in held:
+                client.close()
 
 
 @test

@@ -33,6 +33,7 @@ enum watch_flag {
 	WATCH_WANTED = 64,    /* waits for its owner to be matched against the filter */
 	WATCH_EXITING = 128,  /* the FIN was sent by a thread that was exiting */
 	WATCH_FINISHED = 256, /* on its way out of the table */
+	WATCH_OTHERS = 512,   /* while it waited, one that does not match was seen to hold it */
 };
 
 /* What is known of one end that is half-closed or dead, and that the socket does not remember. */
@@ -126,8 +127,8 @@ struct watch_owner {
 
 /* What a search for the overdue found; in and out of the `mature` program. */
 struct watch_turn {
-	__u32 room; /* in: how many reports the buffer holds */
-	__u32 pad;
+	__u32 room;     /* in: how many reports the buffer holds */
+	__u32 match;    /* in: look at those that wait for their owner, too */
 	__u32 reported; /* out: sent, or marked as wanted */
 	__u32 more;     /* out: stopped for lack of room */
 	__u64 next;     /* out: nothing comes due before this */

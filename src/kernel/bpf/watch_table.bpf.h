@@ -15,7 +15,8 @@
  * `live` has a bit for each place that must be looked at when something may have come due. A
  * bit is cleared by the search alone, and only then is the place looked at; a place is claimed
  * before its bit is looked at; so one of the two sees the other. It stays set from one use of a
- * place to the next, which saves the writing. */
+ * place to the next, which saves the writing. An end that is reported, or waits for its owner to be
+ * matched, has none. */
 #pragma once
 
 #define PLACES (1u << WATCH_TABLE_BITS)

@@ -5,8 +5,9 @@
 
 struct walk {
 	struct watch_turn turn;
-	__u64 word; /* of `live` */
-	__u32 base; /* the word's first place */
+	__u32 settled; /* flags of those that need not be looked at */
+	__u64 word;    /* of `live` */
+	__u32 base;    /* the word's first place */
 };
 
 /* The end that was looked at is still the one in its place. */
@@ -104,6 +105,14 @@ static __always_inline void remember_port(const struct sock *sk)
 	bpf_map_update_elem(&ports, &key, &one, BPF_ANY);
 }
 
+static __always_inline void match(struct task_struct *task, __u64 key, struct end *e)
+{
+	if (owner_fits(task))
+		report_wanted(key, e);
+	else if (!(e->flags & WATCH_OTHERS))
+		__sync_fetch_and_or(&e->flags, WATCH_OTHERS);
+}
+
 /* Every descriptor of every process: gives those that refer to a reported end or to a listener,
  * reports those that waited for their owner, and at the start takes in the half-closed. */
 SEC("iter/task_file")
@@ -130,8 +139,8 @@ int holders(struct bpf_iter__task_file *ctx)
 	key = (__u64)sk;
 	o.state = sk->__sk_common.skc_state;
 	e = find(key);
-	if (e && e->flags & WATCH_WANTED && owner_fits(task))
-		report_wanted(key, e);
+	if (e && e->flags & WATCH_WANTED)
+		match(task, key, e);
 	if (o.state == TCP_LISTEN && rules.by_owner && owner_fits(task))
 		remember_port(sk);
 	if (e ? !(e->flags & WATCH_REPORTED) : o.state != TCP_LISTEN)
@@ -220,7 +229,7 @@ static __always_inline bool look_at(__u64 key, struct end *e, struct watch_turn 
 }
 
 /* The place need not be looked at, unless it changes meanwhile. */
-static __always_inline void settle(__u32 number, struct end *e)
+static __always_inline void settle(__u32 number, struct end *e, __u32 settled)
 {
 	__u64 bit = 1ULL << (number & 63), *word, sk;
 	__u32 flags;
@@ -232,7 +241,7 @@ static __always_inline void settle(__u32 number, struct end *e)
 	__sync_fetch_and_and(word, ~bit);
 	sk = *(volatile __u64 *)&e->sk;
 	flags = *(volatile __u32 *)&e->flags;
-	if (sk && !(is_whole(flags) && flags & WATCH_REPORTED))
+	if (sk && !(is_whole(flags) && flags & settled))
 		__sync_fetch_and_or(word, bit);
 }
 
@@ -249,8 +258,8 @@ static long look_at_place(__u32 bit, struct walk *w)
 		return 0;
 	sk = *(volatile __u64 *)&e->sk;
 	flags = *(volatile __u32 *)&e->flags;
-	if (!sk || (is_whole(flags) && flags & WATCH_REPORTED))
-		settle(w->base + bit, e);
+	if (!sk || (is_whole(flags) && flags & w->settled))
+		settle(w->base + bit, e, w->settled);
 	else if (is_whole(flags))
 		return look_at(sk, e, &w->turn);
 	return 0;
@@ -260,9 +269,11 @@ static long look_at_word(__u32 i, struct walk *w)
 {
 	__u64 *word = bpf_map_lookup_elem(&live, &i);
 
-	if (!word || !*word)
+	if (!word)
 		return 0;
-	w->word = *word;
+	w->word = w->turn.match ? ~0ULL : *word;
+	if (!w->word)
+		return 0;
 	w->base = i * 64;
 	bpf_loop(64, look_at_place, w, 0);
 	return w->turn.more ? 1 : 0;
@@ -270,7 +281,7 @@ static long look_at_word(__u32 i, struct walk *w)
 
 static long look_at_spilled(void *map, __u64 *key, struct end *e, struct walk *w)
 {
-	if (!is_whole(e->flags) || e->flags & WATCH_REPORTED)
+	if (!is_whole(e->flags) || e->flags & w->settled)
 		return 0;
 	return look_at(*key, e, &w->turn);
 }
@@ -279,8 +290,9 @@ static long look_at_spilled(void *map, __u64 *key, struct end *e, struct walk *w
 SEC("syscall")
 int mature(struct watch_turn *ctx)
 {
-	struct walk w = { .turn.room = ctx->room };
+	struct walk w = { .turn.room = ctx->room, .turn.match = ctx->match };
 
+	w.settled = ctx->match ? WATCH_REPORTED : WATCH_REPORTED | WATCH_WANTED;
 	w.turn.now = bpf_ktime_get_ns();
 	w.turn.next = w.turn.now + rules.after;
 	bpf_loop(PLACES / 64, look_at_word, &w, 0);
