@@ -142,7 +142,8 @@ static void settle(struct again *a)
 		if (s->v.cause == TCP_CAUSE_DEAD) {
 			if (d->there) {
 				s->v.age_is = TCP_AGE_AT_LEAST;
-				s->v.age_ms = LOOK_AGAIN_MS;
+				s->v.age_ms = s->s.dead_ms > LOOK_AGAIN_MS ? s->s.dead_ms :
+									     LOOK_AGAIN_MS;
 			}
 			continue;
 		}

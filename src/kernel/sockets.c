@@ -113,7 +113,10 @@ static void decode_numbers(const struct sockets_record *r, uint32_t tick, struct
 	s->bytes_received = r->bytes_received;
 	s->bytes_sent = r->bytes_sent;
 	s->segs_in = r->segs_in;
-	s->rtt_ms = r->rtt_us / 1000;
+	if (r->state == TCPS_CLOSE)
+		s->dead_ms = r->quiet_ms;
+	else
+		s->rtt_ms = r->rtt_us / 1000;
 }
 
 int sockets_decode(const void *data, size_t len, uint32_t tick, struct sockets_found *out)

@@ -129,6 +129,22 @@ def who_closed_first_of_one_that_was_dead_before():
                 client.close()
 
 
+@test
+def list_and_watch_tell_the_same_age_of_a_dead_one():
+    with listen() as ls:
+        client = die_as("nobody", ls)
+        begun = time.monotonic()
+        time.sleep(0.5)  # not synchronisation: an age to be told
+        listed = json_lines(run(binary("unclosed"), "list", "--json", "--pid", os.getpid()).stdout)
+        ages = [(next(x for x in listed if x.get("local") == name(client)), time.monotonic() - begun)]
+        with Watch("--after", "10ms", "--json", *HERE) as w:
+            ages.append((json.loads(w.line("half-closed", f'"local":"{name(client)}"')), time.monotonic() - begun))
+        for line, most in ages:
+            equal((line["cause"], line["age_is"]), ("dead", "at-least"), f"{line}")
+            true(490 <= line["age_ms"] <= most * 1000, f"age {line['age_ms']}, {most} s after its death")
+        client.close()
+
+
 @cases(*[(how, kind) for how in ("recv", "read", "readv") for kind in ("inline", "async")])
 def a_read_through_io_uring_counts(how, kind):
     with listen() as ls, Watch("--after", "50ms", "--json", "--port", str(ls.getsockname()[1])) as w:

@@ -70,6 +70,8 @@ static __always_inline void add_last_words(struct sockets_record *r, const struc
 	r->bytes_acked = tp->bytes_acked;
 	r->shutdown = tp->inet_conn.icsk_inet.sk.sk_shutdown;
 	r->error = (__u16)tp->inet_conn.icsk_inet.sk.sk_err;
+	/* The clock was looked at when it died (tcp_mstamp_refresh()), and may have been since. */
+	r->quiet_ms = (__u32)((bpf_ktime_get_ns() / 1000 - tp->tcp_mstamp) / 1000);
 	if (!r->local_port) /* inet_put_port() cleared the other copy */
 		r->local_port = __builtin_bswap16(tp->inet_conn.icsk_inet.inet_sport);
 }

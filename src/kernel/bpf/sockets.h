@@ -37,7 +37,10 @@ struct sockets_record {
 	__u32 recv_q, send_q;                        /* as sock_diag counts them */
 	__u32 sent_ticks, received_ticks, ack_ticks; /* since then */
 	__u32 segs_in;
-	__u32 rtt_us;
+	union {
+		__u32 rtt_us;
+		__u32 quiet_ms; /* of a dead one: since its last packet or timer */
+	};
 	char comm[16]; /* of the process, not of the thread */
 };
 
