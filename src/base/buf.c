@@ -45,16 +45,19 @@ void buf_str(struct buf *b, const char *s)
 
 void buf_printf(struct buf *b, const char *fmt, ...)
 {
+	size_t room = b->failed ? 0 : b->cap - b->len;
 	va_list ap, again;
 	int n;
 
 	va_start(ap, fmt);
 	va_copy(again, ap);
-	n = vsnprintf(NULL, 0, fmt, ap);
-	if (n >= 0 && reserve(b, (size_t)n)) {
+	n = vsnprintf(room ? b->data + b->len : NULL, room, fmt, ap);
+	if (n >= 0 && (size_t)n >= room && reserve(b, (size_t)n))
 		vsnprintf(b->data + b->len, (size_t)n + 1, fmt, again);
+	if (n >= 0 && !b->failed)
 		b->len += (size_t)n;
-	}
+	else if (room)
+		b->data[b->len] = '\0';
 	va_end(again);
 	va_end(ap);
 }

@@ -92,8 +92,10 @@ static __always_inline void add_numbers(struct sockets_record *r, const struct t
 	r->sent_ticks = now - tp->lsndtime;
 	r->received_ticks = now - tp->inet_conn.icsk_ack.lrcvtime;
 	r->ack_ticks = now - tp->rcv_tstamp;
-	r->segs_in = tp->segs_in;
-	r->bytes_received = tp->bytes_received;
+	if (r->state != TCP_CLOSE_WAIT || r->recv_q == 0) {
+		r->segs_in = tp->segs_in;
+		r->bytes_received = tp->bytes_received;
+	}
 	r->bytes_sent = tp->bytes_sent;
 	r->rtt_us = tp->srtt_us >> 3;
 	r->after_fin = after_fin(r->state, tp);
