@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -40,8 +41,7 @@ enum {
 	OPT_COLOUR,
 };
 
-#define ALLOW_MAX         16
-#define LIST_NAME_COLUMNS 36
+#define ALLOW_MAX 16
 /* More than half lost is a cut wire with patience. */
 #define LOSS_MAX 50
 /* A scenario of the catalogue needs a tenth of a second; one's own may wait for a kernel timer. */
@@ -217,15 +217,32 @@ static int list_json(const struct jobs *jobs)
 	return EXIT_FINE;
 }
 
+static size_t longest_name(const struct jobs *jobs)
+{
+	size_t longest = 0;
+
+	for (size_t i = 0; i < jobs->n; i++) {
+		_buf_ struct buf name = { 0 };
+		const char *text = jobs->jobs[i].entry->name;
+
+		text_escape(&name, text, strlen(text), text_locale_is_utf8());
+		if (name.data && text_width(name.data) > longest)
+			longest = text_width(name.data);
+	}
+	return longest;
+}
+
 /* --list: each scenario is asked for its title, which runs it up to there. Names and titles are a
  * stranger's. */
 static int list(const struct jobs *jobs)
 {
 	_buf_ struct buf text = { 0 };
 	const char *theme = "", *title;
+	size_t longest = longest_name(jobs);
 
 	for (size_t i = 0; i < jobs->n; i++) {
 		const struct job *j = &jobs->jobs[i];
+		_buf_ struct buf name = { 0 };
 
 		if (strcmp(theme, j->entry->theme) != 0) {
 			theme = j->entry->theme;
@@ -234,9 +251,9 @@ static int list(const struct jobs *jobs)
 			buf_str(&text, "\n");
 		}
 		buf_str(&text, "  ");
-		text_escape(&text, j->entry->name, strlen(j->entry->name), text_locale_is_utf8());
-		if (strlen(j->entry->name) < LIST_NAME_COLUMNS)
-			buf_fill(&text, ' ', LIST_NAME_COLUMNS - strlen(j->entry->name));
+		text_escape(&name, j->entry->name, strlen(j->entry->name), text_locale_is_utf8());
+		buf_str(&text, name.data ? name.data : "");
+		buf_fill(&text, ' ', longest - text_width(name.data ? name.data : ""));
 		title = j->run->title[0] ? j->run->title : j->run->error;
 		buf_str(&text, " ");
 		text_escape(&text, title, strlen(title), text_locale_is_utf8());
@@ -286,6 +303,42 @@ static int write_file(const char *path, const struct buf *text, struct err *e)
 		return err_errno(e, -errno, "cannot write %s", path);
 	r = fd_write_all(to_stdout ? STDOUT_FILENO : fd, text->data, text->len);
 	return r < 0 ? err_errno(e, r, "writing %s", path) : 0;
+}
+
+/* Whether a file could be written, without touching it: a run need not be for nothing. Returns 0 or
+ * -errno with text. */
+static int can_write(const char *path, struct err *e)
+{
+	char folder[PATH_MAX];
+	struct stat st;
+	char *slash;
+
+	if (!strcmp(path, "-"))
+		return 0;
+	snprintf(folder, sizeof(folder), "%s", path);
+	slash = strrchr(folder, '/');
+	if (!slash)
+		snprintf(folder, sizeof(folder), ".");
+	else
+		slash[slash == folder] = '\0';
+	if (stat(path, &st) == 0 ? S_ISDIR(st.st_mode) : path[strlen(path) - 1] == '/')
+		return err_errno(e, -EISDIR, "cannot write %s", path);
+	if (access(path, F_OK) == 0 ? access(path, W_OK) == 0 : access(folder, W_OK | X_OK) == 0)
+		return 0;
+	return err_errno(e, -errno, "cannot write %s", path);
+}
+
+static int can_write_files(const struct lab_settings *s, struct err *e)
+{
+	const char *const paths[] = { s->pcap, s->html, s->svg };
+
+	for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++) {
+		int r = paths[i] ? can_write(paths[i], e) : 0;
+
+		if (r < 0)
+			return r;
+	}
+	return 0;
 }
 
 /* The capture, the page and the picture. */
@@ -384,6 +437,9 @@ static int choose_and_run(struct lab_settings *s, int argc, char **argv, int fir
 	} else if (s->svg && jobs.n != 1) {
 		code = opts_misuse(&lab_usage,
 				   "--svg shows one scenario, not %zu; --html shows many", jobs.n);
+	} else if (!s->list && can_write_files(s, &e) < 0) {
+		fprintf(stderr, "unclosed lab: %s\n", e.text);
+		code = EXIT_CANNOT;
 	} else {
 		code = run_all(s, &jobs);
 	}

@@ -33,7 +33,7 @@ static void help(void)
 	printf("\nCommands:\n");
 	for (size_t i = 0; i < CMD_COUNT; i++)
 		printf("  %-10s %s\n", cmds[i]->name, cmds[i]->usage->summary);
-	printf("\n'unclosed COMMAND --help' tells more of each.\n");
+	printf("\n'unclosed help COMMAND' tells more of each.\n");
 }
 
 static const struct cmd *find(const char *name)
@@ -102,6 +102,17 @@ static int dispatch(int argc, char **argv)
 	}
 	if (argv[1][0] == '-')
 		return opts_misuse(&main_usage, "no option %s before a command", argv[1]);
+	if (!strcmp(argv[1], "help") && argc > 2) {
+		cmd = find(argv[2]);
+		if (!cmd)
+			return unknown(argv[2]);
+		opts_help(cmd->usage);
+		return EXIT_FINE;
+	}
+	if (!strcmp(argv[1], "help")) {
+		help();
+		return EXIT_FINE;
+	}
 	cmd = find(argv[1]);
 	if (!cmd)
 		return unknown(argv[1]);

@@ -23,7 +23,7 @@ struct pending {
 	const struct op *op; /* NULL: none */
 	json_t *args;
 	int64_t deadline_ns;
-	char where[64];
+	char where[192];
 	/* What ops keep meanwhile. */
 	int actor;
 	uint32_t states;

@@ -18,7 +18,7 @@ static void add_holder(struct tl_end *end, int pid, int fd)
 	ssize_t n;
 
 	if (end->nholders >= TL_MAX_HOLDERS) {
-		end->nholders++;
+		end->nholders += end->nholders < UINT16_MAX;
 		return;
 	}
 	h = &end->holders[end->nholders++];

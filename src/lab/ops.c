@@ -98,7 +98,7 @@ enum op_result op_ok(struct answer *a, json_t *value)
 
 enum op_result op_broken(struct lab *lab, struct pending *p, const char *fmt, ...)
 {
-	char text[400], whole[512];
+	char text[400], whole[640];
 	va_list ap;
 
 	va_start(ap, fmt);

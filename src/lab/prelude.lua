@@ -131,10 +131,12 @@ local function process(host, id)
 end
 
 function Process:listen(port, options)
-	options = arguments({ backlog = 5, reuse = true }, options)
-	return socket(self, call(self, "listen", -1, { port = port or self.host.port,
-		backlog = options.backlog, reuse = options.reuse },
-		{ within = options.within, fails = options.fails }))
+	local args, waits = arguments({ backlog = 5, reuse = true }, options), {}
+	args.port = port or self.host.port
+	for _, name in ipairs { "within", "fails" } do -- all others are the call's own
+		waits[name], args[name] = args[name], nil
+	end
+	return socket(self, call(self, "listen", -1, args, waits))
 end
 
 function Process:socket(options)

@@ -2,6 +2,7 @@
 #include "lab/request.h"
 
 #include <errno.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,9 +14,12 @@
 #define NAMES_MAX  20
 #define NAME_BYTES 24
 
-/* What every request may hold, and what each takes besides: "NAME:KIND", where KIND is b (true or
- * false), i (whole number), s (text), l (list of texts), o (names and values). A name that is not
- * here is refused: one that was mistyped would otherwise be an expectation that is never looked at.
+/* What every request may hold, and what each takes besides: "NAME:KIND". A name that is not here is
+ * refused: one that was mistyped would otherwise be an expectation that is never looked at.
+ *
+ * KIND is b (true or false), s (text), l (list of texts), o (names and values), or one of the whole
+ * numbers: i (of 32 bits), p (0 to 65535: ports, lengths of packets), u (0 to 1,000,000,000), n
+ * (the same, from 1), % (1 to 100).
  */
 #define CALL_OPTIONS "actor:i name:s begin:b fails:s ends:b "
 static const char common[] = "op:s where:s within:s";
@@ -23,14 +27,14 @@ static const struct form {
 	const char *op, *takes;
 } forms[] = {
 	{ "scenario", "title:s source:s rfc:s shows:s proves:l loss:b" },
-	{ "expect", "side:i states:l connection:i orphan:b told:b timer:b recv_q:i send_q:i "
+	{ "expect", "side:i states:l connection:n orphan:b told:b timer:b recv_q:i send_q:i "
 		    "retransmits:i" },
-	{ "expect_path", "side:i states:l connection:i" },
-	{ "expect_packet", "side:i connection:i flags:s without:s length:i count:i "
+	{ "expect_path", "side:i states:l connection:n" },
+	{ "expect_packet", "side:i connection:n flags:s without:s length:p count:u "
 			   "retransmission:b" },
-	{ "sample", "side:i connection:i" },
+	{ "sample", "side:i connection:n" },
 	{ "check", "passed:b text:s" },
-	{ "observe", "title:s connection:i" },
+	{ "observe", "title:s connection:n" },
 	{ "step", "text:s" },
 	{ "run", "side:i argv:l" },
 	{ "process", "side:i name:s" },
@@ -47,22 +51,46 @@ static const struct form {
 	{ "take", CALL_OPTIONS },
 	{ "exec", CALL_OPTIONS "path:s keep:b" },
 	{ "exit", CALL_OPTIONS "status:i" },
-	{ "wire_rule", "action:s from:i flags:s without:s data:b length:i nth:i times:i percent:i "
+	{ "wire_rule", "action:s from:i flags:s without:s data:b length:p nth:n times:n percent:% "
 		       "by:s" },
 	{ "wire_stop", "rule:i" },
-	{ "wire_caught", "rule:i count:i" },
+	{ "wire_caught", "rule:i count:u" },
 	{ "wire_release", "rule:i reverse:b" },
 	{ "wire_cut", "cut:b" },
 	{ "wire_quiet", "for:s" },
-	{ "wire_inject", "side:i connection:i flags:s seq:i ack:i length:i" },
+	{ "wire_inject", "side:i connection:n flags:s seq:i ack:i length:p" },
 };
+
+/* What the arguments of a call hold, by the call's name. */
+static const struct form call_forms[] = {
+	{ "listen", "port:p backlog:u reuse:b" },
+	{ "connect", "host:i port:p" },
+	{ "bind", "port:p" },
+	{ "write", "count:n data:s" },
+	{ "read", "count:n" },
+	{ "shutdown", "how:s" },
+	{ "set", "option:s value:i" },
+	{ "limit", "count:u" },
+	{ "socket", "" },
+	{ "accept", "" },
+	{ "close", "" },
+	{ "dup", "" },
+	{ "nonblock", "" },
+};
+
+#define COUNT_OF(a) (sizeof(a) / sizeof((a)[0]))
+
+static const struct form *find_in(const struct form *list, size_t n, const char *op)
+{
+	for (size_t i = 0; i < n; i++)
+		if (!strcmp(list[i].op, op))
+			return &list[i];
+	return NULL;
+}
 
 static const struct form *find_form(const char *op)
 {
-	for (size_t i = 0; i < sizeof(forms) / sizeof(forms[0]); i++)
-		if (!strcmp(forms[i].op, op))
-			return &forms[i];
-	return NULL;
+	return find_in(forms, COUNT_OF(forms), op);
 }
 
 bool request_is_known(const char *op)
@@ -96,13 +124,37 @@ static bool is_list_of_texts(const json_t *v)
 	return json_is_array(v);
 }
 
+/* The least and the greatest number of a kind. Returns false where it is none of numbers. */
+static bool range_of(char kind, json_int_t range[2])
+{
+	static const struct {
+		char kind;
+		json_int_t least, greatest;
+	} rows[] = {
+		{ 'i', INT32_MIN, UINT32_MAX }, { 'p', 0, 65535 }, { 'u', 0, 1000000000 },
+		{ 'n', 1, 1000000000 },         { '%', 1, 100 },
+	};
+
+	for (size_t i = 0; i < COUNT_OF(rows); i++) {
+		if (rows[i].kind != kind)
+			continue;
+		range[0] = rows[i].least;
+		range[1] = rows[i].greatest;
+		return true;
+	}
+	return false;
+}
+
 static bool is_of_kind(const json_t *v, char kind)
 {
+	json_int_t range[2];
+
+	if (range_of(kind, range))
+		return json_is_integer(v) && json_integer_value(v) >= range[0] &&
+		       json_integer_value(v) <= range[1];
 	switch (kind) {
 	case 'b':
 		return json_is_boolean(v);
-	case 'i':
-		return json_is_integer(v);
 	case 's':
 		return json_is_string(v);
 	case 'l':
@@ -112,20 +164,20 @@ static bool is_of_kind(const json_t *v, char kind)
 	}
 }
 
-static const char *kind_text(char kind)
+static int not_of_kind(const char *name, const json_t *v, char kind, struct err *e)
 {
-	switch (kind) {
-	case 'b':
-		return "true or false";
-	case 'i':
-		return "a whole number";
-	case 's':
-		return "a text";
-	case 'l':
-		return "a list of texts";
-	default:
-		return "names and values";
-	}
+	const char *text = kind == 'b'   ? "true or false"
+			   : kind == 's' ? "a text"
+			   : kind == 'l' ? "a list of texts"
+					 : "names and values";
+	json_int_t range[2];
+
+	if (!range_of(kind, range))
+		return err_set(e, -EINVAL, "'%s' is to be %s", name, text);
+	if (!json_is_integer(v))
+		return err_set(e, -EINVAL, "'%s' is to be a whole number", name);
+	return err_set(e, -EINVAL, "'%s' is to be a whole number from %lld to %lld", name,
+		       (long long)range[0], (long long)range[1]);
 }
 
 /* The kind that a request wants of a name; 0 where it does not take it. */
@@ -168,9 +220,21 @@ static int check_args(const struct form *form, json_t *message, struct err *e)
 		if (!kind)
 			return no_such_name(form, name, e);
 		if (!is_of_kind(value, kind))
-			return err_set(e, -EINVAL, "'%s' is to be %s", name, kind_text(kind));
+			return not_of_kind(name, value, kind, e);
 	}
 	return 0;
+}
+
+/* The table of a call's own arguments, which stands in the request for the call. */
+static int check_call(json_t *message, struct err *e)
+{
+	const char *call = json_string_value(json_object_get(message, "name"));
+	const struct form *form = find_in(call_forms, COUNT_OF(call_forms), call ? call : "");
+	json_t *args = json_object_get(message, "args");
+
+	if (!form)
+		return err_set(e, -EINVAL, "no call '%.40s'", call ? call : "");
+	return json_is_object(args) ? check_args(form, args, e) : 0;
 }
 
 /* Copies a text, cut to fit. Returns false where it is none. */
@@ -205,5 +269,8 @@ int request_decode(const void *data, size_t len, struct request *out, struct err
 		return err_set(e, -EBADMSG, "no message of a scenario's room");
 	}
 	*out = r;
-	return form ? check_args(form, message, e) : 0;
+	if (!form)
+		return 0;
+	known = check_args(form, message, e) == 0;
+	return known && !strcmp(r.op, "call") ? check_call(message, e) : known ? 0 : -EINVAL;
 }

@@ -16,9 +16,9 @@ enum request_kind {
 
 struct request {
 	enum request_kind kind;
-	char op[32];    /* a name that request_is_known() */
-	char where[64]; /* "file:line", cut to fit; may be empty */
-	json_t *args;   /* the whole message, an object: the caller's to json_decref() */
+	char op[32];     /* a name that request_is_known() */
+	char where[192]; /* "file:line", cut to fit; may be empty */
+	json_t *args;    /* the whole message, an object: the caller's to json_decref() */
 };
 
 /* Decodes a message. Pure. Returns 0 with `out` filled; -EBADMSG, with `out` untouched, for bytes

@@ -55,7 +55,7 @@
 #endif
 
 static struct {
-	char name[128];
+	char name[160]; /* cut where a file's name is longer: the line after it counts more */
 	size_t used;
 	bool spent;
 	size_t left;       /* of the message that is being made */
@@ -387,7 +387,7 @@ static int run_prelude(lua_State *L, const struct room_facts *facts)
 
 static int run_script(lua_State *L, const char *text, size_t len)
 {
-	char chunk[160];
+	char chunk[sizeof(room.name) + 1];
 	int r;
 
 	snprintf(chunk, sizeof(chunk), "@%s", room.name);

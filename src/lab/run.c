@@ -294,6 +294,13 @@ static void play(struct lab *lab)
 			 TRACE_MAX_TASKS, lab->trace.tasks_lost);
 		record_finish(&lab->rec, TL_BROKEN, e.text);
 	}
+	if (wire_overflowed(&lab->wire)) {
+		snprintf(
+			e.text, sizeof(e.text),
+			"more frames waited for the wire than it has room for: %u were lost unseen",
+			wire_overflowed(&lab->wire));
+		record_finish(&lab->rec, TL_BROKEN, e.text);
+	}
 	if (!lab->net.loopback && !tl_run_is_legal(lab->run, &e))
 		record_finish(&lab->rec, TL_FAILED, e.text);
 	record_finish(&lab->rec, TL_PASSED, "");

@@ -22,6 +22,7 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <linux/if_packet.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -362,6 +363,19 @@ int wire_carry(struct wire *w, struct err *e)
 	w->slot[side].used = false;
 	r = carry_new(w, &w->slot[side], e);
 	return r < 0 ? r : 1;
+}
+
+uint32_t wire_overflowed(struct wire *w)
+{
+	for (int side = 0; side < 2; side++) {
+		struct tpacket_stats stats = { 0 }; /* since it was last asked */
+		socklen_t len = sizeof(stats);
+
+		if (getsockopt(w->net->packet[side], SOL_PACKET, PACKET_STATISTICS, &stats, &len) ==
+		    0)
+			w->overflowed += stats.tp_drops;
+	}
+	return w->overflowed;
 }
 
 int64_t wire_next_due_us(const struct wire *w)

@@ -63,6 +63,7 @@ struct wire {
 	int64_t slot_ns[2];
 	struct wire_frame queued[WIRE_MAX_QUEUED]; /* held and delayed */
 	struct late late;
+	uint32_t overflowed;
 };
 
 /* Begins. What chance decides follows from the seed, the host and the number of the frame alone, so
@@ -73,6 +74,10 @@ void wire_start(struct wire *w, const struct lab_net *net, struct record *rec, u
 /* Carries one frame: the one that was sent first of those that wait. Returns 1 when it did, 0 where
  * none waits, -errno with text. Never blocks. */
 int wire_carry(struct wire *w, struct err *e);
+
+/* Frames so far that the kernel threw away because they waited for wire_carry() in too great a
+ * number: they are lost unseen. */
+uint32_t wire_overflowed(struct wire *w);
 
 /* Microseconds until a delayed frame is due, -1 where none is. */
 int64_t wire_next_due_us(const struct wire *w);

@@ -385,7 +385,13 @@ int lab_text(struct buf *out, const struct tl_run *run, const struct report_styl
 
 	if (r < 0)
 		return r;
-	add_heading(&d);
+	/* A script that went wrong before anything happened has no diagram. */
+	if (run->nevents || run->title[0]) {
+		add_heading(&d);
+	} else {
+		story_field(out, run->name, sizeof(run->name), style->utf8);
+		buf_str(out, "\n");
+	}
 	for (size_t i = 0; i < d.story.n; i++)
 		add_row(&d, &d.story.rows[i]);
 	add_ending(&d);

@@ -12,11 +12,17 @@
 /* Ethernet's largest frame with the lab's MTU of 1500 is 1514; the wire keeps what it carried. */
 #define SNAP_LENGTH 65535
 
-static void add_run(pcap_dumper_t *dump, const struct tl_run *run)
+/* Between the last packet of a run and the first moment of the next. */
+#define GAP_NS CLOCK_NS_PER_S
+
+/* Adds the packets of a run that begins at `start_ns`. Returns the time of the last one. */
+static int64_t add_run(pcap_dumper_t *dump, const struct tl_run *run, int64_t start_ns)
 {
+	int64_t last_ns = start_ns;
+
 	for (uint32_t i = 0; i < run->nevents; i++) {
 		const struct tl_event *v = &run->events[i];
-		int64_t ns = run->started_ns + v->t_us * 1000;
+		int64_t ns = start_ns + v->t_us * 1000;
 		struct pcap_pkthdr h = { 0 };
 
 		if (v->kind != TL_PACKET || v->packet.fate == TL_RELEASED ||
@@ -28,6 +34,23 @@ static void add_run(pcap_dumper_t *dump, const struct tl_run *run)
 		h.ts.tv_usec = ns % CLOCK_NS_PER_S;
 		h.caplen = h.len = v->packet.frame_len;
 		pcap_dump((unsigned char *)dump, &h, run->frames + v->packet.frame_off);
+		last_ns = ns;
+	}
+	return last_ns;
+}
+
+/* All runs one after another. They went side by side, with the same addresses: where one began
+ * before the one in front of it in the file ended, its times are moved behind that. */
+static void add_runs(pcap_dumper_t *dump, const struct tl_run *const runs[], size_t n)
+{
+	int64_t free_from_ns = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		int64_t start_ns = runs[i]->started_ns;
+
+		if (start_ns < free_from_ns)
+			start_ns = free_from_ns;
+		free_from_ns = add_run(dump, runs[i], start_ns) + GAP_NS;
 	}
 }
 
@@ -48,8 +71,7 @@ int lab_pcap(const char *path, const struct tl_run *const runs[], size_t n, stru
 		pcap_close(p);
 		return r;
 	}
-	for (size_t i = 0; i < n; i++)
-		add_run(dump, runs[i]);
+	add_runs(dump, runs, n);
 	errno = 0;
 	if (pcap_dump_flush(dump) < 0 || ferror(pcap_dump_file(dump)))
 		r = err_errno(e, errno ? -errno : -EIO, "writing the capture %s", path);

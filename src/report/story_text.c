@@ -59,8 +59,11 @@ static void add_result(struct buf *out, const struct tl_call *c)
 void story_call_text(struct buf *out, const struct tl_call *c, bool utf8)
 {
 	story_field(out, c->name, sizeof(c->name), utf8);
-	if (c->detail[0]) {
-		buf_str(out, strncmp(c->detail, "end of ", 7) ? " " : ": ");
+	if (c->detail[0]) { /* what it was given, or what it came to */
+		bool outcome = !strncmp(c->detail, "end of ", 7) ||
+			       !strcmp(c->detail, "in progress");
+
+		buf_str(out, outcome ? ": " : " ");
 		story_field(out, c->detail, sizeof(c->detail), utf8);
 	}
 	if (!c->returned)

@@ -117,7 +117,7 @@ struct tl_end {
 	struct tcp_sample sample;
 	bool holders_known; /* false: the descriptors could not be read */
 	bool told;          /* the holder's program has read the end of the stream */
-	uint8_t nholders;   /* of which the first TL_MAX_HOLDERS are kept */
+	uint16_t nholders;  /* of which the first TL_MAX_HOLDERS are kept */
 	struct tl_holder holders[TL_MAX_HOLDERS];
 };
 
@@ -143,7 +143,7 @@ struct tl_expect {
 	int64_t t_us;
 	char wanted[96]; /* "FIN_WAIT_2", "CLOSE_WAIT or LAST_ACK" */
 	char seen[96];   /* what was the case when it was decided */
-	char where[64];  /* script file and line */
+	char where[192]; /* script file and line */
 };
 
 enum tl_status {

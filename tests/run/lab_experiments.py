@@ -200,13 +200,16 @@ def tshark_reads_the_capture():
         path = os.path.join(place(), "all.pcap")
         done, found = records(f"--pcap={path}", *option)
         equal(done.returncode, 0, done.stderr)
-        sent = sum(e["kind"] == "packet" for r in found for e in r["timeline"])
+        sent = [e for r in found for e in r["timeline"] if e["kind"] == "packet"]
         out = run("tshark", "-n", "-r", path, "-o", "tcp.check_checksum:TRUE", "-o",
                   "ip.check_checksum:TRUE", "-T", "fields", "-e", "tcp.flags.fin", "-e", "tcp.checksum.status",
-                  "-e", "_ws.malformed", "-e", "frame.time_epoch")
+                  "-e", "_ws.malformed", "-e", "frame.time_epoch", "-e", "tcp.window_size")
         rows = [line.split("\t") for line in out.stdout.splitlines()]
         equal(out.returncode, 0, out.stderr)
-        equal(len(rows), sent, "packets")
+        equal(len(rows), len(sent), "packets")
+        equal([int(row[4]) for row in rows], [e["window"] for e in sent], "windows, scaled")
+        stamps = [float(row[3]) for row in rows]
+        equal(stamps, sorted(stamps), "time goes forward, from one scenario to the next too")
         equal({row[1] for row in rows}, {"1"}, "TCP checksums (1 is good)")
         equal({row[2] for row in rows}, {""}, "malformed packets")
         true(all(abs(float(row[3]) - time.time()) < 600 for row in rows), "stamps are of now")

@@ -1,7 +1,11 @@
 # SPDX-License-Identifier: MIT
 """What a scenario or a program of a stranger may try against the run, and against whoever started it."""
+import json
 import os
+import signal
+import subprocess
 import sys
+import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 from labtest import lab, place, records, script  # noqa: E402
@@ -135,6 +139,185 @@ expect(server, "FIN_WAIT_2")
     equal(done.returncode, 0, r["error"])
     calls = [e["call"] for e in r["timeline"] if e["kind"] == "call"]
     equal((calls.count("close"), calls.count("exit")), (51, 51), "closes and exits")
+
+
+def status_of(pid):
+    """The fields of /proc/PID/status, {} where it is gone."""
+    try:
+        with open(f"/proc/{pid}/status", encoding="utf-8") as f:
+            return dict(line.rstrip("\n").split(":\t", 1) for line in f)
+    except (FileNotFoundError, ProcessLookupError):
+        return {}
+
+
+def child_named(parent, name):
+    """The pid of a child of `parent` with that name, or None."""
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        status = status_of(pid)
+        if status.get("PPid") == str(parent) and status.get("Name") == name:
+            return int(pid)
+    return None
+
+
+@test
+def the_room_is_closed():
+    """The process that runs the script: a seccomp filter, no descriptor but the one to the run, and limits."""
+    path = script(HEAD + 'server:listen(13):accept({ within = "20s" })')
+    with subprocess.Popen([os.path.join(place(), "bin", "unclosed"), "lab", path], stdout=subprocess.DEVNULL) as lab_run:
+        room = None
+        try:
+            until = time.monotonic() + 20
+            while time.monotonic() < until:
+                the_run = child_named(lab_run.pid, "unclosed-lab")
+                room = child_named(the_run, "unclosed-lab") if the_run else None
+                if room and status_of(room).get("Seccomp") == "2":
+                    break
+                time.sleep(0.01)
+            true(room, "the room's process")
+            equal((status_of(room)["Seccomp"], status_of(room)["NoNewPrivs"]), ("2", "1"), "Seccomp, NoNewPrivs")
+            equal(sorted(os.listdir(f"/proc/{room}/fd")), ["1", "2", "3"] if SANITIZED else ["3"], "descriptors")
+            with open(f"/proc/{room}/limits", encoding="ascii") as f:
+                limits = {line[:25].strip(): line[26:].split()[:2] for line in f}
+            equal([limits["Max cpu time"], limits["Max file size"], limits["Max processes"]],
+                  [["2", "3"], ["0", "0"], ["0", "0"]], "limits")
+        finally:
+            lab_run.kill()
+
+
+def python_on(side, code):
+    """A script's call that runs Python on a host."""
+    return f'local d = {side}:run("python3", "-S", "-c", [[\n{code}]])\n'
+
+
+@test
+def a_state_that_cannot_follow_fails_the_run():
+    """A socket in CLOSE_WAIT is taken away and its connection put back to ESTABLISHED, which no TCP does
+    (TCP_REPAIR; dup2() is not watched): the states are the kernel's, and the run is failed."""
+    path = script(HEAD + python_on("client", """
+import os, socket, time
+c = socket.create_connection(("10.0.0.2", 13))
+c.recv(1)
+here, there = c.getsockname(), c.getpeername()
+c.setsockopt(socket.IPPROTO_TCP, 19, 1)
+os.dup2(0, c.fileno())
+again = socket.socket()
+again.setsockopt(socket.IPPROTO_TCP, 19, 1)
+again.bind(here)
+again.connect(there)
+""").replace("local d", "local l = server:listen(13)\nlocal d") + """local s = l:accept()
+s:shutdown("write")
+d:exits(0)
+check(true, "the script itself is content")
+""")
+    done, (r,) = records(path, "--allow=python3")
+    equal((done.returncode, r["status"]), (1, "failed"), r["error"])
+    has(r["error"], "ESTABLISHED", "error")
+
+
+FLOOD = """
+import ctypes, os, socket, time
+u = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+u.connect(("10.0.0.2", 9))
+class Iovec(ctypes.Structure):
+    _fields_ = [("base", ctypes.c_char_p), ("len", ctypes.c_size_t)]
+class Message(ctypes.Structure):
+    _fields_ = [("name", ctypes.c_void_p), ("namelen", ctypes.c_int), ("iov", ctypes.POINTER(Iovec)),
+                ("iovlen", ctypes.c_size_t), ("control", ctypes.c_void_p), ("controllen", ctypes.c_size_t),
+                ("flags", ctypes.c_int), ("pad", ctypes.c_int), ("sent", ctypes.c_uint)]
+iov = Iovec(bytes(1000), 1000)
+many = (Message * 1024)(*[Message(iov=ctypes.pointer(iov), iovlen=1) for _ in range(1024)])
+libc = ctypes.CDLL(None)
+ready = open("/dev/zero")
+while not os.path.exists("%s"):
+    time.sleep(0.001)
+for i in range(20):
+    libc.sendmmsg(u.fileno(), many, 1024, 0)
+done = open("/dev/full")
+"""
+
+
+def wait_for_file(pid, path):
+    """Until the process has that file open."""
+    until = time.monotonic() + 20
+    while time.monotonic() < until:
+        for fd in os.listdir(f"/proc/{pid}/fd"):
+            if os.readlink(f"/proc/{pid}/fd/{fd}") == path:
+                return
+        time.sleep(0.001)
+    raise AssertionError(f"{pid} has not opened {path}")
+
+
+@test
+def frames_lost_unseen_break_the_run():
+    """The run stands still while a program sends more than the wire's queue holds: what was not recorded
+    was there all the same. (sendmmsg() is not stopped at.)"""
+    go = os.path.join(place(), "go")
+    path = script(HEAD + python_on("client", FLOOD % go) + 'd:exits(0)\ncheck(true, "the script itself is content")')
+    with subprocess.Popen([os.path.join(place(), "bin", "unclosed"), "lab", "--json", "--allow=python3", path],
+                          stdout=subprocess.PIPE, text=True) as lab_run:
+        program = the_run = None
+        try:
+            while lab_run.poll() is None and not program:
+                the_run = child_named(lab_run.pid, "unclosed-lab")
+                program = child_named(the_run, "python3") if the_run else None
+            wait_for_file(program, "/dev/zero")
+            os.kill(the_run, signal.SIGSTOP)
+            with open(go, "w", encoding="ascii"):
+                pass
+            wait_for_file(program, "/dev/full")
+            os.kill(the_run, signal.SIGCONT)
+            (r,) = map(json.loads, lab_run.communicate(timeout=60)[0].splitlines())
+        finally:
+            lab_run.kill()
+    os.unlink(go)
+    equal((lab_run.returncode, r["status"]), (1, "broken"), r["error"])
+    has(r["error"], "were lost unseen", "error")
+
+
+@test
+def a_program_executed_by_another_thread_is_the_same_process():
+    """Its descriptors are seen under its number; the threads that the exec ended leave nothing."""
+    path = script(HEAD + python_on("server", """
+import os, socket, threading
+l = socket.create_server(("10.0.0.2", 13))
+s, _ = l.accept()
+os.set_inheritable(s.fileno(), True)
+code = "import os, socket, sys; s = socket.socket(fileno=int(sys.argv[1])); os.read(s.fileno(), 0); s.recv(9); s.close()"
+threading.Thread(target=os.execvp, args=("python3", ["python3", "-S", "-c", code, str(s.fileno())])).start()
+threading.Event().wait()
+""") + """d:listens()
+local c = client:connect(server, 13)
+expect(server, "ESTABLISHED", { orphan = false })
+expect(server, "ESTABLISHED", { told = false })
+c:shutdown("write")
+d:exits(0)
+expect(server, "gone")
+""")
+    done, (r,) = records(path, "--allow=python3")
+    equal(done.returncode, 0, r["error"])
+    calls = [(e["call"], e["detail"]) for e in r["timeline"] if e["kind"] == "call" and e["from"] == "server"]
+    equal(calls, [("accept", ""), ("read", "0 bytes"), ("read", "end of stream"), ("close", ""), ("exit", "0")],
+          "the server's calls")
+
+
+@test
+def many_holders_are_counted():
+    path = script(HEAD + python_on("server", """
+import os, socket
+l = socket.create_server(("10.0.0.2", 13))
+s, _ = l.accept()
+for i in range(299):
+    os.dup(s.fileno())
+s.recv(1)
+""") + """d:listens()
+local c = client:connect(server, 13)
+expect(client, "ESTABLISHED")
+wire.quiet { for_ = nil }
+observe("300 descriptors.")
+""".replace("{ for_ = nil }", '{ ["for"] = "300ms" }'))
+    done, (r,) = records(path, "--allow=python3")
+    equal(done.returncode, 0, r["error"])
+    equal((r["ends"]["server"]["nholders"], len(r["ends"]["server"]["holders"])), (300, 8), "holders: all, and kept")
 
 
 @test

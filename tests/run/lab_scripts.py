@@ -4,7 +4,7 @@ import os
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
-from labtest import illegal, lab, place, records, script  # noqa: E402
+from labtest import illegal, lab, need, place, records, script  # noqa: E402
 from tap import SOURCE, cases, equal, has, main, run, test, true  # noqa: E402
 
 HEAD = 'scenario { title = "T" }\n'
@@ -50,6 +50,10 @@ def refused(text, *parts, code=2, name="own.lua", options=()):
     ("function-value", HEAD + "step(function() end)", "cannot be given to the lab"),
     ("deep-table", HEAD + "local t = {}; t.x = t; scenario(t)", "nested more than"),
     ("options-number", HEAD + "server:listen(13):accept(3)", "options are names and values", "own.lua:2:"),
+    ("mistyped-in-a-call", HEAD + "server:listen(13, { backlogg = 2 })", "did you mean 'backlog'?", "own.lua:2"),
+    ("mistyped-wait", HEAD + 'server:listen(13, { withn = "2s" })', "'withn' is not taken here", "own.lua:2"),
+    ("port-too-high", HEAD + "server:listen(65536)", "'port' is to be a whole number from 0 to 65535"),
+    ("no-such-packet", HEAD + "wire.drop { nth = 0 }", "'nth' is to be a whole number from 1"),
     ("number-keys", HEAD + 'expect(client, "gone", { [2.5] = 1 })', "options are names and values"),
 )
 def wrong(_name, text, *parts):
@@ -110,6 +114,29 @@ def a_program_writes_nowhere():
         done = lab(script(text), "--allow=touch", user=user)
         equal(done.returncode, 0, done.stdout)
     true(not os.path.exists(target), "nothing was written")
+
+
+@test
+def a_step_waits_no_longer_than_it_says():
+    _, (r,) = records(script(HEAD + 'local l = server:listen(13)\nl:accept({ within = "100ms" })'))
+    has(r["error"], "accept does not return in time", "error")
+    true(100000 <= r["run_us"] < 5000000, f"it took {r['run_us']} us")
+
+
+@test
+def a_long_name_keeps_its_line():
+    name = "n" * 200 + ".lua"
+    for text in ('check(false, "no")', 'expect(client, "ESTABLISHED", { within = "1ms" })'):
+        done, (r,) = records(script(HEAD + "\n" + text, name))
+        equal((done.returncode, r["expectations"][0]["where"].rpartition(":")[2]), (1, "3"), r)
+    refused(HEAD + 'expect(client, "none")', ":2: 'none' is no TCP state", name=name)
+
+
+@test
+def the_list_has_columns():
+    done = lab("--list", script(HEAD, "m" * 70 + ".lua"), script(HEAD, "m.lua"))
+    ends = [line.rindex("T") for line in done.stdout.splitlines() if line.startswith("  ")]
+    equal(ends, [73, 73], f"where the titles begin in {done.stdout}")
 
 
 @cases(
@@ -186,6 +213,43 @@ def files_that_are_no_scenarios():
     done = lab(big)
     equal(done.returncode, 2, "exit code")
     has(done.stderr, "longer than", "stderr")
+
+
+@cases("--pcap", "--html", "--svg")
+def a_file_that_cannot_be_written_is_told_first(option):
+    """Nothing is run for nothing."""
+    for path, why in (("/nosuch/x", "No such file or directory"), (place(), "Is a directory"),
+                      (place() + "/new/", "Is a directory")):
+        done = lab("both-close", f"{option}={path}")
+        equal((done.returncode, done.stdout), (3, ""), f"{path}: exit code, stdout")
+        has(done.stderr, f"cannot write {path}: {why}", "stderr")
+        equal(len(done.stderr.splitlines()), 1, "lines")
+    true(not os.path.exists(place() + "/new"), "nothing is made")
+
+
+@test
+def a_wrong_script_has_no_diagram():
+    text = lab(script("x = = ")).stdout
+    true("10.0.0." not in text, text)
+    has(text, "own.lua:1: unexpected symbol", "report")
+
+
+@test
+def under_another_tracer_it_says_so():
+    need("strace")
+    done = run("strace", "-f", "-o", "/dev/null", os.path.join(place(), "bin", "unclosed"), "lab", "-q", "both-close")
+    equal(done.returncode, 1, done.stderr)
+    has(done.stdout, "somebody else traces it already", "report")
+
+
+@test
+def help_for_a_command():
+    program = os.path.join(place(), "bin", "unclosed")
+    equal(run(program, "help", "lab").stdout, run(program, "lab", "--help").stdout, "help lab")
+    equal(run(program, "help").stdout, run(program, "--help").stdout, "help")
+    done = run(program, "help", "lst")
+    equal((done.returncode, done.stdout), (2, ""), "help lst")
+    has(done.stderr, "did you mean 'list'?", "help lst")
 
 
 @test

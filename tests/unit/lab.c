@@ -1,13 +1,19 @@
 /* SPDX-License-Identifier: MIT */
 /* Parts of the lab that a run shows only on a bad day. */
+#include <arpa/inet.h>
 #include <errno.h>
+#include <netinet/in.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
 
 #include "lab/actor.h"
 #include "lab/late.h"
 #include "lab/trace.h"
+#include "lab/wire.h"
 #include "unit.h"
 
 #define MS 1000000LL
@@ -103,11 +109,92 @@ static void an_actor_that_cannot_be_set_up_says_why(void **state)
 	munmap(failure, sizeof(int));
 }
 
+/* A socket that stands for one of the wire's ends, and the host that it faces. UDP has receive
+ * stamps as packet sockets do. */
+static void make_end(int *wire, int *host)
+{
+	struct sockaddr_in at[2] = { { .sin_family = AF_INET }, { .sin_family = AF_INET } };
+	int fds[2], one = 1;
+
+	for (int i = 0; i < 2; i++) {
+		socklen_t len = sizeof(at[i]);
+
+		at[i].sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+		fds[i] = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+		assert_int_equal(bind(fds[i], (struct sockaddr *)&at[i], len), 0);
+		assert_int_equal(getsockname(fds[i], (struct sockaddr *)&at[i], &len), 0);
+	}
+	for (int i = 0; i < 2; i++)
+		assert_int_equal(connect(fds[i], (struct sockaddr *)&at[!i], sizeof(at[!i])), 0);
+	assert_int_equal(setsockopt(fds[0], SOL_SOCKET, SO_TIMESTAMPNS, &one, sizeof(one)), 0);
+	*wire = fds[0];
+	*host = fds[1];
+}
+
+/* The kernel begins to stamp what it receives a little after it is first asked to. Returns false
+ * where it does not. */
+static bool stamps_come(int wire, int host)
+{
+	for (int i = 0; i < 2000; i++) {
+		char byte, control[64] __attribute__((aligned(8)));
+		struct iovec iov = { &byte, 1 };
+		struct msghdr msg = { .msg_iov = &iov,
+				      .msg_iovlen = 1,
+				      .msg_control = control,
+				      .msg_controllen = sizeof(control) };
+		struct timespec sent, stamp;
+
+		assert_int_equal(send(host, "?", 1, 0), 1);
+		clock_gettime(CLOCK_REALTIME, &sent);
+		assert_int_equal(recvmsg(wire, &msg, 0), 1);
+		memcpy(&stamp, CMSG_DATA(CMSG_FIRSTHDR(&msg)), sizeof(stamp));
+		if (stamp.tv_sec < sent.tv_sec ||
+		    (stamp.tv_sec == sent.tv_sec && stamp.tv_nsec <= sent.tv_nsec))
+			return true;
+		usleep(1000);
+	}
+	return false;
+}
+
+/* Of two frames that wait, the one that was sent first goes first, whichever host sent it. */
+static void the_first_sent_is_carried_first(void **state)
+{
+	static struct record rec;
+	static struct wire wire;
+	struct lab_net net = { .loopback = false };
+	int host[2];
+
+	for (int side = 0; side < 2; side++) {
+		make_end(&net.packet[side], &host[side]);
+		assert_true(stamps_come(net.packet[side], host[side]));
+	}
+	wire_start(&wire, &net, &rec, 1, 0);
+	for (int first = 0; first < 2; first++) {
+		struct err e = { 0 };
+		char byte = 0;
+
+		assert_int_equal(send(host[first], "1", 1, 0), 1);
+		assert_int_equal(send(host[!first], "2", 1, 0), 1);
+		assert_int_equal(wire_carry(&wire, &e), 1);
+		assert_int_equal(recv(host[!first], &byte, 1, 0), 1);
+		assert_int_equal(byte, '1');
+		assert_int_equal(recv(host[first], &byte, 1, 0), -1);
+		assert_int_equal(wire_carry(&wire, &e), 1);
+		assert_int_equal(recv(host[first], &byte, 1, 0), 1);
+		assert_int_equal(wire_carry(&wire, &e), 0);
+	}
+	for (int side = 0; side < 2; side++) {
+		close(host[side]);
+		close(net.packet[side]);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_copy_sent_while_the_first_waited_is_ours),
 		cmocka_unit_test(a_copy_sent_while_its_ack_waited_is_ours),
+		cmocka_unit_test(the_first_sent_is_carried_first),
 		cmocka_unit_test(an_actor_that_cannot_be_set_up_says_why),
 	};
 
