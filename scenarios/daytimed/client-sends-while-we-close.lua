@@ -3,7 +3,6 @@ scenario {
 	title = "A client that sends while the server closes loses nothing",
 	source = "daytimed(8); RFC 9293 3.6.1",
 	rfc = "3.6.1",
-	loss = false, -- holds packets of its own
 	shows = [[The reply is still on its way when the client's bytes reach a server that has closed. daytimed has not let go of
 its end: it reads them. The textbook server's end has no reader any more: its kernel resets, and the reply comes too late.]],
 }

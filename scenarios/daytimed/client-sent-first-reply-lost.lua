@@ -10,8 +10,9 @@ FIN again. The textbook server closes with bytes unread: that is a reset, and no
 
 local daytimed = server:run("daytimed", "--user=none", "--drain-time=60s", server.port)
 local port = daytimed:listens()
-wire.drop({ from = server, data = true, nth = 1 })
+local lost = wire.drop({ from = server, data = true, nth = 1 })
 local c = client:connect(server, port)
+lost:caught()
 c:write("hello?")
 check(#c:read() == 25, "the whole reply")
 c:reads_end()

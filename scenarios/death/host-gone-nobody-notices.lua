@@ -3,7 +3,6 @@ scenario {
 	title = "The peer's host is gone, and nobody notices",
 	source = "RFC 9293 3.5.1 (half-open connections), 3.8.4",
 	rfc = "3.5.1",
-	loss = false, -- the link is cut on purpose
 	shows = [[Without keepalive an idle connection to a host that has vanished stays ESTABLISHED for ever: TCP sends
 nothing, so nothing can fail. The reader waits, and no timer runs.]],
 }

@@ -3,7 +3,6 @@ scenario {
 	title = "The peer's host is gone, and the retransmissions run out",
 	source = "RFC 9293 3.8.3 (R2); Linux tcp_write_timeout(), retransmits_timed_out(); sysctl tcp_retries2",
 	rfc = "3.8.3",
-	loss = false, -- the link is cut on purpose
 	shows = [[Whoever writes learns in the end: after tcp_retries2 retransmissions, 15 by default, which takes a
 quarter of an hour or more. Here 1, less than a second.]],
 }

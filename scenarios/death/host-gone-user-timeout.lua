@@ -3,7 +3,6 @@ scenario {
 	title = "The peer's host is gone, and TCP_USER_TIMEOUT notices",
 	source = "RFC 5482; RFC 9293 3.8.3; tcp(7), TCP_USER_TIMEOUT; Linux tcp_write_timeout()",
 	rfc = "3.8.3",
-	loss = false, -- the link is cut on purpose
 	shows = [[Data that is not acknowledged within TCP_USER_TIMEOUT ends the connection with ETIMEDOUT. Without it
 Linux retransmits for 15 minutes and more (tcp_retries2).]],
 }

@@ -3,7 +3,6 @@ scenario {
 	title = "shutdown() in CLOSE_WAIT: LAST_ACK with a descriptor",
 	source = "RFC 9293 3.10.4 (CLOSE in CLOSE-WAIT); Linux tcp_shutdown()",
 	rfc = "3.10.4",
-	loss = false, -- it holds single packets back
 	shows = [[A program that answers a half-close with shutdown() instead of close() is in LAST_ACK with an open
 descriptor: it can read what had arrived, and can write no more; close() sends nothing further. The ACK of its FIN frees the kernel's part.]],
 }

@@ -3,7 +3,6 @@ scenario {
 	title = "The ACK of one FIN overtakes the other",
 	source = "Linux tcp_ack(), commit 795a7dfbc3d9 (accept old ack during closing); RFC 9293 3.10.7.4",
 	rfc = "3.10.7.4",
-	loss = false, -- it reorders packets of its own choice
 	shows = [[Both close at once, and the server's FIN is late: its ACK of the client's FIN arrives before it. The client
 is in FIN_WAIT_2 when a FIN comes that acknowledges less than it knows already; it has to be taken all the same.]],
 }

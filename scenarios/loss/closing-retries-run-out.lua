@@ -3,7 +3,6 @@ scenario {
 	title = "The retries run out in CLOSING",
 	source = "Linux tcp_write_timeout(), tcp_orphan_retries()",
 	rfc = "3.8.3",
-	loss = false, -- the link is cut on purpose
 	shows = [[Both have closed at once, and then the link fails: neither FIN is ever acknowledged. Both kernels give up,
 each for itself, without TIME_WAIT.]],
 }

@@ -3,7 +3,6 @@ scenario {
 	title = "The answer to a half-close is lost, and sent again",
 	source = "RFC 9293 3.8.1, 3.10.7.4; Linux tcp_retransmit_timer()",
 	rfc = "3.8.1",
-	loss = false, -- it loses packets of its own choice
 	shows = [[CLOSE_WAIT sends and retransmits as ESTABLISHED does: half of the connection is as open as ever.]],
 }
 

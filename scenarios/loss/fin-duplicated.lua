@@ -3,7 +3,6 @@ scenario {
 	title = "The FIN arrives twice",
 	source = "RFC 9293 3.10.7.4, eighth: check the FIN bit; Linux tcp_data_queue()",
 	rfc = "3.10.7.4",
-	loss = false, -- it duplicates packets of its own choice
 	shows = [[The second copy of a FIN is old data: it is acknowledged again and changes nothing, in CLOSE_WAIT a
 read returns 0 as often as one likes.]],
 }

@@ -3,7 +3,6 @@ scenario {
 	title = "The FIN is lost",
 	source = "RFC 9293 3.8.1; Linux tcp_retransmit_timer()",
 	rfc = "3.8.1",
-	loss = false, -- it loses one packet of its own choice
 	shows = [[A FIN takes a sequence number, so it is retransmitted like data. Until it is acknowledged the closer
 stays in FIN_WAIT_1, and the peer knows of nothing.]],
 }

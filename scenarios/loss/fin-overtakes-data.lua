@@ -3,7 +3,6 @@ scenario {
 	title = "The FIN overtakes the data",
 	source = "RFC 9293 3.10.7.4 (segments out of order are held); Linux tcp_data_queue_ofo(), tcp_ofo_queue()",
 	rfc = "3.10.7.4",
-	loss = false, -- it reorders packets of its own choice
 	shows = [[The FIN arrives before the data that it ends. It waits in the out-of-order queue: no state changes until
 what is missing has arrived.]],
 }

@@ -3,7 +3,6 @@ scenario {
 	title = "The last ACK is lost: what TIME_WAIT is for",
 	source = "RFC 9293 3.6.1, 3.10.7.4 (TIME-WAIT, FIN: acknowledge, restart the timer); Linux tcp_timewait_state_process()",
 	rfc = "3.6.1",
-	loss = false, -- it loses one packet of its own choice
 	shows = [[The server is left in LAST_ACK and sends its FIN again. TIME_WAIT at the client is there to answer it;
 had the client forgotten, the server would get RST.]],
 }

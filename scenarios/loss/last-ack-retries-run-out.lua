@@ -3,7 +3,6 @@ scenario {
 	title = "The retries run out in LAST_ACK",
 	source = "Linux tcp_write_timeout(), tcp_orphan_retries()",
 	rfc = "3.8.3",
-	loss = false, -- the link is cut on purpose
 	shows = [[The server has closed in its turn, and its FIN is never acknowledged. LAST_ACK ends when the retries of
 an orphan are used up. The client's FIN_WAIT_2 runs out by itself.]],
 }

@@ -3,7 +3,6 @@ scenario {
 	title = "An orphan's retries run out in FIN_WAIT_1",
 	source = "Linux tcp_write_timeout(), tcp_orphan_retries(); sysctl tcp_orphan_retries",
 	rfc = "3.8.3",
-	loss = false, -- the link is cut on purpose
 	shows = [[The peer's host has vanished; the program has closed. The kernel sends the FIN again tcp_orphan_retries
 times (8 by default, some minutes; here 2), then forgets the connection without a word.]],
 }

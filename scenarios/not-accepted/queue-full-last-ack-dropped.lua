@@ -3,7 +3,6 @@ scenario {
 	title = "The queue fills during the handshake",
 	source = "Linux tcp_v4_syn_recv_sock(), tcp_check_req(); sysctl tcp_abort_on_overflow (0)",
 	rfc = "3.5",
-	loss = false, -- it holds single packets back
 	shows = [[Two handshakes are under way for one place in the queue. The later client is ESTABLISHED as far as it
 knows, and the server's kernel ignores its ACK: SYN_RECV. It sends SYN ACK again until there is room.]],
 }

@@ -3,7 +3,6 @@ scenario {
 	title = "SO_LINGER with a deadline, after shutdown()",
 	source = "socket(7), SO_LINGER; Linux inet_release(), __tcp_close()",
 	rfc = "3.9.1.5",
-	loss = false, -- the link is cut on purpose
 	shows = [[shutdown() returns at once whatever SO_LINGER says; the close() after it still waits, as long as its FIN
 is not acknowledged.]],
 }

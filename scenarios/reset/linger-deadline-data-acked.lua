@@ -3,7 +3,6 @@ scenario {
 	title = "SO_LINGER with a deadline: close() waits for the ACK",
 	source = "socket(7), SO_LINGER; Linux inet_release(), sk_stream_wait_close()",
 	rfc = "3.9.1.5",
-	loss = false, -- it holds single packets back
 	shows = [[close() does not return before the peer has acknowledged data and FIN, or the deadline has passed. It
 proves that the peer's kernel has the data, not that its program has read it.]],
 }

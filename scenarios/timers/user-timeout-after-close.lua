@@ -3,7 +3,6 @@ scenario {
 	title = "TCP_USER_TIMEOUT after close()",
 	source = "RFC 5482; tcp(7), TCP_USER_TIMEOUT; Linux tcp_write_timeout(), tcp_clamp_rto_to_user_timeout()",
 	rfc = "3.8.3",
-	loss = false, -- the link is cut on purpose
 	shows = [[The option outlives the descriptor: an orphan whose FIN is not acknowledged is given up after
 TCP_USER_TIMEOUT, here 1 s, instead of the minutes that tcp_orphan_retries takes.]],
 }

@@ -3,7 +3,6 @@ scenario {
 	title = "Both close at once",
 	source = "RFC 9293 3.6 case 3, figure 13",
 	rfc = "3.6",
-	loss = false, -- both FINs are held back until they cross
 	shows = [[Both FINs are on the wire at the same time. Each end finds the other's FIN where it waited for an
 ACK: CLOSING at both ends, and TIME_WAIT at both.]],
 }

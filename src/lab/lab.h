@@ -105,6 +105,13 @@ enum op_result op_broken(struct lab *lab, struct pending *p, const char *fmt, ..
 enum op_result lab_expect(struct lab *lab, struct pending *p, enum tl_side side, bool passed,
 			  const char *wanted, const char *seen);
 
+/* How long a step that is about a moment waits for the actors to have done what they were about. */
+#define LAB_SETTLE_NS (500LL * 1000000)
+
+/* Whether every actor sleeps in a call and no packet is under way: what has happened so far is all
+ * that comes of it, but for timers. True where it cannot be known. */
+bool lab_is_settled(struct lab *lab);
+
 /* Takes an observation of both ends of a connection (observe.c). */
 void lab_observe(struct lab *lab, uint16_t conn, const char *title, bool is_main);
 

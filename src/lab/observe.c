@@ -77,6 +77,38 @@ static void find_holders(struct lab *lab, struct tl_end *end)
 		closedir(dir);
 }
 
+/* The state letter of a task (proc(5)), 0 where it is gone. */
+static char task_state(pid_t tid)
+{
+	char path[40], text[128];
+	const char *end;
+	_fd_ int fd = -1;
+	ssize_t n;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", tid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	n = fd < 0 ? -1 : fd_read_all(fd, text, sizeof(text) - 1);
+	if (n <= 0)
+		return 0;
+	text[n] = '\0';
+	end = strrchr(text, ')');
+	return end && end[1] ? end[2] : 0;
+}
+
+bool lab_is_settled(struct lab *lab)
+{
+	if (!lab->own_proc)
+		return true;
+	for (unsigned i = 0; i < lab->trace.ntasks; i++) {
+		char state = task_state(lab->trace.tasks[i].tid);
+
+		if (state && !strchr("SZX", state))
+			return false;
+	}
+	/* What the last of them sent before it slept. */
+	return !wire_has_more(&lab->wire);
+}
+
 void lab_observe(struct lab *lab, uint16_t conn, const char *title, bool is_main)
 {
 	struct tl_run *run = lab->run;

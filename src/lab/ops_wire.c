@@ -167,37 +167,69 @@ static enum op_result begin_inject(struct lab *lab, struct pending *p, struct an
 
 /* expect_packet(from, { flags = ..., data = ..., fate = ..., count = ... }): how many such packets
  * the record has. */
-static enum op_result begin_expect_packet(struct lab *lab, struct pending *p, struct answer *a)
+struct wanted_packets {
+	uint8_t set, clear;
+	int64_t least, length; /* -1: not said */
+	int64_t count;         /* found */
+};
+
+static bool count_packets(struct lab *lab, struct pending *p, struct wanted_packets *w,
+			  struct answer *a)
 {
-	enum tl_side from = arg_side(p);
-	uint8_t set, clear, shown;
-	int64_t count = 0, least = arg_int(p, "count", -1), length = arg_int(p, "length", -1);
-	char wanted[96], seen[96], flags_text[TL_FLAGS_TEXT];
 	uint16_t conn = arg_conn(lab, p);
 
-	if (!read_flags(p, "flags", &set, a) || !read_flags(p, "without", &clear, a))
-		return OP_ERROR;
+	*w = (struct wanted_packets){ .least = arg_int(p, "count", -1),
+				      .length = arg_int(p, "length", -1) };
+	if (!read_flags(p, "flags", &w->set, a) || !read_flags(p, "without", &w->clear, a))
+		return false;
 	for (uint32_t i = 0; i < lab->run->nevents; i++) {
 		const struct tl_event *v = &lab->run->events[i];
 
-		if (v->kind == TL_PACKET && v->from == from &&
+		if (v->kind == TL_PACKET && v->from == arg_side(p) &&
 		    (v->conn == conn || !arg_given(p, "connection")) &&
-		    (v->packet.flags & set) == set && !(v->packet.flags & clear) &&
-		    (length < 0 || v->packet.len == length) &&
+		    (v->packet.flags & w->set) == w->set && !(v->packet.flags & w->clear) &&
+		    (w->length < 0 || v->packet.len == w->length) &&
 		    (!arg_given(p, "retransmission") ||
 		     v->packet.retransmission == arg_true(p, "retransmission")))
-			count++;
+			w->count++;
 	}
-	shown = set;
-	snprintf(wanted, sizeof(wanted), "%s sent %s%s", from ? "server" : "client",
-		 tl_flags_text(shown, flags_text), length < 0 ? "" : " of that length");
-	if (least >= 0)
+	if (lab->wire.loss && w->least > 0) /* chance adds retransmissions */
+		w->least = -1;
+	return true;
+}
+
+static enum op_result judge_packets(struct lab *lab, struct pending *p,
+				    const struct wanted_packets *w)
+{
+	char wanted[96], seen[96], flags_text[TL_FLAGS_TEXT];
+
+	snprintf(wanted, sizeof(wanted), "%s sent %s%s", arg_side(p) ? "server" : "client",
+		 tl_flags_text(w->set, flags_text), w->length < 0 ? "" : " of that length");
+	if (arg_given(p, "count"))
 		snprintf(wanted + strlen(wanted), sizeof(wanted) - strlen(wanted), ", %lld times",
-			 (long long)least);
-	snprintf(seen, sizeof(seen), "%lld such packets", (long long)count);
-	if (lab->wire.loss && least > 0) /* chance adds retransmissions */
-		least = -1;
-	return lab_expect(lab, p, TL_NOBODY, least < 0 ? count > 0 : count == least, wanted, seen);
+			 (long long)arg_int(p, "count", -1));
+	snprintf(seen, sizeof(seen), "%lld such packets", (long long)w->count);
+	return lab_expect(lab, p, TL_NOBODY, w->least < 0 ? w->count > 0 : w->count == w->least,
+			  wanted, seen);
+}
+
+/* What is still to come is waited for. */
+static enum op_result poll_expect_packet(struct lab *lab, struct pending *p, struct answer *a)
+{
+	struct wanted_packets w;
+
+	if (!count_packets(lab, p, &w, a))
+		return OP_ERROR;
+	if (w.count < (w.least < 0 ? 1 : w.least))
+		return OP_WAIT;
+	return judge_packets(lab, p, &w);
+}
+
+static enum op_result late_expect_packet(struct lab *lab, struct pending *p, struct answer *a)
+{
+	struct wanted_packets w;
+
+	return count_packets(lab, p, &w, a) ? judge_packets(lab, p, &w) : OP_ERROR;
 }
 
 const struct op ops_wire[] = {
@@ -208,6 +240,6 @@ const struct op ops_wire[] = {
 	{ "wire_cut", begin_cut, NULL, NULL },
 	{ "wire_quiet", poll_quiet, poll_quiet, NULL },
 	{ "wire_inject", begin_inject, NULL, NULL },
-	{ "expect_packet", begin_expect_packet, NULL, NULL },
+	{ "expect_packet", poll_expect_packet, poll_expect_packet, late_expect_packet },
 	{ NULL, NULL, NULL, NULL },
 };

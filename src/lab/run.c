@@ -28,6 +28,7 @@
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -193,6 +194,18 @@ static void loop(struct lab *lab, int signals)
 	}
 }
 
+/* The script has ended; what the actors are about is still seen to its end. */
+static void settle(struct lab *lab)
+{
+	const struct timespec moment = { 0, CLOCK_NS_PER_MS / 5 };
+	int64_t end = clock_mono_ns() + LAB_SETTLE_NS;
+	struct err e = { 0 };
+
+	while (lab->run->status == TL_RUNNING && clock_mono_ns() < end && !lab_is_settled(lab))
+		if (wire_carry(&lab->wire, &e) <= 0 && !reap(lab) && !read_outputs(lab))
+			nanosleep(&moment, NULL);
+}
+
 static int make_network(struct lab *lab, struct err *e)
 {
 	int r;
@@ -281,6 +294,7 @@ static void play(struct lab *lab)
 		return;
 	}
 	loop(lab, signals);
+	settle(lab);
 	if (lab->run->nconns > 0)
 		lab_observe(lab, main_conn(lab->run), "", false);
 	if (lab->run->status == TL_RUNNING && !lab->run->title[0])

@@ -23,6 +23,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <linux/if_packet.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -273,20 +274,26 @@ static struct late_delivery delivery_of(const struct wire *w, enum tl_side from,
 	};
 }
 
-/* Delivers a segment that no rule and no chance has taken, but for one that is only here because we
- * were late: that is counted, and leaves no other trace. */
+/* Whether a segment is only here because we were late: that is counted, and leaves no other trace.
+ */
+static bool is_late(struct wire *w, const struct wire_frame *f, const struct tcp_segment *seg)
+{
+	struct late_delivery d = delivery_of(w, f->from, seg, w->slot_ns[f->from]);
+
+	if (d.conn == TL_NO_CONN || !late_is_ours(&w->late, &d))
+		return false;
+	w->rec->run->late++;
+	return true;
+}
+
+/* Delivers a segment that nothing has taken. */
 static int deliver(struct wire *w, struct wire_frame *f, const struct tcp_segment *seg,
 		   struct err *e)
 {
-	struct late_delivery d = delivery_of(w, f->from, seg, w->slot_ns[f->from]);
+	struct late_delivery d;
 	struct timespec now;
-	int r;
+	int r = carry_segment(w, f, seg, TL_DELIVERED, e);
 
-	if (d.conn != TL_NO_CONN && late_is_ours(&w->late, &d)) {
-		w->rec->run->late++;
-		return 0;
-	}
-	r = carry_segment(w, f, seg, TL_DELIVERED, e);
 	if (r < 0)
 		return r;
 	clock_gettime(CLOCK_REALTIME, &now); /* as the kernel stamps frames */
@@ -306,6 +313,8 @@ static int carry_new(struct wire *w, struct wire_frame *f, struct err *e)
 	if (w->cut)
 		return carry_segment(w, f, &seg, TL_DROPPED, e);
 	rule = choose(w, f->from, &seg);
+	if (!rule && is_late(w, f, &seg))
+		return 0;
 	if (!rule && lost_by_chance(w, f->from, &seg))
 		return carry_segment(w, f, &seg, TL_DROPPED, e);
 	if (!rule)
@@ -363,6 +372,14 @@ int wire_carry(struct wire *w, struct err *e)
 	w->slot[side].used = false;
 	r = carry_new(w, &w->slot[side], e);
 	return r < 0 ? r : 1;
+}
+
+bool wire_has_more(const struct wire *w)
+{
+	struct pollfd fds[2] = { { w->net->packet[0], POLLIN, 0 },
+				 { w->net->packet[1], POLLIN, 0 } };
+
+	return w->slot[0].used || w->slot[1].used || poll(fds, 2, 0) > 0;
 }
 
 uint32_t wire_overflowed(struct wire *w)

@@ -75,6 +75,9 @@ void wire_start(struct wire *w, const struct lab_net *net, struct record *rec, u
  * none waits, -errno with text. Never blocks. */
 int wire_carry(struct wire *w, struct err *e);
 
+/* Whether a frame waits for wire_carry() right now, but for those that are held or delayed. */
+bool wire_has_more(const struct wire *w);
+
 /* Frames so far that the kernel threw away because they waited for wire_carry() in too great a
  * number: they are lost unseen. */
 uint32_t wire_overflowed(struct wire *w);

@@ -144,8 +144,8 @@ expect(server, "FIN_WAIT_2")
 def status_of(pid):
     """The fields of /proc/PID/status, {} where it is gone."""
     try:
-        with open(f"/proc/{pid}/status", encoding="utf-8") as f:
-            return dict(line.rstrip("\n").split(":\t", 1) for line in f)
+        with open(f"/proc/{pid}/status", encoding="latin-1") as f:
+            return dict(line.rstrip("\n").split(":\t", 1) for line in f if ":\t" in line)
     except (FileNotFoundError, ProcessLookupError):
         return {}
 
@@ -236,13 +236,23 @@ done = open("/dev/full")
 """
 
 
+def open_files(pid):
+    """What the process has open right now."""
+    found = set()
+    for fd in os.listdir(f"/proc/{pid}/fd"):
+        try:
+            found.add(os.readlink(f"/proc/{pid}/fd/{fd}"))
+        except FileNotFoundError:  # closed meanwhile
+            pass
+    return found
+
+
 def wait_for_file(pid, path):
     """Until the process has that file open."""
     until = time.monotonic() + 20
     while time.monotonic() < until:
-        for fd in os.listdir(f"/proc/{pid}/fd"):
-            if os.readlink(f"/proc/{pid}/fd/{fd}") == path:
-                return
+        if path in open_files(pid):
+            return
         time.sleep(0.001)
     raise AssertionError(f"{pid} has not opened {path}")
 
