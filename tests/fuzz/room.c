@@ -41,7 +41,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (r != 0 && (r != -EINVAL || !e.text[0] || request.kind != REQUEST_ASKS))
 		abort();
 	if (!json_is_object(request.args) || strnlen(request.op, sizeof(request.op)) > 31 ||
-	    strnlen(request.where, sizeof(request.where)) > 63)
+	    strnlen(request.where, sizeof(request.where)) >= sizeof(request.where))
 		abort();
 	if (request.kind == REQUEST_ASKS && !request_is_known(request.op))
 		abort();
