@@ -8,7 +8,7 @@ BUILD_PACKAGES := gcc libc6-dev meson ninja-build pkgconf clang llvm bpftool lin
 	libbpf-dev libmnl-dev liblua5.4-dev libjansson-dev libdw-dev libelf-dev libncurses-dev libpcap-dev \
 	libseccomp-dev libcap-dev libsystemd-dev libcmocka-dev
 CHECK_PACKAGES := $(BUILD_PACKAGES) busybox curl ncat netbase procps socat python3 mandoc iproute2 strace tshark \
-	tmux lsof nginx-light redis-server memcached \
+	tmux lsof nginx-light redis-server memcached runc \
 	$(KERNEL_PACKAGES) \
 	chromium chromium-driver fonts-dejavu-core
 BENCH_PACKAGES := $(BUILD_PACKAGES) python3 iproute2 netbase libbpf-tools
