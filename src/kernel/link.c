@@ -32,28 +32,57 @@ int link_open(struct err *e)
 	return fd;
 }
 
-/* Sends one request and waits for the kernel's acknowledgement. Returns 0 or -errno. */
-static int request(int rtnl, struct nlmsghdr *nlh)
+/* A request under construction. */
+struct ask {
+	char space[REQUEST_BYTES] __attribute__((aligned(4)));
+	struct nlmsghdr *nlh;
+};
+
+/* Returns the zeroed body, `body` bytes, that follows the header. */
+static void *begin(struct ask *a, uint16_t type, uint16_t flags, size_t body)
+{
+	a->nlh = mnl_nlmsg_put_header(a->space);
+	a->nlh->nlmsg_type = type;
+	a->nlh->nlmsg_flags = NLM_F_REQUEST | flags;
+	return mnl_nlmsg_put_extra_header(a->nlh, body);
+}
+
+/* Sends it and receives the answer to it, of at least a header. Returns 0 or -errno. */
+static int exchange(int rtnl, struct ask *a, void *answer, size_t cap)
 {
 	static uint32_t seq;
 	struct sockaddr_nl kernel = { .nl_family = AF_NETLINK };
-	char space[4096] __attribute__((aligned(4)));
-	const struct nlmsghdr *answer = (struct nlmsghdr *)space;
-	const struct nlmsgerr *err;
+	const struct nlmsghdr *got = answer;
 	ssize_t n;
 
-	nlh->nlmsg_seq = ++seq;
-	nlh->nlmsg_flags |= NLM_F_REQUEST | NLM_F_ACK;
-	if (sendto(rtnl, nlh, nlh->nlmsg_len, 0, (struct sockaddr *)&kernel, sizeof(kernel)) < 0)
+	a->nlh->nlmsg_seq = ++seq;
+	if (sendto(rtnl, a->nlh, a->nlh->nlmsg_len, 0, (struct sockaddr *)&kernel, sizeof(kernel)) <
+	    0)
 		return -errno;
 	do {
-		n = recv(rtnl, space, sizeof(space), 0);
+		n = recv(rtnl, answer, cap, 0);
 		if (n < 0 && errno != EINTR)
 			return -errno;
-	} while (n < 0 || !mnl_nlmsg_ok(answer, (int)n) || answer->nlmsg_seq != seq ||
-		 answer->nlmsg_type != NLMSG_ERROR);
-	err = mnl_nlmsg_get_payload(answer);
-	return mnl_nlmsg_get_payload_len(answer) < sizeof(err->error) ? -EBADMSG : err->error;
+	} while (n < 0 || !mnl_nlmsg_ok(got, (int)n) || got->nlmsg_seq != seq);
+	return 0;
+}
+
+/* Waits for the kernel's acknowledgement. Returns 0 or -errno. */
+static int request(int rtnl, struct ask *a)
+{
+	char answer[4096] __attribute__((aligned(4)));
+	const struct nlmsghdr *got = (struct nlmsghdr *)answer;
+	const struct nlmsgerr *err;
+	int r;
+
+	a->nlh->nlmsg_flags |= NLM_F_ACK;
+	r = exchange(rtnl, a, answer, sizeof(answer));
+	if (r < 0)
+		return r;
+	err = mnl_nlmsg_get_payload(got);
+	if (got->nlmsg_type != NLMSG_ERROR || mnl_nlmsg_get_payload_len(got) < sizeof(err->error))
+		return -EBADMSG;
+	return err->error;
 }
 
 int link_index(int inet, const char *name, struct err *e)
@@ -76,161 +105,135 @@ static void put_end(struct nlmsghdr *nlh, const struct link_end *end)
 
 int link_make_veth(int rtnl, const struct link_end *a, const struct link_end *b, struct err *e)
 {
-	char space[REQUEST_BYTES] __attribute__((aligned(4)));
-	struct nlmsghdr *nlh = mnl_nlmsg_put_header(space);
 	struct nlattr *info, *data, *peer;
+	struct ask ask;
 	int r;
 
-	nlh->nlmsg_type = RTM_NEWLINK;
-	nlh->nlmsg_flags = NLM_F_CREATE | NLM_F_EXCL;
-	mnl_nlmsg_put_extra_header(nlh, sizeof(struct ifinfomsg));
-	put_end(nlh, a);
-	info = mnl_attr_nest_start(nlh, IFLA_LINKINFO);
-	mnl_attr_put_str(nlh, IFLA_INFO_KIND, "veth");
-	data = mnl_attr_nest_start(nlh, IFLA_INFO_DATA);
-	peer = mnl_attr_nest_start(nlh, VETH_INFO_PEER);
-	mnl_nlmsg_put_extra_header(nlh, sizeof(struct ifinfomsg));
-	put_end(nlh, b);
-	mnl_attr_nest_end(nlh, peer);
-	mnl_attr_nest_end(nlh, data);
-	mnl_attr_nest_end(nlh, info);
-	r = request(rtnl, nlh);
+	begin(&ask, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, sizeof(struct ifinfomsg));
+	put_end(ask.nlh, a);
+	info = mnl_attr_nest_start(ask.nlh, IFLA_LINKINFO);
+	mnl_attr_put_str(ask.nlh, IFLA_INFO_KIND, "veth");
+	data = mnl_attr_nest_start(ask.nlh, IFLA_INFO_DATA);
+	peer = mnl_attr_nest_start(ask.nlh, VETH_INFO_PEER);
+	mnl_nlmsg_put_extra_header(ask.nlh, sizeof(struct ifinfomsg));
+	put_end(ask.nlh, b);
+	mnl_attr_nest_end(ask.nlh, peer);
+	mnl_attr_nest_end(ask.nlh, data);
+	mnl_attr_nest_end(ask.nlh, info);
+	r = request(rtnl, &ask);
 	return r < 0 ? err_errno(e, r, "making the veth pair %s-%s", a->name, b->name) : 0;
 }
 
 /* rtnetlink finds an interface by IFLA_IFNAME where the index is 0, but addresses and neighbours
  * need the index: it is asked for here, in the rtnetlink socket's own namespace. */
-static int index_of(int rtnl, const char *name)
+static int index_of(int rtnl, const char *name, struct err *e)
 {
-	char space[REQUEST_BYTES] __attribute__((aligned(4)));
 	char answer[8192] __attribute__((aligned(4)));
-	struct sockaddr_nl kernel = { .nl_family = AF_NETLINK };
-	struct nlmsghdr *nlh = mnl_nlmsg_put_header(space);
 	const struct nlmsghdr *got = (struct nlmsghdr *)answer;
-	ssize_t n;
+	struct ask ask;
+	int r;
 
-	nlh->nlmsg_type = RTM_GETLINK;
-	nlh->nlmsg_flags = NLM_F_REQUEST;
-	nlh->nlmsg_seq = 1u << 30;
-	mnl_nlmsg_put_extra_header(nlh, sizeof(struct ifinfomsg));
-	mnl_attr_put_strz(nlh, IFLA_IFNAME, name);
-	if (sendto(rtnl, nlh, nlh->nlmsg_len, 0, (struct sockaddr *)&kernel, sizeof(kernel)) < 0)
-		return -errno;
-	do {
-		n = recv(rtnl, answer, sizeof(answer), 0);
-		if (n < 0 && errno != EINTR)
-			return -errno;
-	} while (n < 0 || !mnl_nlmsg_ok(got, (int)n) || got->nlmsg_seq != 1u << 30);
-	if (got->nlmsg_type != RTM_NEWLINK ||
-	    mnl_nlmsg_get_payload_len(got) < sizeof(struct ifinfomsg))
-		return -ENODEV;
+	begin(&ask, RTM_GETLINK, 0, sizeof(struct ifinfomsg));
+	mnl_attr_put_strz(ask.nlh, IFLA_IFNAME, name);
+	r = exchange(rtnl, &ask, answer, sizeof(answer));
+	if (r == 0 && (got->nlmsg_type != RTM_NEWLINK ||
+		       mnl_nlmsg_get_payload_len(got) < sizeof(struct ifinfomsg)))
+		r = -ENODEV;
+	if (r < 0)
+		return err_errno(e, r, "looking up interface %s", name);
 	return ((const struct ifinfomsg *)mnl_nlmsg_get_payload(got))->ifi_index;
 }
 
 int link_set_up(int rtnl, const char *name, bool up, struct err *e)
 {
-	char space[REQUEST_BYTES] __attribute__((aligned(4)));
-	struct nlmsghdr *nlh = mnl_nlmsg_put_header(space);
 	struct ifinfomsg *ifi;
+	struct ask ask;
 	int r;
 
-	nlh->nlmsg_type = RTM_NEWLINK;
-	ifi = mnl_nlmsg_put_extra_header(nlh, sizeof(*ifi));
+	ifi = begin(&ask, RTM_NEWLINK, 0, sizeof(*ifi));
 	ifi->ifi_flags = up ? IFF_UP : 0;
 	ifi->ifi_change = IFF_UP;
-	mnl_attr_put_strz(nlh, IFLA_IFNAME, name);
-	r = request(rtnl, nlh);
+	mnl_attr_put_strz(ask.nlh, IFLA_IFNAME, name);
+	r = request(rtnl, &ask);
 	return r < 0 ? err_errno(e, r, "setting %s %s", name, up ? "up" : "down") : 0;
 }
 
-static uint32_t addr_len(const struct tcp_addr *addr)
+static uint16_t addr_len(const struct tcp_addr *addr)
 {
 	return addr->family == AF_INET ? 4 : 16;
+}
+
+/* Sends what gives the interface `name` something for `addr`: `what` is "the address ... to". */
+static int request_for(int rtnl, struct ask *ask, const char *what, const struct tcp_addr *addr,
+		       const char *relation, const char *name, struct err *e)
+{
+	char text[TCP_ADDR_TEXT];
+	int r = request(rtnl, ask);
+
+	return r < 0 ? err_errno(e, r, "adding %s %s %s %s", what, tcp_addr_host_text(addr, text),
+				 relation, name)
+		     : 0;
 }
 
 int link_add_addr(int rtnl, const char *name, const struct tcp_addr *addr, uint8_t prefix_len,
 		  struct err *e)
 {
-	char space[REQUEST_BYTES] __attribute__((aligned(4)));
-	struct nlmsghdr *nlh = mnl_nlmsg_put_header(space);
-	char text[TCP_ADDR_TEXT];
+	int index = index_of(rtnl, name, e);
 	struct ifaddrmsg *ifa;
-	int r = index_of(rtnl, name);
+	struct ask ask;
 
-	if (r < 0)
-		return err_errno(e, r, "looking up interface %s", name);
-	nlh->nlmsg_type = RTM_NEWADDR;
-	nlh->nlmsg_flags = NLM_F_CREATE | NLM_F_EXCL;
-	ifa = mnl_nlmsg_put_extra_header(nlh, sizeof(*ifa));
+	if (index < 0)
+		return index;
+	ifa = begin(&ask, RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL, sizeof(*ifa));
 	ifa->ifa_family = addr->family;
 	ifa->ifa_prefixlen = prefix_len;
 	ifa->ifa_flags = addr->family == AF_INET6 ? IFA_F_NODAD : 0;
-	ifa->ifa_index = (uint32_t)r;
-	mnl_attr_put(nlh, IFA_LOCAL, addr_len(addr), addr->bytes);
-	mnl_attr_put(nlh, IFA_ADDRESS, addr_len(addr), addr->bytes);
-	r = request(rtnl, nlh);
-	if (r < 0)
-		return err_errno(e, r, "adding the address %s to %s",
-				 tcp_addr_host_text(addr, text), name);
-	return 0;
+	ifa->ifa_index = (uint32_t)index;
+	mnl_attr_put(ask.nlh, IFA_LOCAL, addr_len(addr), addr->bytes);
+	mnl_attr_put(ask.nlh, IFA_ADDRESS, addr_len(addr), addr->bytes);
+	return request_for(rtnl, &ask, "the address", addr, "to", name, e);
 }
 
 int link_add_neighbour(int rtnl, const char *name, const struct tcp_addr *addr,
 		       const uint8_t mac[LINK_MAC_BYTES], struct err *e)
 {
-	char space[REQUEST_BYTES] __attribute__((aligned(4)));
-	struct nlmsghdr *nlh = mnl_nlmsg_put_header(space);
-	char text[TCP_ADDR_TEXT];
+	int index = index_of(rtnl, name, e);
 	struct ndmsg *nd;
-	int r = index_of(rtnl, name);
+	struct ask ask;
 
-	if (r < 0)
-		return err_errno(e, r, "looking up interface %s", name);
-	nlh->nlmsg_type = RTM_NEWNEIGH;
-	nlh->nlmsg_flags = NLM_F_CREATE | NLM_F_REPLACE;
-	nd = mnl_nlmsg_put_extra_header(nlh, sizeof(*nd));
+	if (index < 0)
+		return index;
+	nd = begin(&ask, RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_REPLACE, sizeof(*nd));
 	nd->ndm_family = addr->family;
-	nd->ndm_ifindex = r;
+	nd->ndm_ifindex = index;
 	nd->ndm_state = NUD_PERMANENT;
-	mnl_attr_put(nlh, NDA_DST, addr_len(addr), addr->bytes);
-	mnl_attr_put(nlh, NDA_LLADDR, LINK_MAC_BYTES, mac);
-	r = request(rtnl, nlh);
-	if (r < 0)
-		return err_errno(e, r, "adding the neighbour %s to %s",
-				 tcp_addr_host_text(addr, text), name);
-	return 0;
+	mnl_attr_put(ask.nlh, NDA_DST, addr_len(addr), addr->bytes);
+	mnl_attr_put(ask.nlh, NDA_LLADDR, LINK_MAC_BYTES, mac);
+	return request_for(rtnl, &ask, "the neighbour", addr, "to", name, e);
 }
 
 int link_add_quick_route(int rtnl, const char *name, const struct tcp_addr *addr, struct err *e)
 {
-	char space[REQUEST_BYTES] __attribute__((aligned(4)));
-	struct nlmsghdr *nlh = mnl_nlmsg_put_header(space);
-	char text[TCP_ADDR_TEXT];
+	int index = index_of(rtnl, name, e);
 	struct nlattr *metrics;
 	struct rtmsg *rt;
-	int r = index_of(rtnl, name);
+	struct ask ask;
 
-	if (r < 0)
-		return err_errno(e, r, "looking up interface %s", name);
-	nlh->nlmsg_type = RTM_NEWROUTE;
-	nlh->nlmsg_flags = NLM_F_CREATE | NLM_F_EXCL;
-	rt = mnl_nlmsg_put_extra_header(nlh, sizeof(*rt));
+	if (index < 0)
+		return index;
+	rt = begin(&ask, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL, sizeof(*rt));
 	rt->rtm_family = addr->family;
 	rt->rtm_dst_len = (uint8_t)(addr_len(addr) * 8);
 	rt->rtm_table = RT_TABLE_MAIN;
 	rt->rtm_protocol = RTPROT_STATIC;
 	rt->rtm_scope = RT_SCOPE_LINK;
 	rt->rtm_type = RTN_UNICAST;
-	mnl_attr_put(nlh, RTA_DST, addr_len(addr), addr->bytes);
-	mnl_attr_put_u32(nlh, RTA_OIF, (uint32_t)r);
-	metrics = mnl_attr_nest_start(nlh, RTA_METRICS);
-	mnl_attr_put_u32(nlh, RTAX_QUICKACK, 1);
-	mnl_attr_nest_end(nlh, metrics);
-	r = request(rtnl, nlh);
-	if (r < 0)
-		return err_errno(e, r, "adding a route to %s over %s",
-				 tcp_addr_host_text(addr, text), name);
-	return 0;
+	mnl_attr_put(ask.nlh, RTA_DST, addr_len(addr), addr->bytes);
+	mnl_attr_put_u32(ask.nlh, RTA_OIF, (uint32_t)index);
+	metrics = mnl_attr_nest_start(ask.nlh, RTA_METRICS);
+	mnl_attr_put_u32(ask.nlh, RTAX_QUICKACK, 1);
+	mnl_attr_nest_end(ask.nlh, metrics);
+	return request_for(rtnl, &ask, "a route to", addr, "over", name, e);
 }
 
 int link_plain_frames(int inet, const char *name, struct err *e)
