@@ -93,6 +93,19 @@ int snapshot_dump(struct snapshot_visit *v, unsigned states, bool info, diag_eac
 	return dump(v, states, info, each, v);
 }
 
+int snapshot_visit_mptcp(struct snapshot_visit *v, struct err *e)
+{
+	unsigned states = v->b->states & TCP_HALF_CLOSED;
+	_fd_ int fd = states ? diag_open(e) : -1;
+	int r = fd < 0 ? fd : diag_dump_mptcp(fd, states, snapshot_take_socket, v, e);
+
+	if (!states)
+		return 0;
+	if (r < 0 && r != -ENOMEM)
+		snapshot_partial(v->b->c, e);
+	return r == -ENOMEM ? r : 0;
+}
+
 struct listening {
 	struct snapshot_visit *v;
 	diag_each_fn *each;

@@ -58,10 +58,27 @@ static int collect(struct again *a, const struct filter *only)
 	return 0;
 }
 
+static int each_mptcp(const struct tcp_sample *now, void *arg)
+{
+	struct again *a = arg;
+	uint32_t i = map_get(&a->by_cookie, now->cookie);
+	const struct census_socket *s;
+
+	if (i == MAP_NONE)
+		return 0;
+	s = socket_of(a, &a->v[i]);
+	if (now->state == s->s.state) {
+		a->v[i].there = true;
+		a->v[i].flowing = tcp_flow(now) > tcp_flow(&s->s);
+	}
+	return 0;
+}
+
 /* Asks sock_diag for the doubtful connections of one namespace. */
 static int visit_netns(struct snapshot_visit *v, struct err *e)
 {
 	struct again *a = (struct again *)v;
+	bool mptcp = false;
 	int r = 0, fd = -1;
 
 	for (uint32_t i = 0; i < a->n && r == 0; i++) {
@@ -72,12 +89,18 @@ static int visit_netns(struct snapshot_visit *v, struct err *e)
 			continue;
 		if (fd < 0)
 			fd = diag_open(e);
+		if (s->s.mptcp == TCP_MPTCP_CONNECTION) { /* no look-up finds it */
+			mptcp = true;
+			continue;
+		}
 		r = fd < 0 ? fd : diag_lookup(fd, &s->s.local, &s->s.peer, &now, e);
 		if (r < 0 || now.cookie != s->s.cookie || now.state != s->s.state)
 			continue;
 		a->v[i].there = true;
 		a->v[i].flowing = tcp_flow(&now) > tcp_flow(&s->s);
 	}
+	if (r == 0 && mptcp)
+		r = fd < 0 ? fd : diag_dump_mptcp(fd, TCP_HALF_CLOSED, each_mptcp, a, e);
 	fd_close(fd);
 	return r;
 }
@@ -142,8 +165,8 @@ static void settle(struct again *a)
 		if (s->v.cause == TCP_CAUSE_DEAD) {
 			if (d->there) {
 				s->v.age_is = TCP_AGE_AT_LEAST;
-				s->v.age_ms = s->s.dead_ms > LOOK_AGAIN_MS ? s->s.dead_ms :
-									     LOOK_AGAIN_MS;
+				s->v.age_ms = s->s.dead_ms > LOOK_AGAIN_MS ? s->s.dead_ms
+									   : LOOK_AGAIN_MS;
 			}
 			continue;
 		}

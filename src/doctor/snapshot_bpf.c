@@ -44,6 +44,7 @@ struct bpf_tier {
 	struct sockets *sockets;
 	struct told *told;   /* per namespace */
 	uint32_t last_netns; /* of the record before */
+	bool has_mptcp;      /* the pass told of such connections */
 	uint32_t news;       /* sockets from this index on are not the pass's */
 };
 
@@ -71,8 +72,10 @@ static int each_record(const struct sockets_found *f, void *arg)
 	uint32_t netns, which, before = b->c->sockets_n;
 	int r;
 
-	if (f->is_mptcp) /* its subflows are not known yet: each_news() */
+	if (f->is_mptcp) { /* nothing of it is known yet: each_news() */
+		t->has_mptcp = true;
 		return 0;
+	}
 	netns = netns_of(t, f->s.netns);
 	r = builder_put(b, &f->s, netns, &which);
 	if (r == 0 && b->c->sockets_n > before && netns != CENSUS_NONE)
@@ -232,6 +235,9 @@ static int run(struct bpf_tier *t, const struct netns_list *spaces, struct err *
 		true; /* what is new may be a subflow of MPTCP, whose holder is known by inode */
 	t->visit.fn = visit_list;
 	if (r == 0)
+		r = snapshot_visit_all(&t->visit, spaces, e);
+	t->visit.fn = snapshot_visit_mptcp;
+	if (r == 0 && t->has_mptcp)
 		r = snapshot_visit_all(&t->visit, spaces, e);
 	if (r == 0 && news_may_be_held(t)) {
 		r = sockets_pass(t->sockets, b->states, each_news, t, e);

@@ -19,12 +19,14 @@
 struct proc_tier {
 	struct snapshot_visit visit; /* first: diag's callback gets it */
 	struct map alive;            /* inodes that sock_diag named */
+	bool has_mptcp;              /* it named such subflows */
 };
 
 static int each_socket(const struct tcp_sample *s, void *arg)
 {
 	struct proc_tier *t = arg;
 
+	t->has_mptcp |= s->mptcp != TCP_MPTCP_NOT;
 	if (s->inode && map_put(&t->alive, s->inode, 0) < 0)
 		return -ENOMEM;
 	return snapshot_take_socket(s, &t->visit);
@@ -75,6 +77,9 @@ int snapshot_proc(struct builder *b, const struct snapshot_opts *opts,
 
 	b->inodes = true;
 	r = snapshot_visit_all(&t.visit, spaces, e);
+	t.visit.fn = snapshot_visit_mptcp;
+	if (r == 0 && t.has_mptcp)
+		r = snapshot_visit_all(&t.visit, spaces, e);
 	if (r == 0)
 		r = owners_walk(each_owner, &t, &limits->procs_unseen, e);
 	b->looked_ns = clock_mono_ns();

@@ -40,6 +40,9 @@ int snapshot_dump_listeners(struct snapshot_visit *v, diag_each_fn *each);
  * kernel's table takes milliseconds even where it is empty. Else as snapshot_dump(). */
 int snapshot_dump_all(struct snapshot_visit *v, unsigned states, bool info, diag_each_fn *each);
 
+/* Takes in the half-closed Multipath TCP connections of the namespace visited; for `fn`. */
+int snapshot_visit_mptcp(struct snapshot_visit *v, struct err *e);
+
 /* The callback that takes in every socket; its argument is the visit. */
 int snapshot_take_socket(const struct tcp_sample *s, void *visit);
 

@@ -77,11 +77,42 @@ static int decode_attr(const struct nlattr *attr, void *arg)
 		}
 		break;
 	case INET_DIAG_ULP_INFO:
-		s->mptcp = ulp_is_mptcp(attr);
+		s->mptcp = ulp_is_mptcp(attr) ? TCP_MPTCP_SUBFLOW : TCP_MPTCP_NOT;
 		break;
 	default:
 		break;
 	}
+	return MNL_CB_OK;
+}
+
+/* The head of struct mptcp_info of include/uapi/linux/mptcp.h, which older headers have in part. */
+struct mptcp_numbers {
+	uint8_t counts[8];
+	uint32_t flags, token;
+	uint64_t write_seq, snd_una, rcv_nxt;
+	uint8_t addresses[4];
+	uint32_t retransmits;
+	uint64_t bytes_retrans, bytes_sent, bytes_received, bytes_acked;
+	uint8_t subflows_total, reserved[3];
+	uint32_t last_data_sent, last_data_recv, last_ack_recv; /* since Linux 6.10 */
+};
+_Static_assert(sizeof(struct mptcp_numbers) == 96, "struct mptcp_info");
+
+static int decode_mptcp_attr(const struct nlattr *attr, void *arg)
+{
+	struct tcp_sample *s = arg;
+	struct mptcp_numbers n;
+
+	if (mnl_attr_get_type(attr) != INET_DIAG_INFO || mnl_attr_get_payload_len(attr) < sizeof(n))
+		return MNL_CB_OK;
+	memcpy(&n, mnl_attr_get_payload(attr), sizeof(n));
+	s->has_info = true;
+	s->bytes_sent = n.bytes_sent;
+	s->bytes_received = n.bytes_received;
+	s->bytes_acked = n.bytes_acked;
+	s->last_data_sent_ms = n.last_data_sent;
+	s->last_data_recv_ms = n.last_data_recv;
+	s->last_ack_recv_ms = n.last_ack_recv;
 	return MNL_CB_OK;
 }
 
@@ -91,7 +122,20 @@ static bool is_whole(const struct nlmsghdr *nlh, size_t len)
 	return len >= sizeof(*nlh) && nlh->nlmsg_len >= sizeof(*nlh) && nlh->nlmsg_len <= len;
 }
 
-int diag_decode(const void *msg, size_t len, struct tcp_sample *out)
+/* Both begin with the kernel's -errno: of a request that it refuses, or of a dump that it broke off
+ * (netlink_dump_done()), which else ends in 0. */
+static int decode_status(const struct nlmsghdr *nlh)
+{
+	const int *error = mnl_nlmsg_get_payload(nlh);
+
+	if (mnl_nlmsg_get_payload_len(nlh) < sizeof(*error))
+		return -EBADMSG;
+	if (*error == 0 && nlh->nlmsg_type == NLMSG_DONE)
+		return 0;
+	return *error < 0 && *error >= -4095 ? *error : -EBADMSG;
+}
+
+static int decode(const void *msg, size_t len, mnl_attr_cb_t each_attr, struct tcp_sample *out)
 {
 	const struct nlmsghdr *nlh = msg;
 	const struct inet_diag_msg *d;
@@ -99,15 +143,10 @@ int diag_decode(const void *msg, size_t len, struct tcp_sample *out)
 
 	if (!is_whole(nlh, len))
 		return -EBADMSG;
-	if (nlh->nlmsg_type == NLMSG_DONE)
+	if (nlh->nlmsg_type == NLMSG_DONE && mnl_nlmsg_get_payload_len(nlh) < sizeof(int))
 		return 0;
-	if (nlh->nlmsg_type == NLMSG_ERROR) {
-		const struct nlmsgerr *err = mnl_nlmsg_get_payload(nlh);
-
-		if (mnl_nlmsg_get_payload_len(nlh) < sizeof(err->error))
-			return -EBADMSG;
-		return err->error < 0 && err->error >= -4095 ? err->error : -EBADMSG;
-	}
+	if (nlh->nlmsg_type == NLMSG_DONE || nlh->nlmsg_type == NLMSG_ERROR)
+		return decode_status(nlh);
 	if (nlh->nlmsg_type != SOCK_DIAG_BY_FAMILY && nlh->nlmsg_type != TCPDIAG_GETSOCK)
 		return -EBADMSG;
 	if (mnl_nlmsg_get_payload_len(nlh) < sizeof(*d))
@@ -129,10 +168,24 @@ int diag_decode(const void *msg, size_t len, struct tcp_sample *out)
 	s.ifindex = d->id.idiag_if;
 	s.inode = d->idiag_inode;
 	s.cookie = (uint64_t)d->id.idiag_cookie[1] << 32 | d->id.idiag_cookie[0];
-	if (mnl_attr_parse(nlh, sizeof(*d), decode_attr, &s) < 0)
+	if (mnl_attr_parse(nlh, sizeof(*d), each_attr, &s) < 0)
 		return -EBADMSG;
 	*out = s;
 	return 1;
+}
+
+int diag_decode(const void *msg, size_t len, struct tcp_sample *out)
+{
+	return decode(msg, len, decode_attr, out);
+}
+
+int diag_decode_mptcp(const void *msg, size_t len, struct tcp_sample *out)
+{
+	int r = decode(msg, len, decode_mptcp_attr, out);
+
+	if (r == 1)
+		out->mptcp = TCP_MPTCP_CONNECTION;
+	return r;
 }
 
 static int send_request(int fd, uint16_t type, uint16_t flags, uint32_t seq, const void *req,
@@ -220,6 +273,7 @@ int diag_lookup(int fd, const struct tcp_addr *local, const struct tcp_addr *pee
 struct dump {
 	uint32_t seq;
 	bool done, changed;
+	int (*decode)(const void *msg, size_t len, struct tcp_sample *out);
 	diag_each_fn *each;
 	void *arg;
 };
@@ -236,7 +290,7 @@ static int dump_block(struct dump *d, const char *space, int len, struct err *e)
 		if (nlh->nlmsg_seq != d->seq)
 			continue;
 		d->changed |= nlh->nlmsg_flags & NLM_F_DUMP_INTR;
-		r = diag_decode(nlh, nlh->nlmsg_len, &s);
+		r = d->decode(nlh, nlh->nlmsg_len, &s);
 		if (r == 0) {
 			d->done = true;
 			return 0;
@@ -272,31 +326,79 @@ static int ask_for_dump(int fd, int family, unsigned states, bool info, uint32_t
 	return send_request(fd, TCPDIAG_GETSOCK, NLM_F_DUMP, seq, &old, sizeof(old));
 }
 
-int diag_dump_as(int fd, int family, unsigned states, bool info, diag_each_fn *each, void *arg,
-		 struct err *e)
+static uint32_t next_seq(void)
 {
 	static uint32_t seq = 1u << 31;
-	struct dump d = { .seq = ++seq, .each = each, .arg = arg };
+
+	return ++seq;
+}
+
+/* Receives what was asked for, to its end. */
+static int receive_dump(int fd, struct dump *d, struct err *e)
+{
 	char *space = malloc(DIAG_RECV_BYTES);
-	int r;
+	int r = 0;
 
 	if (!space)
 		return err_set(e, -ENOMEM, "no memory for a sock_diag dump");
-	r = ask_for_dump(fd, family, states, info, d.seq);
-	if (r < 0)
-		err_errno(e, r, "asking sock_diag for a dump");
-	while (r == 0 && !d.done) {
+	while (r == 0 && !d->done) {
 		ssize_t n = diag_receive(fd, space, DIAG_RECV_BYTES);
 
 		if (n < 0)
 			r = err_errno(e, (int)n, "waiting for a sock_diag dump");
 		else
-			r = dump_block(&d, space, (int)n, e);
+			r = dump_block(d, space, (int)n, e);
 	}
 	free(space);
-	if (r == 0 && d.changed)
+	if (r == 0 && d->changed)
 		return err_set(e, -EINTR, "sockets changed while sock_diag listed them");
 	return r;
+}
+
+int diag_dump_as(int fd, int family, unsigned states, bool info, diag_each_fn *each, void *arg,
+		 struct err *e)
+{
+	struct dump d = { .seq = next_seq(), .decode = diag_decode, .each = each, .arg = arg };
+	int r = ask_for_dump(fd, family, states, info, d.seq);
+
+	return r < 0 ? err_errno(e, r, "asking sock_diag for a dump") : receive_dump(fd, &d, e);
+}
+
+/* MPTCP's number does not fit into sdiag_protocol: the attribute overrides it. A kernel that does
+ * not know the attribute has nothing under the number of raw sockets here, and says so. */
+static int ask_for_mptcp(int fd, int family, unsigned states, uint32_t seq)
+{
+	struct {
+		struct inet_diag_req_v2 req;
+		struct nlattr attr;
+		uint32_t protocol;
+	} ask = {
+		.req = { .sdiag_family = (uint8_t)family,
+			 .sdiag_protocol = IPPROTO_RAW,
+			 .idiag_ext = 1 << (INET_DIAG_INFO - 1),
+			 .idiag_states = states },
+		.attr = { .nla_len = sizeof(ask.attr) + sizeof(ask.protocol),
+			  .nla_type = INET_DIAG_REQ_PROTOCOL },
+		.protocol = IPPROTO_MPTCP,
+	};
+
+	return send_request(fd, SOCK_DIAG_BY_FAMILY, NLM_F_DUMP, seq, &ask, sizeof(ask));
+}
+
+int diag_dump_mptcp(int fd, unsigned states, diag_each_fn *each, void *arg, struct err *e)
+{
+	static const int families[] = { AF_INET, AF_INET6 };
+	int r = 0;
+
+	for (size_t i = 0; i < 2 && r == 0; i++) {
+		struct dump d = { next_seq(), .decode = diag_decode_mptcp, .each = each,
+				  .arg = arg };
+
+		r = ask_for_mptcp(fd, families[i], states, d.seq);
+		r = r < 0 ? err_errno(e, r, "asking sock_diag for Multipath TCP")
+			  : receive_dump(fd, &d, e);
+	}
+	return r == -ENOENT ? 0 : r;
 }
 
 int diag_dump(int fd, int family, unsigned states, diag_each_fn *each, void *arg, struct err *e)

@@ -135,7 +135,8 @@ static void add_evidence(struct buf *out, const struct census *c, const struct c
 	for (size_t i = 0; i < n; i++)
 		buf_printf(out, "%s%s=%" PRId64, i ? "," : "", e[i].name, e[i].value);
 	if (s->s.mptcp)
-		buf_printf(out, "%smptcp=1", n ? "," : "");
+		buf_printf(out, "%s%s=1", n ? "," : "",
+			   s->s.mptcp == TCP_MPTCP_SUBFLOW ? "mptcp" : "mptcp_connection");
 }
 
 static void add_netns(struct buf *out, const struct census *c, uint32_t netns, bool utf8)

@@ -82,7 +82,8 @@ static void add_evidence(struct buf *out, const struct census *c, const struct c
 	for (size_t i = 0; i < n; i++)
 		buf_printf(out, "%s\"%s\":%" PRId64, i ? "," : "", e[i].name, e[i].value);
 	if (s->s.mptcp)
-		buf_printf(out, "%s\"mptcp\":true", n ? "," : "");
+		buf_printf(out, "%s\"%s\":true", n ? "," : "",
+			   s->s.mptcp == TCP_MPTCP_SUBFLOW ? "mptcp" : "mptcp_connection");
 	if (s->listeners == 1) {
 		buf_str(out, ",");
 		add_listener(out, c, &c->listeners[s->listener]);

@@ -24,6 +24,8 @@ static const struct refusal {
 	[RELEASE_NOT_BEGUN] = { "not-begun", "it is no connection that has begun to end" },
 	[RELEASE_DEAD] = { "dead", "its connection is gone already; only its holder can close it" },
 	[RELEASE_NO_COOKIE] = { "no-cookie", "the kernel gave no cookie to know it by" },
+	[RELEASE_MPTCP_WHOLE] = { "mptcp-connection",
+				  "it is a Multipath TCP connection: only its program can end it" },
 	[RELEASE_MPTCP] = { "mptcp",
 			    "it is a part of a Multipath TCP connection; --reset ends it" },
 	[RELEASE_NO_DESCRIPTOR] = { "no-descriptor",
@@ -100,6 +102,8 @@ enum release_refusal release_judge(const struct census_socket *s, enum release_m
 		return RELEASE_NOT_BEGUN;
 	if (!s->s.cookie)
 		return RELEASE_NO_COOKIE;
+	if (s->s.mptcp == TCP_MPTCP_CONNECTION)
+		return RELEASE_MPTCP_WHOLE;
 	return method == RELEASE_SHUTDOWN ? by_shutdown(s) : RELEASE_QUALIFIES;
 }
 

@@ -32,6 +32,7 @@ enum release_refusal {
 	RELEASE_NOT_BEGUN,     /* SYN_SENT, SYN_RECV, a socket never connected */
 	RELEASE_DEAD,          /* no connection is left to release: only its process can close it */
 	RELEASE_NO_COOKIE,     /* nothing to prove its identity with */
+	RELEASE_MPTCP_WHOLE,   /* only its program can end it */
 	RELEASE_MPTCP,         /* shutdown: a subflow has no descriptor of its own */
 	RELEASE_NO_DESCRIPTOR, /* shutdown: nobody holds one */
 	RELEASE_HOLDER_UNSEEN, /* shutdown: nobody is seen to hold one, and not everybody was */

@@ -31,6 +31,14 @@ enum tcp_after_fin {
 	TCP_AFTER_FIN_SEGMENTS,
 };
 
+/* Multipath TCP (RFC 8684). A connection half-closes by DATA_FIN, while its subflows, each a TCP
+ * connection of its own, stay ESTABLISHED. */
+enum tcp_mptcp {
+	TCP_MPTCP_NOT = 0,
+	TCP_MPTCP_SUBFLOW,
+	TCP_MPTCP_CONNECTION, /* the whole: recv_q and send_q count memory, not bytes */
+};
+
 struct tcp_sample {
 	struct tcp_addr local, peer;
 	uint8_t state;       /* TCP_*; TCPS_GONE where the kernel knows no such connection */
@@ -39,7 +47,7 @@ struct tcp_sample {
 	uint8_t shutdown;    /* TCP_SHUT_*; 0 where has_shutdown is false */
 	bool has_shutdown;
 	bool has_info;     /* the TCP_INFO fields below were given */
-	bool mptcp;        /* a subflow of a Multipath TCP connection (RFC 8684) */
+	uint8_t mptcp;     /* enum tcp_mptcp */
 	uint8_t after_fin; /* enum tcp_after_fin */
 	bool error_waits;  /* an error waits on the socket, whose number may be unknown */
 	uint16_t error;    /* errno that waits on the socket (sk_err); 0: none, taken, or unknown */

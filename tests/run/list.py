@@ -462,6 +462,64 @@ print(os.getpid(), c.fileno(), s.fileno(), flush=True); sys.stdin.read()
             p.wait(20)
 
 
+@cases(*[(family, tier) for family in ("4", "6") for tier in TIERS])
+def a_half_close_of_mptcp_is_seen(family, tier):
+    """It is a DATA_FIN: the subflows stay ESTABLISHED, the connection is in CLOSE_WAIT and FIN_WAIT_2."""
+    program = """
+import os, socket, sys
+family, any = (socket.AF_INET6, "::1") if sys.argv[1] == "6" else (socket.AF_INET, "127.0.0.1")
+l = socket.socket(family, socket.SOCK_STREAM, 262); l.bind((any, 0)); l.listen()
+def pair(word):
+    c = socket.socket(family, socket.SOCK_STREAM, 262); c.connect(l.getsockname()); s, _ = l.accept()
+    c.send(b"x"); s.recv(1)
+    c.send(word); c.shutdown(socket.SHUT_WR)
+    return c, s
+c, s = pair(b""); C, S = pair(b"unread"); idle = socket.socket(family, socket.SOCK_STREAM, 262)
+idle.connect(l.getsockname()); other = l.accept()
+print(os.getpid(), c.fileno(), s.fileno(), C.fileno(), S.fileno(), flush=True)
+sys.stdin.readline()
+def reply():
+    import time
+    while True: s.send(b"reply"); time.sleep(0.01)
+import threading; threading.Thread(target=reply, daemon=True).start()
+print(flush=True); sys.stdin.read()
+"""
+    argv = ["unshare", "--net", "sh", "-c", 'ip link set lo up && exec python3 -c "$0" "$1"', program, family]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+                          start_new_session=True) as p:
+        try:
+            pid, *fds = [int(word) for word in p.stdout.readline().split()]
+            ino = os.stat(f"/proc/{p.pid}/ns/net").st_ino
+
+            def look(*args):
+                return run(binary("unclosed"), "list", "--netns", ino, "--tier", tier, *args)
+
+            def by_fd():
+                return {s["holders"][0]["fd"]: s for s in json_lines(look("--json").stdout)}
+            wait_for(lambda: len(by_fd()) == 4, "two half-closed connections")
+            found = by_fd()
+            equal([(found[fd]["state"], found[fd]["cause"]) for fd in fds],
+                  [("FIN_WAIT_2", "half-closed-here"), ("CLOSE_WAIT", "drained"),
+                   ("FIN_WAIT_2", "half-closed-here"), ("CLOSE_WAIT", "unread")], "ends, but not the idle one's")
+            true(all(s["evidence"]["mptcp_connection"] for s in found.values()), "marked")
+            equal({h["pid"] for s in found.values() for h in s["holders"]}, {pid}, "holder")
+            has(look("--columns", "evidence").stdout, "mptcp_connection=1")
+            first = found[fds[1]]
+            if first["age_is"] != "unknown":    # Linux 6.10 and later
+                wait_for(lambda: by_fd()[fds[1]]["age_ms"] > first["age_ms"] + 50, "it grows older")
+                equal(look("--older", "0").returncode, 1, "it can need a person")
+                p.stdin.write("reply\n")
+                p.stdin.flush()
+                p.stdout.readline()
+                equal(by_fd()[fds[1]]["cause"], "replying", "what still sends is no leak")
+            r = run(binary("unclosed"), "release", "--netns", ino, "--cause", "unread", "--reset")
+            equal(r.returncode, 1, "release refuses")
+            has(r.stdout, "only its program can end it")
+        finally:
+            p.stdin.close()
+            p.wait(20)
+
+
 @test
 def columns_are_for_scripts():
     with Fixture("unread=2", "shared=1") as made:

@@ -150,6 +150,19 @@ static void reply_error(int fd, uint32_t seq)
 	send(fd, &a, sizeof(a), 0);
 }
 
+/* The kernel gives up in the middle. */
+static void reply_broken_off(int fd, uint32_t seq)
+{
+	struct answer a = answer_of(seq, TCPS_CLOSE_WAIT);
+	struct {
+		struct nlmsghdr nlh;
+		int status;
+	} done = { { sizeof(done), NLMSG_DONE, NLM_F_MULTI, seq, 0 }, -ENOBUFS };
+
+	send(fd, &a, sizeof(a), 0);
+	send(fd, &done, sizeof(done), 0);
+}
+
 static void reply_too_much(int fd, uint32_t seq)
 {
 	static char space[40000];
@@ -174,6 +187,7 @@ static void a_dump_is_whole_or_an_error(void **state)
 		{ reply_no_state, -EBADMSG, 0 },
 		{ reply_another_seq, 0, 0 },
 		{ reply_error, -ENOBUFS, 0 },
+		{ reply_broken_off, -ENOBUFS, 1 },
 		{ reply_too_much, -EMSGSIZE, 0 },
 	};
 

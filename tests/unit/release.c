@@ -58,8 +58,11 @@ static void no_descriptor_no_shutdown(void **state)
 	s.held.n = 0;
 	assert_int_equal(release_judge(&s, RELEASE_SHUTDOWN, &named, 0), RELEASE_NO_DESCRIPTOR);
 	assert_int_equal(release_judge(&s, RELEASE_RESET, &named, 0), 0);
-	s.s.mptcp = true;
+	s.s.mptcp = TCP_MPTCP_CONNECTION;
 	s.held.n = 1;
+	assert_int_equal(release_judge(&s, RELEASE_SHUTDOWN, &named, 0), RELEASE_MPTCP_WHOLE);
+	assert_int_equal(release_judge(&s, RELEASE_RESET, &named, 0), RELEASE_MPTCP_WHOLE);
+	s.s.mptcp = TCP_MPTCP_SUBFLOW;
 	assert_int_equal(release_judge(&s, RELEASE_SHUTDOWN, &named, 0), RELEASE_MPTCP);
 	s.s.cookie = 0;
 	assert_int_equal(release_judge(&s, RELEASE_RESET, &named, 0), RELEASE_NO_COOKIE);
