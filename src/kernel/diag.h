@@ -41,17 +41,17 @@ int diag_dump(int fd, int family, unsigned states, diag_each_fn *each, void *arg
 int diag_dump_as(int fd, int family, unsigned states, bool info, diag_each_fn *each, void *arg,
 		 struct err *e);
 
-/* As diag_dump_as(), of the Multipath TCP connections of both families (TCP_MPTCP_CONNECTION), whose
- * state changes with DATA_FIN. Their numbers come from Linux 6.10 on. None, where the kernel has no
- * MPTCP. */
+/* As diag_dump_as(), of the Multipath TCP connections of both families (TCP_MPTCP_CONNECTION),
+ * whose state changes with DATA_FIN. Their numbers come from Linux 6.10 on. None, where the kernel
+ * has no MPTCP. */
 int diag_dump_mptcp(int fd, unsigned states, diag_each_fn *each, void *arg, struct err *e);
 
 /* Receives one block that the kernel sent on a sock_diag socket; what other processes send is
  * passed over. Returns its length; -EMSGSIZE where it does not fit; -errno. Blocks, at most 5 s. */
 ssize_t diag_receive(int fd, void *space, size_t cap);
 
-/* The pure decoders, of TCP and of MPTCP, of one netlink message (header included) of a sock_diag answer. Returns 1 with
- * `out` filled; 0 at the end of a dump; the kernel's own -errno from an error message; -EBADMSG for
- * bytes that are no such message. Never reads past `len`. */
+/* The pure decoders, of TCP and of MPTCP, of one netlink message (header included) of a sock_diag
+ * answer. Returns 1 with `out` filled; 0 at the end of a dump; the kernel's own -errno from an
+ * error message; -EBADMSG for bytes that are no such message. Never reads past `len`. */
 int diag_decode(const void *msg, size_t len, struct tcp_sample *out);
 int diag_decode_mptcp(const void *msg, size_t len, struct tcp_sample *out);

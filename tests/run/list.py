@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """`unclosed list` against sockets whose cause is known, with both tiers, and against ss and lsof."""
+import collections
 import errno
 import json
 import os
@@ -15,6 +16,7 @@ from fixture import Fixture  # noqa: E402
 from tap import binary, cases, equal, has, json_lines, main, run, test, true, wait_for  # noqa: E402
 
 TIERS = ("bpf", "proc")
+MANY = 36  # of each cause, in each family, for each tier; a multiple of every cause's variants
 FIELDS = ["schema", "state", "cause", "local", "peer", "age_ms", "age_is", "recv_q", "send_q", "cookie",
           "inode", "netns", "holders", "evidence", "needs_person"]
 
@@ -61,9 +63,13 @@ def judge(made, found):
 @cases(*[(family, tier) for family in ("4", "6", "mapped") for tier in TIERS])
 def every_cause_is_told_from_every_other(family, tier):
     """Many of each cause, mixed with healthy connections: no miss, no false accusation."""
-    with Fixture("all=12", family=family) as made:
+    with Fixture(f"all={MANY}", family=family) as made:
         for _ in range(3):
-            judge(made, listed(made, tier))
+            found = listed(made, tier)
+            judge(made, found)
+        for cause in sorted({m["cause"] for m in made.sockets}):
+            told = collections.Counter(found[m["cookie"]]["cause"] for m in made.of(cause) if m["cookie"] in found)
+            print(f"# {len(made.of(cause))} {cause}, found as {dict(told) or 'nothing'}")
 
 
 @test
@@ -655,6 +661,17 @@ def a_broken_answer_makes_it_partial(error):
             has(r.stderr, "partial: ")
             equal(r.returncode, code, "exit code")
             json_lines(r.stdout)
+
+
+@cases(*TIERS)
+def an_interrupted_call_is_made_again(tier):
+    with Fixture("unread=1", "orphan=1") as made:
+        for when in ("1", "2", "1+2"):
+            r = made.run("strace", "-f", "-qq", "-o", "/dev/null", "-e", f"inject=recvfrom:error=EINTR:when={when}",
+                         binary("unclosed"), "list", "--tier", tier, "--netns", made.netns, env=ENV)
+            equal(r.returncode, 0, f"exit code: {r.stdout} {r.stderr}")
+            has(r.stdout, "unread")
+            true("Partial" not in r.stdout, r.stdout)
 
 
 @test
