@@ -24,20 +24,35 @@ class Watch:
                                         stdin=subprocess.DEVNULL, bufsize=1)
         os.set_blocking(self.process.stdout.fileno(), False)
         self.seen = ""
+        self.told_of = {}  # for who keeps what news() gave
+        self.looked_at = 0
 
     def text(self):
         """Everything printed so far."""
         if self.process.stdout.closed:
             return self.seen
+        parts = []
         try:
-            self.seen += os.read(self.process.stdout.fileno(), 1 << 20).decode()
+            while len(parts) < 100 and (part := os.read(self.process.stdout.fileno(), 1 << 20)):
+                parts.append(part)
         except BlockingIOError:
             pass
+        if parts:
+            self.seen += b"".join(parts).decode()
         return self.seen
 
     def whole_lines(self):
         """What was printed so far, without a line that has not ended."""
         return self.text()[:self.seen.rfind("\n") + 1]
+
+    def news(self, part):
+        """The whole lines with this part that came since the last time. On a host with many sockets
+        that are none of the test's business there are a hundred thousand others."""
+        self.text()
+        end = self.seen.rfind("\n") + 1
+        fresh = [ln for ln in self.seen[self.looked_at:end].splitlines() if part in ln]
+        self.looked_at = max(end, self.looked_at)
+        return fresh
 
     def line(self, *parts, seconds=10):
         """Waits for a line that holds all the parts, and gives it."""
