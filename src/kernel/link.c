@@ -128,7 +128,7 @@ int link_make_veth(int rtnl, const struct link_end *a, const struct link_end *b,
  * need the index: it is asked for here, in the rtnetlink socket's own namespace. */
 static int index_of(int rtnl, const char *name, struct err *e)
 {
-	char answer[8192] __attribute__((aligned(4)));
+	char answer[8192] __attribute__((aligned(4))) = { 0 };
 	const struct nlmsghdr *got = (struct nlmsghdr *)answer;
 	struct ask ask;
 	int r;
