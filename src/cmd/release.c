@@ -146,7 +146,7 @@ static void add_sum(struct buf *out, const struct job *j)
 	else if (!j->yes)
 		buf_printf(out, "%u would be released, %u refused. Nothing was done%s.\n",
 			   r->qualified, refused, r->qualified ? "; --yes does it" : "");
-	if (list_unseen_line(&unseen, &j->census) && !unseen.failed)
+	if (!j->census.limits.privileged && list_unseen_line(&unseen, &j->census) && !unseen.failed)
 		buf_printf(out, "Not seen: %s.\n", unseen.data);
 }
 
