@@ -48,7 +48,7 @@ def all_reported(watch, netns, want):
         missing = [m for m in want if not spoken_for(said, m)]
         return None if missing else said
     try:
-        return wait_for(look, "a report of every end", 10)
+        return wait_for(look, "a report of every end", 40)
     except AssertionError:
         raise AssertionError(f"not reported: {missing}") from None
 
@@ -147,8 +147,8 @@ expect(%s, "gone")
 """
 
 WAYS = {  # who waits: the words of daytimed and daytime; the waiter's program and its end; whether it is told
-    "client": ("", '"--until=end", "--after-reply=hold:400ms",', "daytime", "client", True),
-    "server": ('"--after-reply=hold:400ms",', "", "daytimed", "server", False),
+    "client": ("", '"--until=end", "--after-reply=hold:700ms",', "daytime", "client", True),
+    "server": ('"--after-reply=hold:700ms",', "", "daytimed", "server", False),
 }
 AGREE_MS = 1  # between the lab's account and the watch's
 
@@ -204,6 +204,8 @@ def compare_accounts(way):
     first, over = said["half-closed"], said["over"]
     other = "server" if end == "client" else "client"
     equal((first["peer"], first["closed_first"]), (addresses[other], "peer"), "whose connection")
+    if not first["holders"]:
+        raise Apart("the walk over descriptors came after the close")
     equal([h["comm"] for h in first["holders"]], [comm], "holder")
     came = first["time"] - first["age_ms"] / 1000
     arrived, sent = fin_from(lab, other), fin_from(lab, end)
