@@ -24,6 +24,8 @@
 /* Where files are read for a stack that may be asked for, it is done after this part of the
  * threshold: most connections have closed by then. */
 #define READ_AHEAD 8
+#define READ_MS \
+	100 /* that it takes at most, nearly always; with a short threshold it is not done */
 /* Between two attempts to match ends that nobody who is watched held so far; and so many times as
  * long as the attempt takes, where that is more. */
 #define MATCH_MS   250
@@ -92,8 +94,8 @@ static void say_report(struct doctor *d, struct open_end *end, const struct watc
 	end->hidden = end->late = false;
 	end->said = true;
 	d->reported++;
-	suspect(d, end);
 	watch_say(d, end, ev, TW_HALF_CLOSED);
+	suspect(d, end);
 }
 
 /* Without room it is said at once. */
@@ -340,6 +342,7 @@ static int search(struct doctor *d, bool match, struct err *e)
 	d->next_search = d->found.next > begun + rest ? d->found.next : begun + rest;
 	if (d->found.more)
 		d->next_search = begun;
+	d->unmatched |= d->found.due > 0;
 	return r;
 }
 
@@ -355,18 +358,20 @@ static int find_all_owners(struct doctor *d, struct err *e)
 	return find_owners(d, false, e);
 }
 
-/* Where only some processes are watched, what came due is matched with their descriptors, at once
- * and again while some are unmatched: a connection may be accepted, or a descriptor passed, later.
- */
+/* Where only some processes are watched, what came due is matched with their descriptors: at once,
+ * but so that as much time goes into other things; and again while some are unmatched, since a
+ * connection may be accepted, or a descriptor passed, later. */
 static int match_owners(struct doctor *d, struct err *e)
 {
 	uint64_t now = (uint64_t)clock_mono_ns(), took;
 	int r;
 
-	if (!d->found.due && (!d->found.wanted || now < d->next_match))
+	if (d->unmatched ? now < d->next_walk : !d->found.wanted || now < d->next_match)
 		return 0;
+	d->unmatched = false; /* but for what comes due during the walk */
 	r = find_owners(d, false, e);
 	took = (uint64_t)clock_mono_ns() - now;
+	d->next_walk = now + 2 * took;
 	d->next_match = now + MATCH_MS * CLOCK_NS_PER_MS + MATCH_REST * took;
 	return r ? r : search(d, true, e);
 }
@@ -378,6 +383,8 @@ static int wait_for(const struct doctor *d)
 	for (uint32_t i = 0; i < d->late_count; i++)
 		if (d->late[i].due < next)
 			next = d->late[i].due;
+	if (d->unmatched && d->setup.watch.rules.by_owner && d->next_walk < next)
+		next = d->next_walk;
 	if (next > now + TURN_MS * CLOCK_NS_PER_MS)
 		return TURN_MS;
 	return next > now ? (int)((next - now) / CLOCK_NS_PER_MS) + 1 : 0;
@@ -390,7 +397,6 @@ static int look(struct doctor *d, struct err *e)
 
 	if (r)
 		return r;
-	d->found.due = 0;
 	if ((uint64_t)clock_mono_ns() >= d->next_search)
 		r = search(d, false, e);
 	else
@@ -398,6 +404,12 @@ static int look(struct doctor *d, struct err *e)
 	if (!r && d->setup.watch.rules.by_owner)
 		r = match_owners(d, e);
 	return r;
+}
+
+/* Nothing comes due while files are read for a stack. */
+static bool has_time(const struct doctor *d)
+{
+	return d->next_search > (uint64_t)clock_mono_ns() + READ_MS * CLOCK_NS_PER_MS;
 }
 
 int doctor_turn(struct doctor *d, int *wait_ms, struct err *e)
@@ -413,7 +425,7 @@ int doctor_turn(struct doctor *d, int *wait_ms, struct err *e)
 	say_fresh(d);
 	say_late(d, false);
 	*wait_ms = wait_for(d);
-	if (idle && *wait_ms > 1 &&
+	if (idle && has_time(d) &&
 	    stacks_read_ahead(d->stacks,
 			      (uint64_t)clock_mono_ns() - d->setup.watch.rules.after / READ_AHEAD))
 		*wait_ms = 0;
@@ -516,6 +528,7 @@ static struct tw_losses losses(const struct doctor *d, const struct watch_counts
 		.refused = c->stacks_refused,
 		.untracked = c->untracked,
 		.lags = c->lag_lost,
+		.missed = watch_missed(d->watch),
 		.forgotten = d->forgotten,
 	};
 }

@@ -33,7 +33,8 @@ struct doctor {
 	bool owners_unseen; /* of some that are fresh */
 	struct stacks *stacks;
 	struct watch_found found; /* by the last search */
-	uint64_t next_search, next_match;
+	uint64_t next_search, next_match, next_walk;
+	bool unmatched;        /* some came due since the last walk over descriptors */
 	struct tw_owner asked; /* whose container was asked for last, and what it is */
 	char container[72];
 	int32_t suspected; /* who was noted as a suspect last */

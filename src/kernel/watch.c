@@ -361,6 +361,35 @@ struct watch_counts watch_counts(const struct watch *w)
 	return w->skel->bss->counts;
 }
 
+static uint64_t missed_by(const struct bpf_program *program)
+{
+	struct bpf_prog_info info = { 0 };
+	uint32_t size = sizeof(info);
+	int fd = bpf_program__fd(program);
+
+	if (fd < 0 || bpf_obj_get_info_by_fd(fd, &info, &size))
+		return 0;
+	return info.recursion_misses;
+}
+
+uint64_t watch_missed(const struct watch *w)
+{
+	const struct bpf_program *programs[] = {
+		w->skel->progs.on_state,
+		w->skel->progs.on_destroy,
+		w->skel->progs.on_recv_length,
+		w->skel->progs.on_recvmsg,
+		w->skel->progs.on_read_exit,
+		w->skel->progs.on_space,
+		NULL,
+	};
+	uint64_t sum = 0;
+
+	for (unsigned i = 0; programs[i]; i++)
+		sum += missed_by(programs[i]);
+	return sum;
+}
+
 uint64_t watch_followed(const struct watch *w)
 {
 	uint64_t sum = 0;

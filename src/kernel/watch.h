@@ -111,5 +111,10 @@ int watch_lags(struct watch *w, watch_lag_fn *each, void *arg, struct err *e);
 /* A consistent enough copy of the kernel's counters: each is exact, but not all at one moment. */
 struct watch_counts watch_counts(const struct watch *w);
 
+/* Calls of the programs that the kernel left out: a program that an interrupt stops is not run
+ * again on the same CPU before it ends. What they would have seen was not seen. 0 where the kernel
+ * does not tell. */
+uint64_t watch_missed(const struct watch *w);
+
 /* The ends that were followed since the start. */
 uint64_t watch_followed(const struct watch *w);

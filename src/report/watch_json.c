@@ -173,6 +173,8 @@ void watch_json_summary(struct buf *out, const struct tw_summary *s)
 	buf_printf(out,
 		   ",\"lost\":{\"events\":%" PRIu64 ",\"stacks\":%" PRIu64
 		   ",\"stacks_refused\":%" PRIu64 ",\"ends_untracked\":%" PRIu64
-		   ",\"lags\":%" PRIu64 ",\"reports_forgotten\":%" PRIu64 "}}\n",
-		   l->events, l->stacks, l->refused, l->untracked, l->lags, l->forgotten);
+		   ",\"lags\":%" PRIu64 ",\"missed\":%" PRIu64 ",\"reports_forgotten\":%" PRIu64
+		   "}}\n",
+		   l->events, l->stacks, l->refused, l->untracked, l->lags, l->missed,
+		   l->forgotten);
 }

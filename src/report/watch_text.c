@@ -209,5 +209,6 @@ void watch_text_summary(struct buf *out, const struct tw_summary *s)
 	add_loss(out, l->refused, "stacks not taken: too many new ones in one second");
 	add_loss(out, l->untracked, "ends not followed: the table was full");
 	add_loss(out, l->lags, "close lags not counted: the table was full");
+	add_loss(out, l->missed, "events not seen: they came while another was looked at");
 	add_loss(out, l->forgotten, "reports not kept: out of memory, or of room");
 }

@@ -28,5 +28,6 @@ const char *tw_first_name(enum tw_first first)
 
 uint64_t tw_losses_sum(const struct tw_losses *l)
 {
-	return l->events + l->stacks + l->refused + l->untracked + l->lags + l->forgotten;
+	return l->events + l->stacks + l->refused + l->untracked + l->lags + l->missed +
+	       l->forgotten;
 }

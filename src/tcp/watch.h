@@ -101,6 +101,7 @@ struct tw_losses {
 	uint64_t refused;   /* stacks not taken: too many new ones in one second */
 	uint64_t untracked; /* ends not followed: the table was full */
 	uint64_t lags;      /* lags not counted: the table was full */
+	uint64_t missed;    /* calls of a program that came while it ran on the same CPU */
 	uint64_t forgotten; /* reported ends of which user space had no room to keep count */
 };
 
