@@ -35,7 +35,9 @@ def spoken_for(said, made):
     if line or made["state"] not in ("FIN_WAIT_1", "FIN_WAIT_2"):
         return line
     line = said.get((made["peer"], made["local"]))
-    return line if line and line["closer"] else None
+    # Of those taken in the last packet counts, which the waiting end may have had later: it comes due
+    # after the line, which then does not name it.
+    return line if line and (line["closer"] or line["age_is"] == "at-least") else None
 
 
 def all_reported(watch, netns, want):
@@ -57,6 +59,8 @@ def matches(lines, made, cause):
     said = spoken_for(lines, made)
     if said["local"] != made["local"] or said["peer"] != made["peer"]:
         closer = said["closer"]
+        if not closer and said["age_is"] == "at-least":
+            return
         true(said["state"] in ("CLOSE_WAIT", "LAST_ACK"), f"{said['state']} speaks for {made}")
         equal(closer["state"], made["state"], f"state of {made}")
         equal(closer["cookie"], made["cookie"], f"cookie of {made}")
