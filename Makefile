@@ -13,7 +13,7 @@ CHECK_PACKAGES := $(BUILD_PACKAGES) busybox curl ncat netbase procps socat pytho
 	chromium chromium-driver fonts-dejavu-core
 BENCH_PACKAGES := $(BUILD_PACKAGES) python3 iproute2 netbase libbpf-tools
 
-.PHONY: kernels all lab check coverage soak bench install clean lint fuzz soak-release packages-build packages-check packages-bench flake
+.PHONY: kernels all lab check coverage soak bench install clean lint fuzz soak-flat soak-release packages-build packages-check packages-bench flake
 .DEFAULT_GOAL := all
 
 packages-build:
@@ -55,6 +55,13 @@ coverage: packages-check
 	@tests/coverage
 soak: packages-check all
 	@python3 tests/soak.py $(BUILD) $(MINUTES)
+
+# daytimed's memory and descriptors over CONNECTIONS served and REFUSALS refused (some eight minutes).
+CONNECTIONS ?= 10000000
+REFUSALS ?= 1000000
+soak-flat: packages-check all
+	@python3 tests/soak_flat.py $(BUILD) served $(CONNECTIONS)
+	@python3 tests/soak_flat.py $(BUILD) refused $(REFUSALS)
 
 # Debian's 6.1 and 6.12 cloud kernels under emulation, with the doctor in each; `make check` has 6.1.
 kernels: all

@@ -69,11 +69,10 @@ class Server:
             self.process.kill()
             self.process.wait()
 
-    def cpu(self, pid=None):
-        """Seconds of CPU so far, its ended children's included."""
-        with open(f"/proc/{pid or self.pid}/schedstat", encoding="ascii") as f:
-            own = int(f.read().split()[0]) / 1e9
-        with open(f"/proc/{pid or self.pid}/stat", encoding="ascii") as f:
+    def cpu(self):
+        """Seconds of CPU so far, its children's included, as the log's writer of daytimed is one."""
+        own = sum(cpu_of(pid) for pid in (self.pid, *children(self.pid)))
+        with open(f"/proc/{self.pid}/stat", encoding="ascii") as f:
             field = f.read().rpartition(")")[2].split()
         return own + (int(field[13]) + int(field[14])) / os.sysconf("SC_CLK_TCK")
 
@@ -87,6 +86,14 @@ class Server:
             raise SystemExit(f"{self.name}: {errors} of {CONNECTIONS} got no reply")
         with open(f"/proc/{self.pid}/status", encoding="ascii") as f:
             self.rss = int(re.search(r"VmRSS:\s+(\d+)", f.read())[1])
+
+
+def cpu_of(pid):
+    try:
+        with open(f"/proc/{pid}/schedstat", encoding="ascii") as f:
+            return int(f.read().split()[0]) / 1e9
+    except FileNotFoundError:
+        return 0.0  # a child that has ended meanwhile
 
 
 def load(port, connections, threads=THREADS):
@@ -179,6 +186,14 @@ def children(pid):
         return [int(p) for p in f.read().split()]
 
 
+def workers_of(pid):
+    """The processes that serve: the children but for the log's writer, or the process itself."""
+    def name(child):
+        with open(f"/proc/{child}/comm", encoding="ascii") as f:
+            return f.read().strip()
+    return [child for child in children(pid) if name(child) == "daytimed"] or [pid]
+
+
 class Quota:
     """A cgroup that may use a tenth of one CPU."""
     ROOT = "/sys/fs/cgroup/cpu"
@@ -212,7 +227,7 @@ def worker_rate(count):
     s.start()
     quotas = []
     try:
-        for i, pid in enumerate(children(s.pid) or [s.pid]):
+        for i, pid in enumerate(workers_of(s.pid)):
             quotas.append(Quota(f"{count}-{i}"))
             quotas[-1].write("cgroup.procs", pid)
         load(s.port, 2000)

@@ -255,6 +255,14 @@ def refusing_leaks_nothing():
             true(grown < 64, f"memory grew by {grown} KiB")
 
 
+if not SANITIZED:  # a sanitizer's memory is not the server's
+    @cases("served", "refused")
+    def memory_and_descriptors_stay_what_they_are(mode):
+        """make soak-flat, in small"""
+        got = run(sys.executable, os.path.join(SOURCE, "tests", "soak_flat.py"), BUILD, mode, 10000)
+        equal(got.returncode, 0, f"exit code; it said {got.stdout}{got.stderr}")
+
+
 @test
 def memory_stays_small():
     if SANITIZED:
