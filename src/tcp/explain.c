@@ -121,7 +121,7 @@ static const struct explain states[] = {
 		"The close of the descriptor.",
 		"The program that holds it has to close it.",
 		"3.3.2",
-		NULL,
+		"rst-in-close-wait",
 	},
 	{
 		"gone",
@@ -166,7 +166,7 @@ static const struct explain causes[] = {
 		"Its close; the end of the process.",
 		"The program at this end. 'unclosed watch' shows whether it was told.",
 		"3.6",
-		NULL,
+		"fin-taken-with-the-last-data",
 	},
 	{
 		"not-accepted",

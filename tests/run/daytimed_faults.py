@@ -600,7 +600,7 @@ def a_log_on_a_file_system_that_hangs_does_not_block_service():
 
 @test
 def a_log_that_hangs_does_not_hold_up_the_end():
-    with with_writer("delay_enter=30s:when=2") as server:
+    with with_writer("delay_enter=8s:when=2") as server:
         whole_reply(server)
         writer = writer_of(server)
         wait_for(lambda: counters_asked(server), "the log hangs")

@@ -65,6 +65,13 @@ def all_of_them():
 
 
 @test
+def each_names_a_scenario_that_is_there():
+    there = {name[:-len(".lua")] for _, _, files in os.walk(os.path.join(SOURCE, "scenarios")) for name in files}
+    for one in json_lines(explain("--json")):
+        true(one["scenario"] in there, f"{one['name']} is shown by {one['scenario']}")
+
+
+@test
 def a_word_that_is_both():
     kinds = [(one["kind"], one["name"]) for one in json_lines(explain("--json", "time-wait"))]
     equal(kinds, [("state", "TIME_WAIT"), ("cause", "time-wait")], "both are told")

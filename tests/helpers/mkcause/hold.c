@@ -375,17 +375,23 @@ static void on_term(int sig)
 {
 }
 
+static void set_sysctl(const char *path, const char *value)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+	ssize_t len = (ssize_t)strlen(value);
+
+	if (fd < 0 || write(fd, value, (size_t)len) != len)
+		die(path);
+	close(fd);
+}
+
 /* An orphan whose timer runs in FIN_WAIT_2 sends a RST at its end where tcp_fin_timeout is 60 s,
  * its default, or less (tcp_keepalive_timer()): the end that is to stay in CLOSE_WAIT is dead then.
  * Mostly it is a time-wait entry at once, which ends in silence; one in ten thousand is not. Not
  * before all are made: what is left of the 60 s keeps their ports from being taken again. */
 static void no_late_resets(void)
 {
-	int fd = open("/proc/sys/net/ipv4/tcp_fin_timeout", O_WRONLY | O_CLOEXEC);
-
-	if (fd < 0 || write(fd, "61", 2) != 2)
-		die("writing tcp_fin_timeout");
-	close(fd);
+	set_sysctl("/proc/sys/net/ipv4/tcp_fin_timeout", "61");
 }
 
 void scale(struct fix *f, unsigned procs, unsigned each)
@@ -395,6 +401,9 @@ void scale(struct fix *f, unsigned procs, unsigned each)
 	char byte;
 	sigset_t term, old;
 
+	/* The closers' ends are time-wait entries to the kernel. One too many would be a reset. */
+	if (f->own_netns)
+		set_sysctl("/proc/sys/net/ipv4/tcp_max_tw_buckets", "1000000");
 	sigemptyset(&term);
 	sigaddset(&term, SIGTERM);
 	sigprocmask(SIG_BLOCK, &term, &old);
