@@ -16,7 +16,7 @@ from fixture import Fixture  # noqa: E402
 from tap import SANITIZED, binary, cases, equal, has, json_lines, main, run, test, true, wait_for  # noqa: E402
 
 TIERS = ("bpf", "proc")
-MANY = 12 if SANITIZED else 36  # of each cause, family and tier; a multiple of every cause's variants
+MANY = 12 if SANITIZED else 24  # of each cause, family and tier; a multiple of every cause's variants
 FIELDS = ["schema", "state", "cause", "local", "peer", "age_ms", "age_is", "recv_q", "send_q", "cookie",
           "inode", "netns", "holders", "evidence", "needs_person"]
 
