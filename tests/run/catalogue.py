@@ -33,6 +33,9 @@ FOLLOWS = {
 }
 
 
+FAMILIES = ((), ("--ipv6",)) if not SANITIZED else ((),)
+
+
 @functools.cache
 def catalogue(*options):
     """Every scenario's run, by theme and name, in the catalogue's order."""
@@ -66,7 +69,7 @@ def all_pass(runs):
     equal(lost, [], "records that had no room")
 
 
-@cases((), ("--ipv6",))
+@cases(*FAMILIES)
 def passes(*options):
     all_pass(catalogue(*options))
 
@@ -97,7 +100,7 @@ def says_what_it_is():
             equal(ends, {"client", "server"}, f"ends that {word} expects anything of")
 
 
-@cases((), ("--ipv6",))
+@cases(*FAMILIES)
 def timelines_are_legal(*options):
     """Checked here again, from the JSON, against a table of its own."""
     for word, r in catalogue(*options).items():
@@ -123,7 +126,7 @@ def matrix_has_no_empty_cell():
         has(text, c["title"], "the matrix")
 
 
-@cases((), ("--ipv6",))
+@cases(*FAMILIES)
 def matrix_is_covered(*options):
     """Each scenario that the matrix names visits that cell, by its timeline; the others nobody does."""
     visited = collections.defaultdict(set)
