@@ -385,12 +385,30 @@ static void set_sysctl(const char *path, const char *value)
 	close(fd);
 }
 
+/* Whether a socket of this namespace waits for the ACK of its FIN. Source: proc_net_tcp.rst, "st".
+ */
+static bool any_in_fin_wait_1(const char *path)
+{
+	FILE *file = need(fopen(path, "re"));
+	char line[256], state[3];
+	bool found = false;
+
+	while (!found && fgets(line, sizeof(line), file))
+		found = sscanf(line, " %*[^:]: %*s %*s %2s", state) == 1 &&
+			strcmp(state, "04") == 0;
+	fclose(file);
+	return found;
+}
+
 /* An orphan whose timer runs in FIN_WAIT_2 sends a RST at its end where tcp_fin_timeout is 60 s,
  * its default, or less (tcp_keepalive_timer()): the end that is to stay in CLOSE_WAIT is dead then.
  * Mostly it is a time-wait entry at once, which ends in silence; one in ten thousand is not. Not
  * before all are made: what is left of the 60 s keeps their ports from being taken again. */
 static void no_late_resets(void)
 {
+	/* An ACK may be late: what comes into FIN_WAIT_2 only now would go by the new value. */
+	while (any_in_fin_wait_1("/proc/net/tcp") || any_in_fin_wait_1("/proc/net/tcp6"))
+		poll(NULL, 0, 5);
 	set_sysctl("/proc/sys/net/ipv4/tcp_fin_timeout", "61");
 }
 
