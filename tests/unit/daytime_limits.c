@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -54,6 +55,23 @@ static void accept_errors_have_classes(void **state)
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
 		assert_int_equal(accept_classify(rows[i].error), rows[i].want);
+}
+
+static void a_table_without_memory_is_none(void **state)
+{
+	struct sources s = { 0 };
+	struct rlimit was, little;
+	int r;
+
+	assert_int_equal(getrlimit(RLIMIT_AS, &was), 0);
+	little = was;
+	little.rlim_cur = 1 << 20;
+	assert_int_equal(setrlimit(RLIMIT_AS, &little), 0);
+	r = sources_open(&s, 1000000, 1);
+	assert_int_equal(setrlimit(RLIMIT_AS, &was), 0);
+	assert_int_equal(r, -ENOMEM);
+	assert_null(s.cell);
+	sources_free(&s);
 }
 
 static void a_source_is_an_address_or_a_64(void **state)
@@ -454,6 +472,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(accept_errors_have_classes),
+		cmocka_unit_test(a_table_without_memory_is_none),
 		cmocka_unit_test(a_source_is_an_address_or_a_64),
 		cmocka_unit_test(sources_are_counted),
 		cmocka_unit_test(connections_queue_in_order),
