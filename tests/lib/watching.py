@@ -105,9 +105,10 @@ for line in sys.stdin:
     c.recv(1)
     if word == "leak":
         kept.append(c)
-    print("%s:%d" % c.getsockname(), c.fileno(), flush=True)
+    told = "%s:%d %d" % (*c.getsockname(), c.fileno())
     if word == "quick":
         c.close()
+    print(told, flush=True)
 """
 
 
