@@ -62,7 +62,7 @@ class Watch:
         return wait_for(found, f"a line with {parts} in:\n{self.seen}", seconds)
 
     def ready(self):
-        self.line("watching")
+        self.line("watching", seconds=30)
         return self
 
     def stop(self):

@@ -2,12 +2,13 @@
 """What unclosed watch leaves out when it is told to, and when it speaks and stops."""
 import json
 import os
+import re
 import sys
 import time
 from contextlib import contextmanager
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
-from tap import binary, cases, equal, json_lines, main, run, test, true, wait_for  # noqa: E402
+from tap import binary, cases, equal, has, json_lines, main, run, test, true, wait_for  # noqa: E402
 from watching import HERE, Holder, Watch  # noqa: E402
 
 CONTAINER = "0123456789abcdef" * 4
@@ -36,9 +37,10 @@ def try_rmdir(folder):
 
 @contextmanager
 def two_holders():
-    """Of different names, ports and cgroups, each with a connection that its peer has closed."""
-    with a_cgroup("unclosed") as folder, a_cgroup("unclosed-below") as other, \
-            Holder("wanted-one", folder) as wanted, Holder("other-one", other) as unwanted:
+    """Of different names, ports and cgroups, each with a connection that its peer has closed. The wanted
+    one is in a cgroup below the one that is named."""
+    with a_cgroup("unclosed") as folder, a_cgroup("unclosed-beside") as other, \
+            a_cgroup(f"{os.path.basename(folder)}/below") as below, Holder("wanted-one", below) as wanted, Holder("other-one", other) as unwanted:
         unwanted.leak()  # it comes due before the wanted one
         address, fd = wanted.leak()
         yield wanted, unwanted, folder, (address, fd)
@@ -104,24 +106,40 @@ def the_container_is_named():
 
 @test
 def the_lags_come_at_intervals():
+    """As a table; with a histogram only at the end."""
     with Holder("closes-quickly") as holder, \
-            Watch("--json", "--interval", "100ms", "--pid", str(holder.pid)) as w:
+            Watch("--interval", "100ms", "--pid", str(holder.pid)) as w:
         w.ready()
+        begun = time.monotonic()
         holder.quick()
-        wait_for(lambda: w.whole_lines().count('"event":"lag"') >= 3, "three reports of the lags", 20)
+        row = rf"^  closes-quickly\[{holder.pid}\] ->:{holder.port} +%d( +\d+(\.\d+)? [mu]?s){{4}}$"
+        bar = r"^ +\d+ [mu]?s \.\. \d+ [mu]?s +%d ([#█]|$)"
+
+        def count(expression, n):
+            return len(re.findall(expression % n, w.whole_lines(), re.MULTILINE))
+        wait_for(lambda: count(row, 1) >= 3, "three tables", 20)
         equal(w.process.poll(), None, "its end")
         holder.quick()
-        w.line('"event":"lag"', '"count":2')
+        wait_for(lambda: count(row, 2), "a table with the second", 20)
+        tables = w.whole_lines().count("close lag")
+        most = (time.monotonic() - begun) / 0.1 + 1
+        true(tables <= most, f"{tables} tables where {most} were due")
+        equal(count(r"\.\.%.0s", 0), 0, "histograms before the end")
         w.stop()
+        has(w.text(), "    closes       p50       p90       p99       max\n")
+        true(count(bar, 1) + count(bar, 2), f"a histogram in {w.text()}")
 
 
 @test
 def the_duration_is_kept():
-    begun = time.monotonic()
-    r = run(binary("unclosed"), "watch", "--json", "--duration", "400ms", *HERE)
-    true(time.monotonic() - begun >= 0.4, "it ended early")
-    equal((r.returncode, r.stderr), (0, ""), "exit")
-    equal([x["event"] for x in json_lines(r.stdout)], ["watching", "summary"], "events")
+    with Watch("--json", "--duration", "400ms", *HERE) as w:
+        before = time.monotonic()
+        while "watching" not in w.text():
+            before = time.monotonic()  # it did not watch yet
+        wait_for(lambda: "summary" in w.text(), "the end", 20)
+        true(time.monotonic() - before >= 0.4, "it ended early")
+        equal((w.process.wait(20), w.process.stderr.read()), (0, ""), "exit")
+        equal([x["event"] for x in json_lines(w.text())], ["watching", "summary"], "events")
 
 
 main()

@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: MIT
+"""The BPF maps and programs that hang on a running process's descriptors, for the tests that look at
+them or fill them up."""
+import ctypes
+import json
+import mmap
+import os
+import shutil
+import struct
+
+from tap import run, true
+
+BPFTOOL = shutil.which("bpftool", path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
+BPF_MAP_GET_FD_BY_ID, BPF_MAP_UPDATE_BATCH, BPF_MAP_DELETE_BATCH = 14, 26, 27
+
+libc = ctypes.CDLL(None, use_errno=True)
+
+
+def fdinfos(pid):
+    """What the kernel tells of each descriptor: dicts of text."""
+    for fd in os.listdir(f"/proc/{pid}/fdinfo"):
+        try:
+            with open(f"/proc/{pid}/fdinfo/{fd}", encoding="utf-8") as f:
+                yield {key: value.strip() for key, _, value in (line.partition(":") for line in f)}
+        except FileNotFoundError:
+            continue
+
+
+def bpf_ids(pid):
+    """The programs, maps and links that a process holds: pairs of kind and number."""
+    found = set()
+    for info in fdinfos(pid):
+        for key, kind in (("map_id", "map"), ("link_id", "link"), ("prog_id", "prog")):
+            if key in info:
+                found.add((kind, int(info[key])))
+                break
+    return found
+
+
+def is_loaded(kind, number):
+    return run(BPFTOOL, "-j", kind, "show", "id", number).returncode == 0
+
+
+def calls_left_out(pid):
+    """How often the kernel did not run one of the process's tracing programs, as it ran already."""
+    return sum(int(info.get("recursion_misses", 0)) for info in fdinfos(pid))
+
+
+def bpf(command, attr):
+    space = ctypes.create_string_buffer(attr)
+    number = {"x86_64": 321, "aarch64": 280}[os.uname().machine]
+    r = libc.syscall(number, command, space, len(attr))
+    true(r >= 0, f"bpf({command}): {os.strerror(ctypes.get_errno())}")
+    return r
+
+
+class Map:
+    """A map of a process, by its name."""
+
+    def __init__(self, pid, name):
+        mine = {number for kind, number in bpf_ids(pid) if kind == "map"}
+        shown = json.loads(run(BPFTOOL, "-j", "map", "show").stdout)
+        info = next(m for m in shown if m["id"] in mine and m.get("name") == name)
+        self.key, self.value, self.size = info["bytes_key"], info["bytes_value"], info["max_entries"]
+        self.fd = bpf(BPF_MAP_GET_FD_BY_ID, struct.pack("=III", info["id"], 0, 0))
+
+    def strangers(self):
+        """As many keys as there is room for, none of which anybody has a use for."""
+        return b"".join(n.to_bytes(4, "little").rjust(self.key, b"\xee") for n in range(self.size))
+
+    def batch(self, command, values):
+        keys = self.strangers()
+        attr = struct.pack("=QQQQIIQQ", 0, 0, address(keys), address(values), self.size, self.fd, 0, 0)
+        bpf(command, attr)
+
+    def fill(self):
+        """Fills a hash map up."""
+        self.batch(BPF_MAP_UPDATE_BATCH, bytes((self.value + 7) // 8 * 8 * self.size))
+
+    def empty(self):
+        """Takes out what fill() put in."""
+        self.batch(BPF_MAP_DELETE_BATCH, b"")
+
+    def put_everywhere(self, word):
+        """Makes this the first word of each value of an array that can be mapped."""
+        stride = (self.value + 7) // 8 * 8
+        with mmap.mmap(self.fd, stride * self.size) as m:
+            for at in range(0, stride * self.size, stride):
+                struct.pack_into("=Q", m, at, word)
+
+    def close(self):
+        os.close(self.fd)
+
+
+def address(data):
+    return ctypes.cast(ctypes.c_char_p(data), ctypes.c_void_p).value

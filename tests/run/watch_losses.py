@@ -1,0 +1,246 @@
+# SPDX-License-Identifier: MIT
+"""Everything that unclosed watch can lose, made to happen: each loss is counted, by its cause."""
+import os
+import resource
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
+from bpfmaps import Map  # noqa: E402
+from tap import SANITIZED, binary, equal, has, json_lines, main, run, test, true  # noqa: E402
+from watching import HERE, Watch  # noqa: E402
+
+LOSSES = ("events", "stacks", "stacks_refused", "ends_untracked", "lags", "missed", "reports_forgotten")
+
+
+def listen():
+    return socket.create_server(("127.0.0.1", 0), backlog=512)
+
+
+def half_closed(listener, n):
+    """Ends whose peers have closed."""
+    clients = []
+    for _ in range(n):
+        clients.append(socket.create_connection(listener.getsockname()))
+        listener.accept()[0].close()
+    return clients
+
+
+def the_only_losses(watch, *causes):
+    """The summary of a watch that is over; these are lost, and nothing else is."""
+    equal(watch.stop(), (0, ""), "exit")
+    summary = json_lines(watch.text())[-1]
+    lost = summary["lost"]
+    equal(sorted(lost), sorted(LOSSES), "causes")
+    # How often an interrupt came while a program ran is the machine's affair.
+    equal({c for c in LOSSES if lost[c]} - {"missed"}, set(causes), f"what was lost: {summary}")
+    equal(summary["complete"], False, "complete")
+    return summary, lost
+
+
+@test
+def events_are_counted_exactly():
+    """Everything is reported at once through the smallest buffer: emitted = received + lost."""
+    with listen() as ls, \
+            Watch("--after", "0", "--json", "--buffer", "4", "--no-stacks",
+                  "--port", str(ls.getsockname()[1])) as w:
+        w.ready()
+        for _ in range(20):
+            pairs = []
+            for _ in range(100):
+                client = socket.create_connection(ls.getsockname())
+                pairs.append((client, ls.accept()[0]))
+            for _, server in pairs:
+                server.close()
+            time.sleep(0.06)  # not synchronisation: room for reports, whose ends come all at once
+            for client, _ in pairs:
+                client.recv(1)
+                client.close()
+        summary, lost = the_only_losses(w, "events")
+        equal(summary["emitted"], summary["received"] + lost["events"], f"balance of {summary}")
+        lines = [x for x in json_lines(w.text()) if "cookie" in x]
+        true(len(lines) <= summary["received"], "lines and events")
+
+
+@test
+def losses_are_said_to_people():
+    with listen() as ls, Watch("--after", "0", "--buffer", "4", "--port", str(ls.getsockname()[1])) as w:
+        w.ready()
+        clients = half_closed(ls, 200)
+        w.line("half-closed")
+        time.sleep(0.2)  # not synchronisation: so that most are reported before they end
+        for client in clients:
+            client.close()
+        w.stop()
+        has(w.text(), "this report is incomplete:")
+        has(w.text(), "events lost: the buffer was full")
+
+
+# Threads that all read at once, each on a stack of its own, so from a place of its own.
+READERS = """
+import socket, sys, threading, time
+def second():
+    return time.monotonic_ns() >> 30  # as the kernel's program counts them
+n = int(sys.argv[1])
+threading.stack_size(1 << 18)
+ls = socket.create_server(("127.0.0.1", 0), backlog=512)
+clients = []
+for _ in range(n):
+    clients.append(socket.create_connection(ls.getsockname()))
+    ls.accept()[0].close()
+print(ls.getsockname()[1], flush=True)
+sys.stdin.readline()
+go = threading.Barrier(n + 1)
+def read(client):
+    go.wait()
+    client.recv(1)
+    go.wait()
+for client in clients:
+    threading.Thread(target=read, args=[client]).start()
+begun = second()
+go.wait()
+go.wait()
+print(int(second() == begun), flush=True)
+sys.stdin.read()
+"""
+
+
+@test
+def stacks_are_counted_exactly():
+    """While the watch is stopped its buffer fills up, and in one second only so many are taken."""
+    n, made = 500, 0
+    # No end is reported: all events are stacks.
+    with Watch("--after", "1h", "--new", "--json", "--comm", f"sites-{os.getpid()}") as w:
+        w.ready()
+        for _ in range(5):
+            with subprocess.Popen([sys.executable, "-ISc", f"open('/proc/self/comm', 'w').write("
+                                   f"'sites-{os.getpid()}')\n" + READERS, str(n)],
+                                  stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as readers:
+                readers.stdout.readline()
+                w.process.send_signal(signal.SIGSTOP)
+                readers.stdin.write("\n")
+                readers.stdin.flush()
+                at_once = readers.stdout.readline() == "1\n"
+                w.process.send_signal(signal.SIGCONT)
+                readers.stdin.close()
+            made += n
+            if at_once:
+                break
+        true(at_once, f"{n} reads within one second")
+        summary, lost = the_only_losses(w, "stacks", "stacks_refused")
+        equal(summary["emitted"] + lost["stacks_refused"], made, f"places of {summary}")
+        equal(summary["received"] + lost["stacks"], summary["emitted"], f"balance of {summary}")
+
+
+@test
+def ends_that_find_no_place_are_counted_exactly():
+    with listen() as ls, \
+            Watch("--after", "50ms", "--new", "--json", "--no-stacks", "--port", str(ls.getsockname()[1])) as w:
+        w.ready()
+        ends, spill = Map(w.process.pid, "ends"), Map(w.process.pid, "spill")
+        ends.put_everywhere(1)
+        spill.fill()
+        for client in half_closed(ls, 20):
+            client.close()
+        spill.empty()
+        ends.put_everywhere(0)
+        # There is room again.
+        kept = half_closed(ls, 1)
+        w.line("half-closed")
+        summary, lost = the_only_losses(w, "ends_untracked")
+        equal((lost["ends_untracked"], summary["tracked"]), (40, 2), "ends, two of each connection")
+        for m in (ends, spill):
+            m.close()
+        kept[0].close()
+
+
+@test
+def lags_that_find_no_place_are_counted_exactly():
+    with listen() as ls, Watch("--after", "1h", "--new", "--json", "--no-stacks", *HERE) as w:
+        w.ready()
+        lags = Map(w.process.pid, "lags")
+        lags.fill()
+        for client in half_closed(ls, 20):
+            client.close()
+        lags.empty()
+        half_closed(ls, 1)[0].close()
+        _, lost = the_only_losses(w, "lags")
+        equal(lost["lags"], 20, "lags")
+        equal([x["count"] for x in json_lines(w.text()) if x["event"] == "lag"], [1], "lags that were counted")
+        lags.close()
+
+
+def reports_that_find_no_memory_are_counted():
+    """Its memory is limited to what it has, and while it is stopped so much comes due that it needs more."""
+    with listen() as ls, Watch("--after", "1ms", "--new", "--json", "--no-stacks",
+                               "--port", str(ls.getsockname()[1])) as w:
+        w.ready()
+        with open(f"/proc/{w.process.pid}/statm", encoding="utf-8") as f:
+            size = int(f.read().split()[0]) * resource.getpagesize()
+        resource.prlimit(w.process.pid, resource.RLIMIT_AS, (size, size))
+        w.process.send_signal(signal.SIGSTOP)
+        clients = half_closed(ls, 800)
+        w.process.send_signal(signal.SIGCONT)
+        w.line("half-closed", seconds=20)
+        summary, lost = the_only_losses(w, "reports_forgotten")
+        equal(summary["emitted"], summary["received"], f"balance of {summary}")
+        equal(summary["reported"] + lost["reports_forgotten"], 800, f"reports of {summary}")
+        for client in clients:
+            client.close()
+
+
+if not SANITIZED:  # there a program that finds no memory is ended
+    test(reports_that_find_no_memory_are_counted)
+
+
+# One process makes sockets on a CPU to which the kernel hands, by interrupts, the packets of another.
+INTERRUPTED = """
+import os, socket, sys
+sys.path.insert(0, sys.argv[1])
+from bpfmaps import calls_left_out
+cpus = sorted(os.sched_getaffinity(0))
+with open("/sys/class/net/lo/queues/rx-0/rps_cpus", "w") as f:
+    f.write("%x" % (1 << cpus[1]))
+storm = os.fork()
+if not storm:
+    os.sched_setaffinity(0, {cpus[0]})
+    ls = socket.create_server(("127.0.0.1", 0))
+    while True:
+        c = socket.create_connection(ls.getsockname())
+        ls.accept()[0].close()
+        c.close()
+os.sched_setaffinity(0, {cpus[1]})
+with socket.socket() as refuses:
+    refuses.bind(("127.0.0.1", 0))
+    to = refuses.getsockname()
+while not calls_left_out(os.getppid()):
+    for _ in range(200):
+        with socket.socket() as s:
+            s.connect_ex(to)
+os.kill(storm, 9)
+os.waitpid(storm, 0)
+print(calls_left_out(os.getppid()))
+"""
+
+
+@test
+def calls_that_the_kernel_left_out_are_counted():
+    """A program that an interrupt stops is not run again before it ends. So nothing can be said for the
+    command, whose connections may be among what was not seen."""
+    with tempfile.TemporaryDirectory() as folder:
+        shell = "mount -t sysfs sysfs /sys && ip link set lo up && exec \"$@\""
+        r = run("unshare", "--net", "--mount", "sh", "-c", shell, "sh", binary("unclosed"), "watch", "--after", "1h",
+                "--json", "--output", f"{folder}/lines", "--", sys.executable, "-c", INTERRUPTED,
+                os.path.dirname(os.path.abspath(sys.modules["tap"].__file__)))
+        equal((r.returncode, r.stderr), (3, ""), "exit")
+        with open(f"{folder}/lines", encoding="utf-8") as f:
+            summary = json_lines(f.read())[-1]
+        true(summary["lost"]["missed"] >= int(r.stdout) > 0, f"{summary}, the kernel counts {r.stdout}")
+        equal(summary["complete"], False, "complete")
+
+
+main()
