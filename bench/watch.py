@@ -143,8 +143,11 @@ def memory(pid):
                 rss += int(line.split()[1])
     kernel, seen = 0, set()
     for fd in os.listdir(f"/proc/{pid}/fdinfo"):
-        with open(f"/proc/{pid}/fdinfo/{fd}", encoding="utf-8") as f:
-            info = dict(line.split(":", 1) for line in f if ":" in line)
+        try:
+            with open(f"/proc/{pid}/fdinfo/{fd}", encoding="utf-8") as f:
+                info = dict(line.split(":", 1) for line in f if ":" in line)
+        except FileNotFoundError:  # open for a moment
+            continue
         key = next(((k, info[k]) for k in ("map_id", "prog_id") if k in info), None)
         if key and key not in seen:
             seen.add(key)

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* Holds connections whose peer has closed: hold COUNT PROCESSES makes them, says "ready", and lets
- * go when its standard input ends. One process may not have enough descriptors. */
+/* Holds connections whose peer has closed: hold COUNT PROCESSES [both] makes them, says "ready", and
+ * lets go when its standard input ends. With `both` the peer shuts its side down and is held, too,
+ * so that both ends are to be followed. One process may not have enough descriptors. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,7 +20,7 @@ static void die(const char *what)
 	_exit(1);
 }
 
-static void hold(unsigned number, int count, int ready)
+static void hold(unsigned number, int count, bool both, int ready)
 {
 	struct sockaddr_in at = { .sin_family = AF_INET };
 	socklen_t len = sizeof(at);
@@ -37,7 +39,8 @@ static void hold(unsigned number, int count, int ready)
 		other = accept(ls, NULL, NULL);
 		if (other < 0)
 			die("accept");
-		close(other);
+		if (both ? shutdown(other, SHUT_WR) : close(other))
+			die("closing");
 	}
 	if (write(ready, "r", 1) != 1)
 		die("write");
@@ -59,7 +62,8 @@ int main(int argc, char **argv)
 		return 2;
 	for (int i = 0; i < processes; i++)
 		if (fork() == 0)
-			hold((unsigned)i, count / processes, ready[1]);
+			hold((unsigned)i, count / processes, argc > 3 && !strcmp(argv[3], "both"),
+			     ready[1]);
 	close(ready[1]);
 	for (int i = 0; i < processes; i++)
 		if (read(ready[0], &c, 1) != 1)

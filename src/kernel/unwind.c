@@ -4,7 +4,12 @@
  * the copied stack; nothing of the process is stopped or read but /proc/PID/maps and the files that
  * it has mapped. What is known of a process (a Dwfl) is kept, for the few processes that were
  * looked at last; it is read again where an address lies in no module, since a library may have
- * come. */
+ * come.
+ *
+ * Unwinding needs little of a file: its .eh_frame. Naming a call reads debug information, which
+ * Debian's files have compressed: libdw unpacks 15 MiB for the C library, and keeps it with the
+ * process (it is `heavy`). So names are remembered by build id and place, for all processes
+ * (framenames.h), and one process at a time is heavy: the one whose calls were named last. */
 #include "kernel/unwind.h"
 
 #include <elfutils/libdwfl.h>
@@ -14,6 +19,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "kernel/framenames.h"
 #include "kernel/perfmap.h"
 
 #define KNOWN 8
@@ -25,6 +31,7 @@ struct known {
 	uint64_t used;
 	Dwfl *dwfl;
 	bool attached;
+	struct unwinder *unwinder;
 	char *perfmap;
 	size_t perfmap_len;
 	const struct watch_stack *stack; /* during unwind() */
@@ -32,8 +39,29 @@ struct known {
 
 struct unwinder {
 	struct known known[KNOWN];
+	struct known *heavy; /* has debug information in memory; NULL: none has */
 	uint64_t clock;
+	struct framenames names;
 };
+
+static void forget(struct known *k)
+{
+	if (k->dwfl)
+		dwfl_end(k->dwfl);
+	free(k->perfmap);
+	if (k->unwinder && k->unwinder->heavy == k)
+		k->unwinder->heavy = NULL;
+	*k = (struct known){ 0 };
+}
+
+static void make_heavy(struct known *k)
+{
+	struct unwinder *u = k->unwinder;
+
+	if (u->heavy && u->heavy != k)
+		forget(u->heavy);
+	u->heavy = k;
+}
 
 /* The file as the process sees it: it may live in another mount namespace. */
 static int find_elf(Dwfl_Module *mod, void **userdata, const char *name, Dwarf_Addr base,
@@ -54,9 +82,19 @@ static int find_elf(Dwfl_Module *mod, void **userdata, const char *name, Dwarf_A
 	return dwfl_linux_proc_find_elf(mod, userdata, name, base, file_name, elf);
 }
 
+/* Also where a call cannot be unwound with .eh_frame. */
+static int find_debuginfo(Dwfl_Module *mod, void **userdata, const char *modname, Dwarf_Addr base,
+			  const char *file_name, const char *link, GElf_Word crc, char **found)
+{
+	if (*userdata)
+		make_heavy(*userdata);
+	return dwfl_standard_find_debuginfo(mod, userdata, modname, base, file_name, link, crc,
+					    found);
+}
+
 static const Dwfl_Callbacks files = {
 	.find_elf = find_elf,
-	.find_debuginfo = dwfl_standard_find_debuginfo,
+	.find_debuginfo = find_debuginfo,
 };
 
 static pid_t next_thread(Dwfl *dwfl, void *arg, void **thread_arg)
@@ -108,14 +146,6 @@ static const Dwfl_Thread_Callbacks threads = {
 	.set_initial_registers = set_registers,
 };
 
-static void forget(struct known *k)
-{
-	if (k->dwfl)
-		dwfl_end(k->dwfl);
-	free(k->perfmap);
-	*k = (struct known){ 0 };
-}
-
 /* For find_elf(): a module that is reported carries no pointer of ours. */
 static int adopt(Dwfl_Module *mod, void **userdata, const char *name, Dwarf_Addr base, void *arg)
 {
@@ -155,6 +185,7 @@ static struct known *know(struct unwinder *u, const struct watch_stack *s)
 	oldest->pid = (pid_t)s->tgid;
 	oldest->start = s->start;
 	oldest->used = ++u->clock;
+	oldest->unwinder = u;
 	if (!learn(oldest)) {
 		forget(oldest);
 		return NULL;
@@ -190,16 +221,39 @@ static void name_line(struct tw_frame *f, Dwfl_Module *mod, Dwarf_Addr pc)
 	f->line = number > 0 ? (unsigned)number : 0;
 }
 
+/* A number for the module's file, 0 where it has no build id. */
+static uint64_t file_of(Dwfl_Module *mod)
+{
+	const unsigned char *bits;
+	GElf_Addr at;
+	int len = dwfl_module_build_id(mod, &bits, &at);
+
+	return len > 0 ? framenames_file(bits, len) : 0;
+}
+
+static void name_in_module(struct tw_frame *f, struct known *k, Dwfl_Module *mod, Dwarf_Addr pc)
+{
+	struct framenames *names = &k->unwinder->names;
+	uint64_t file = file_of(mod);
+
+	if (framenames_find(names, file, f->offset, f))
+		return;
+	make_heavy(k);
+	copy_text(f->function, sizeof(f->function), dwfl_module_addrname(mod, pc));
+	name_line(f, mod, pc);
+	if (file && *f->function)
+		framenames_keep(names, file, f->offset, f);
+}
+
 /* JIT code may lie in memory without a file, or in one that is only memory (memfd, /dev/zero). */
-static void name_frame(struct tw_frame *f, const struct known *k, Dwarf_Addr pc)
+static void name_frame(struct tw_frame *f, struct known *k, Dwarf_Addr pc)
 {
 	Dwfl_Module *mod = dwfl_addrmodule(k->dwfl, pc);
 	uint64_t start;
 
 	if (mod) {
 		name_object(f, mod, pc);
-		copy_text(f->function, sizeof(f->function), dwfl_module_addrname(mod, pc));
-		name_line(f, mod, pc);
+		name_in_module(f, k, mod, pc);
 	}
 	if (!*f->function && k->perfmap &&
 	    perfmap_find(k->perfmap, k->perfmap_len, pc, f->function, sizeof(f->function),
@@ -210,7 +264,7 @@ static void name_frame(struct tw_frame *f, const struct known *k, Dwarf_Addr pc)
 }
 
 struct walk {
-	const struct known *known;
+	struct known *known;
 	struct tw_stack *out;
 	bool full;
 };
@@ -288,6 +342,12 @@ struct unwinder *unwinder_new(void)
 	/* No debug information is worth waiting for a server while connections are watched. */
 	unsetenv("DEBUGINFOD_URLS");
 	return calloc(1, sizeof(struct unwinder));
+}
+
+void unwinder_rest(struct unwinder *u)
+{
+	if (u->heavy)
+		forget(u->heavy);
 }
 
 void unwinder_free(struct unwinder *u)
