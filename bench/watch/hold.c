@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Holds connections whose peer has closed: hold COUNT PROCESSES [both] makes them, says "ready", and
- * lets go when its standard input ends. With `both` the peer shuts its side down and is held, too,
- * so that both ends are to be followed. One process may not have enough descriptors. */
+/* Holds connections whose peer has closed: hold COUNT PROCESSES [both] makes them, says "ready",
+ * and lets go when its standard input ends. With `both` the peer shuts its side down and is held,
+ * too, so that both ends are to be followed. One process may not have enough descriptors. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <signal.h>

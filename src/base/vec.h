@@ -27,3 +27,17 @@ static inline int vec_reserve(void *array, uint32_t *cap, uint32_t need, size_t 
 	*cap = room;
 	return 0;
 }
+
+/* Gives back the memory of an array that holds nothing now, where it has room for more than `most`
+ * items. */
+static inline void vec_rest(void *array, uint32_t *cap, uint32_t most)
+{
+	void *old, *none = NULL;
+
+	if (*cap <= most)
+		return;
+	memcpy(&old, array, sizeof(old));
+	free(old);
+	memcpy(array, &none, sizeof(none));
+	*cap = 0;
+}

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include <errno.h>
 #include <limits.h>
+#include <malloc.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -27,6 +28,8 @@
 #define END_STEP_MS 10
 /* How long who reads the output may take to read on, after a signal to stop. */
 #define GRACE_MS 1000
+/* Bytes from which memory is not taken from the heap. */
+#define BIG (256 * 1024)
 
 struct run {
 	struct watch_job *job;
@@ -265,6 +268,15 @@ static bool wants_screen(const struct run *run)
 	       isatty(STDOUT_FILENO) && isatty(STDIN_FILENO);
 }
 
+/* Loading leaves megabytes behind. What is big is had from the kernel and goes back to it, and the
+ * second thread has no heap of its own. */
+static void tidy_memory(void)
+{
+	mallopt(M_MMAP_THRESHOLD, BIG);
+	mallopt(M_ARENA_MAX, 1);
+	malloc_trim(0);
+}
+
 static int watch_all(struct run *run, struct err *e)
 {
 	struct watch_job *job = run->job;
@@ -281,6 +293,7 @@ static int watch_all(struct run *run, struct err *e)
 	r = doctor_open(&run->doctor, &job->setup, put_line, run, e);
 	if (r)
 		return r;
+	tidy_memory();
 	if (wants_screen(run)) {
 		run->screen = screen_open(e);
 		if (!run->screen)

@@ -8,31 +8,47 @@
 
 #define FIRST_CAP 256
 
-/* Twice as many slots as ends: a probe is short. */
-#define SLOTS 262144u
+/* At most three of four slots are taken: a probe is short. */
+#define FIRST_SLOTS 1024u
+
+/* Owners that lie apart from the end. */
+#define MORE (TW_MAX_OWNERS - 1)
 
 int ends_init(struct ends *t)
 {
-	*t = (struct ends){ .slots = calloc(SLOTS, sizeof(*t->slots)),
-			    .pairs = calloc(SLOTS, sizeof(*t->pairs)),
-			    .mask = SLOTS - 1 };
+	*t = (struct ends){ .slots = calloc(FIRST_SLOTS, sizeof(*t->slots)),
+			    .pairs = calloc(FIRST_SLOTS, sizeof(*t->pairs)),
+			    .mask = FIRST_SLOTS - 1 };
 	if (t->slots && t->pairs)
 		return 0;
 	ends_free(t);
 	return -ENOMEM;
 }
 
-static void release(struct open_end *end)
+void ends_drop_owners(struct ends *t, struct open_end *end)
 {
+	holders_put(&t->holders, end->first.holder);
+	for (uint32_t i = 0; end->more && i < MORE; i++)
+		holders_put(&t->holders, end->more[i].holder);
 	free(end->more);
-	free(end->container);
+	end->more = NULL;
+	end->first = (struct end_owner){ 0 };
+	end->owner_count = 0;
+}
+
+static void release(struct ends *t, struct open_end *end)
+{
+	ends_drop_owners(t, end);
+	if (end->family && end->family != AF_INET)
+		free(end->address.v6);
 	*end = (struct open_end){ 0 };
 }
 
 void ends_free(struct ends *t)
 {
 	for (uint32_t i = 0; i < t->used; i++)
-		release(&t->v[i]);
+		release(t, &t->v[i]);
+	holders_free(&t->holders);
 	free(t->v);
 	free(t->slots);
 	free(t->pairs);
@@ -49,7 +65,17 @@ static uint32_t sk_home(const struct ends *t, const struct open_end *end)
 	return mix(end->sk) & t->mask;
 }
 
-static uint32_t mix_address(const struct open_end *end, const uint8_t bytes[16], uint16_t port)
+const uint8_t *ends_local(const struct open_end *end)
+{
+	return end->family == AF_INET ? end->address.v4[0] : end->address.v6[0];
+}
+
+const uint8_t *ends_peer(const struct open_end *end)
+{
+	return end->family == AF_INET ? end->address.v4[1] : end->address.v6[1];
+}
+
+static uint32_t mix_address(const struct open_end *end, const uint8_t *bytes, uint16_t port)
 {
 	uint64_t word;
 
@@ -61,8 +87,8 @@ static uint32_t mix_address(const struct open_end *end, const uint8_t bytes[16],
 /* The same from both ends. */
 static uint32_t pair_home(const struct ends *t, const struct open_end *end)
 {
-	return (mix_address(end, end->local, end->local_port) +
-		mix_address(end, end->peer, end->peer_port)) &
+	return (mix_address(end, ends_local(end), end->local_port) +
+		mix_address(end, ends_peer(end), end->peer_port)) &
 	       t->mask;
 }
 
@@ -103,17 +129,34 @@ static void vacate(const struct ends *t, uint32_t *slots, uint32_t hole,
 
 static void unpair(struct ends *t, uint32_t item)
 {
-	uint32_t at = pair_slot_of(t, item);
+	uint32_t at;
 
+	if (!t->v[item - 1].family)
+		return;
+	at = pair_slot_of(t, item);
 	if (t->pairs[at])
 		vacate(t, t->pairs, at, pair_home);
 }
 
-void ends_pair(struct ends *t, const struct open_end *end)
+int ends_set_address(struct ends *t, struct open_end *end, const struct end_address *a)
 {
 	uint32_t item = (uint32_t)(end - t->v) + 1;
 
+	if (a->family == AF_INET) {
+		memcpy(end->address.v4[0], a->local, 4);
+		memcpy(end->address.v4[1], a->peer, 4);
+	} else {
+		end->address.v6 = malloc(2 * sizeof(*end->address.v6));
+		if (!end->address.v6)
+			return -ENOMEM;
+		memcpy(end->address.v6[0], a->local, 16);
+		memcpy(end->address.v6[1], a->peer, 16);
+	}
+	end->family = a->family;
+	end->local_port = a->local_port;
+	end->peer_port = a->peer_port;
 	t->pairs[pair_slot_of(t, item)] = item;
+	return 0;
 }
 
 /* The four bytes of an IPv4 address, also in its IPv6 form; NULL: it is another one. */
@@ -140,15 +183,16 @@ static bool is_loopback(const struct open_end *end)
 {
 	static const uint8_t one[16] = { [15] = 1 };
 
-	const uint8_t *v4 = as_v4(end, end->peer);
+	const uint8_t *v4 = as_v4(end, ends_peer(end));
 
-	return v4 ? v4[0] == 127 : !memcmp(end->peer, one, 16);
+	return v4 ? v4[0] == 127 : !memcmp(ends_peer(end), one, 16);
 }
 
 static bool are_partners(const struct open_end *a, const struct open_end *b)
 {
 	return a->local_port == b->peer_port && a->peer_port == b->local_port &&
-	       same_address(a, a->local, b, b->peer) && same_address(a, a->peer, b, b->local) &&
+	       same_address(a, ends_local(a), b, ends_peer(b)) &&
+	       same_address(a, ends_peer(a), b, ends_local(b)) &&
 	       (a->netns == b->netns || !is_loopback(a));
 }
 
@@ -182,6 +226,32 @@ static int grow(struct ends *t)
 	return 0;
 }
 
+/* Puts all ends into twice as many slots. */
+static int spread(struct ends *t)
+{
+	uint32_t n = (t->mask + 1) * 2;
+	uint32_t *slots = calloc(n, sizeof(*slots)), *pairs = calloc(n, sizeof(*pairs));
+
+	if (!slots || !pairs) {
+		free(slots);
+		free(pairs);
+		return -ENOMEM;
+	}
+	free(t->slots);
+	free(t->pairs);
+	t->slots = slots;
+	t->pairs = pairs;
+	t->mask = n - 1;
+	for (uint32_t i = 0; i < t->used; i++) {
+		if (!t->v[i].sk)
+			continue;
+		slots[slot_of(t, t->v[i].sk)] = i + 1;
+		if (t->v[i].family)
+			pairs[pair_slot_of(t, i + 1)] = i + 1;
+	}
+	return 0;
+}
+
 /* The free items form a list through `began`, which holds the next one's index plus 1. */
 static uint32_t take_item(struct ends *t)
 {
@@ -198,11 +268,15 @@ static uint32_t take_item(struct ends *t)
 
 struct open_end *ends_insert(struct ends *t, uint64_t sk)
 {
-	uint32_t at = slot_of(t, sk), item = t->slots[at];
+	uint32_t at, item;
 
+	if (t->count * 4 / 3 > t->mask && t->count < ENDS_MAX && spread(t))
+		return NULL;
+	at = slot_of(t, sk);
+	item = t->slots[at];
 	if (item) {
 		unpair(t, item);
-		release(&t->v[item - 1]);
+		release(t, &t->v[item - 1]);
 	} else {
 		item = t->count < ENDS_MAX ? take_item(t) : 0;
 		if (!item)
@@ -220,34 +294,49 @@ void ends_remove(struct ends *t, struct open_end *end)
 
 	unpair(t, item);
 	vacate(t, t->slots, at, sk_home);
-	release(end);
+	release(t, end);
 	end->began = t->free;
 	t->free = item;
 	t->count--;
 }
 
-const struct tw_owner *ends_owner(const struct open_end *end, uint32_t i)
+/* Owner number `i`, less than owner_count and TW_MAX_OWNERS; NULL where it was not kept. */
+static const struct end_owner *kept_owner(const struct open_end *end, uint32_t i)
 {
-	if (i == 0)
-		return &end->first;
-	return end->more ? &end->more[i - 1] : NULL;
+	const struct end_owner *o = &end->first;
+
+	if (i > 0)
+		o = end->more ? &end->more[i - 1] : NULL;
+	return o && o->holder ? o : NULL;
 }
 
-void ends_add_owner(struct open_end *end, const struct tw_owner *owner)
+bool ends_owner(const struct ends *t, const struct open_end *end, uint32_t i, struct tw_owner *out)
+{
+	const struct end_owner *o = NULL;
+
+	if (i < end->owner_count && i < TW_MAX_OWNERS)
+		o = kept_owner(end, i);
+	if (!o)
+		return false;
+	*out = holders_at(&t->holders, o->holder)->who;
+	out->fd = o->fd;
+	return true;
+}
+
+void ends_add_owner(struct ends *t, struct open_end *end, const struct tw_owner *owner)
 {
 	uint32_t kept = end->owner_count < TW_MAX_OWNERS ? end->owner_count : TW_MAX_OWNERS;
+	struct end_owner *space = &end->first;
+	struct tw_owner o;
 
-	for (uint32_t i = 0; i < kept; i++) {
-		const struct tw_owner *o = ends_owner(end, i);
-
-		if (o && o->pid == owner->pid && o->fd == owner->fd)
+	for (uint32_t i = 0; i < kept; i++)
+		if (ends_owner(t, end, i, &o) && o.pid == owner->pid && o.fd == owner->fd)
 			return;
-	}
-	if (kept == 0)
-		end->first = *owner;
-	else if (kept < TW_MAX_OWNERS && !end->more)
-		end->more = calloc(TW_MAX_OWNERS - 1, sizeof(*end->more));
-	if (kept > 0 && kept < TW_MAX_OWNERS && end->more)
-		end->more[kept - 1] = *owner;
-	end->owner_count++;
+	if (kept > 0 && kept < TW_MAX_OWNERS && !end->more)
+		end->more = calloc(MORE, sizeof(*end->more));
+	if (kept > 0)
+		space = kept < TW_MAX_OWNERS && end->more ? &end->more[kept - 1] : NULL;
+	if (space)
+		*space = (struct end_owner){ holders_get(&t->holders, owner), owner->fd };
+	end->owner_count += end->owner_count < UINT16_MAX;
 }

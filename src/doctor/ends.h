@@ -6,27 +6,37 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "doctor/holders.h"
 #include "tcp/addr.h"
 #include "tcp/watch.h"
+
+/* A descriptor of a process. */
+struct end_owner {
+	uint32_t holder; /* id; 0: none */
+	int32_t fd;
+};
 
 struct open_end {
 	uint64_t sk;    /* 0: a free item */
 	uint64_t began; /* names the end together with `sk` */
 	uint64_t cookie, cgroup;
-	uint8_t local[16], peer[16];
+	union {
+		uint8_t v4[2][4]; /* AF_INET: here and there */
+		uint8_t (*v6)[16];
+	} address;
+	struct end_owner *more; /* owners 1 to TW_MAX_OWNERS - 1; NULL: none */
+	struct end_owner first;
 	uint16_t local_port, peer_port;
 	uint32_t netns;
-	uint32_t flags; /* enum watch_flag, as last heard */
-	uint8_t family;
-	uint8_t state; /* TCPS_* when it was reported */
-	bool waiting;  /* in an accept queue: the owners are the listener's */
-	bool hidden;   /* not said: the line of the connection's other end stands for it */
-	bool late;     /* not said yet: it is in the doctor's list for later */
-	bool said;
-	uint32_t owner_count; /* may exceed TW_MAX_OWNERS */
-	struct tw_owner first;
-	struct tw_owner *more; /* owners 1 to TW_MAX_OWNERS - 1; NULL: none */
-	char *container;       /* NULL: none */
+	uint16_t flags;       /* enum watch_flag, as last heard */
+	uint16_t owner_count; /* may exceed TW_MAX_OWNERS */
+	uint8_t family;       /* 0: no address was set */
+	uint8_t state;        /* TCPS_* when it was reported */
+	bool waiting : 1;     /* in an accept queue: the owners are the listener's */
+	bool hidden : 1;      /* not said: the line of the connection's other end stands for it */
+	bool late : 1;        /* not said yet: it is in the doctor's list for later */
+	bool reading : 1;     /* what was heard of it waits in that list for a stack to be read */
+	bool said : 1;
 };
 
 struct ends {
@@ -35,10 +45,18 @@ struct ends {
 	uint32_t *
 		pairs; /* the same by the two addresses, in no order: both ends of one connection */
 	uint32_t cap, mask, used, free, count;
+	struct holders holders;
+};
+
+/* Both addresses of an end, in network byte order, and its ports, in the host's. */
+struct end_address {
+	const uint8_t *local, *peer; /* 4 or 16 bytes, by family */
+	uint16_t local_port, peer_port;
+	uint8_t family;
 };
 
 /* Most that are kept at a time. */
-#define ENDS_MAX 131072
+#define ENDS_MAX 262144
 
 /* Returns 0 or -ENOMEM. */
 int ends_init(struct ends *t);
@@ -51,8 +69,11 @@ struct open_end *ends_find(const struct ends *t, uint64_t sk);
  * room. Moves the others. */
 struct open_end *ends_insert(struct ends *t, uint64_t sk);
 
-/* Takes note of the end's addresses, once they are set. */
-void ends_pair(struct ends *t, const struct open_end *end);
+/* Sets the end's addresses, once. `netns` of the end is set before. Returns 0 or -ENOMEM. */
+int ends_set_address(struct ends *t, struct open_end *end, const struct end_address *a);
+
+const uint8_t *ends_local(const struct open_end *end);
+const uint8_t *ends_peer(const struct open_end *end);
 
 /* The other end of the same connection, where it is here too; else NULL. An address of the host
  * itself (127.0.0.1) means that only in its own network namespace. */
@@ -62,7 +83,10 @@ struct open_end *ends_partner(const struct ends *t, const struct open_end *end);
 void ends_remove(struct ends *t, struct open_end *end);
 
 /* Adds an owner unless it is there. Without memory it is only counted. */
-void ends_add_owner(struct open_end *end, const struct tw_owner *owner);
+void ends_add_owner(struct ends *t, struct open_end *end, const struct tw_owner *owner);
 
-/* Owner number `i`, less than owner_count and TW_MAX_OWNERS; NULL where it was not kept. */
-const struct tw_owner *ends_owner(const struct open_end *end, uint32_t i);
+/* Forgets the owners, to have them counted anew. */
+void ends_drop_owners(struct ends *t, struct open_end *end);
+
+/* Fills in owner number `i`. Returns whether there is one and it was kept. */
+bool ends_owner(const struct ends *t, const struct open_end *end, uint32_t i, struct tw_owner *out);

@@ -1,17 +1,19 @@
 /* SPDX-License-Identifier: MIT */
 #include "doctor/stacks.h"
 
+#include <errno.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "kernel/unwind.h"
+#include "base/clock.h"
+#include "doctor/reader.h"
 
 /* Sites that are kept, and the bytes that their copies may take. */
 #define KEEP_SITES 4096
-#define KEEP_BYTES (12u << 20)
+#define KEEP_BYTES (8u << 20)
 /* What was read lately, since one leak is reported many times. */
 #define KEEP_READ 64
 
@@ -20,10 +22,9 @@ struct kept {
 	size_t bytes;
 };
 
-struct read {
-	uint32_t site; /* 0: free */
-	struct tw_stack text;
-};
+/* No stack's note is said of one that is read. */
+static const struct tw_stack not_kept = { .note = "the stack is not kept" };
+static const struct tw_stack not_read = { .note = "the stack is not read yet" };
 
 /* A site's place is its number modulo KEEP_SITES: the kernel counts them up. */
 struct stacks {
@@ -31,9 +32,9 @@ struct stacks {
 	uint32_t oldest;        /* the lowest site that may be kept */
 	uint32_t newest, ahead; /* the highest site; the highest that was read ahead */
 	size_t bytes;
-	struct read read[KEEP_READ];
+	struct reader_text *read[KEEP_READ]; /* NULL: free */
 	unsigned next_read;
-	struct unwinder *unwinder;
+	struct reader *reader;
 };
 
 struct stacks *stacks_new(void)
@@ -43,8 +44,8 @@ struct stacks *stacks_new(void)
 	if (!s)
 		return NULL;
 	s->oldest = 1;
-	s->unwinder = unwinder_new();
-	if (!s->unwinder) {
+	s->reader = reader_new();
+	if (!s->reader) {
 		free(s);
 		return NULL;
 	}
@@ -64,7 +65,9 @@ void stacks_free(struct stacks *s)
 		return;
 	for (unsigned i = 0; i < KEEP_SITES; i++)
 		drop(s, &s->kept[i]);
-	unwinder_free(s->unwinder);
+	for (unsigned i = 0; i < KEEP_READ; i++)
+		free(s->read[i]);
+	reader_free(s->reader);
 	free(s);
 }
 
@@ -88,42 +91,109 @@ void stacks_keep(struct stacks *s, const struct watch_stack *stack)
 	s->bytes += bytes;
 }
 
-const struct tw_stack *stacks_read(struct stacks *s, uint32_t site)
+int stacks_fd(const struct stacks *s)
 {
-	const struct kept *k = &s->kept[site % KEEP_SITES];
-	struct read *r;
-
-	if (!site)
-		return NULL;
-	for (unsigned i = 0; i < KEEP_READ; i++)
-		if (s->read[i].site == site)
-			return &s->read[i].text;
-	r = &s->read[s->next_read++ % KEEP_READ];
-	r->site = site;
-	memset(&r->text, 0, sizeof(r->text));
-	if (k->raw && k->raw->site == site)
-		unwind(s->unwinder, k->raw, &r->text);
-	else
-		snprintf(r->text.note, sizeof(r->text.note), "the stack is not kept");
-	return &r->text;
+	return reader_fd(s->reader);
 }
 
-bool stacks_read_ahead(struct stacks *s, uint64_t before)
+static void store(struct stacks *s, struct reader_text *text)
+{
+	struct reader_text **place = &s->read[s->next_read++ % KEEP_READ];
+
+	free(*place);
+	*place = text;
+}
+
+void stacks_collect(struct stacks *s)
+{
+	struct reader_text *text;
+
+	while ((text = reader_take(s->reader, 0)))
+		store(s, text);
+}
+
+static const struct tw_stack *text_of(const struct stacks *s, uint32_t site)
+{
+	for (unsigned i = 0; i < KEEP_READ; i++)
+		if (s->read[i] && s->read[i]->site == site)
+			return &s->read[i]->text;
+	return NULL;
+}
+
+static const struct watch_stack *raw_of(const struct stacks *s, uint32_t site)
+{
+	const struct kept *k = &s->kept[site % KEEP_SITES];
+
+	return k->raw && k->raw->site == site ? k->raw : NULL;
+}
+
+static int ask(struct stacks *s, const struct watch_stack *raw, bool urgent)
+{
+	size_t bytes = offsetof(struct watch_stack, data) + raw->size;
+	struct watch_stack *copy;
+
+	if (reader_is_at(s->reader, raw->site, urgent))
+		return -EALREADY;
+	copy = malloc(bytes);
+	if (!copy)
+		return -ENOMEM;
+	memcpy(copy, raw, bytes);
+	return reader_ask(s->reader, copy, urgent);
+}
+
+bool stacks_ready(struct stacks *s, uint32_t site)
+{
+	const struct watch_stack *raw = raw_of(s, site);
+
+	if (!site || text_of(s, site))
+		return true;
+	if (!raw)
+		return !reader_is_at(s->reader, site, true);
+	ask(s, raw, true);
+	return false;
+}
+
+bool stacks_await(struct stacks *s, uint32_t site, uint64_t wait_ns)
+{
+	uint64_t end = (uint64_t)clock_mono_ns() + wait_ns, now;
+
+	while (!stacks_ready(s, site)) {
+		struct reader_text *text;
+
+		now = (uint64_t)clock_mono_ns();
+		if (now >= end)
+			return false;
+		text = reader_take(s->reader, end - now);
+		if (!text)
+			return stacks_ready(s, site);
+		store(s, text);
+	}
+	return true;
+}
+
+const struct tw_stack *stacks_read(struct stacks *s, uint32_t site)
+{
+	const struct tw_stack *text = text_of(s, site);
+
+	if (!site || text)
+		return text;
+	return raw_of(s, site) ? &not_read : &not_kept;
+}
+
+void stacks_read_ahead(struct stacks *s, uint64_t before)
 {
 	while (s->ahead < s->newest) {
-		const struct kept *k = &s->kept[(s->ahead + 1) % KEEP_SITES];
+		const struct watch_stack *raw = s->kept[(s->ahead + 1) % KEEP_SITES].raw;
 		char path[32];
 
-		if (k->raw && k->raw->at > before)
-			return false;
+		if (raw && raw->at > before)
+			return;
+		raw = raw_of(s, s->ahead + 1);
+		if (raw && !text_of(s, raw->site)) {
+			snprintf(path, sizeof(path), "/proc/%u", raw->tgid);
+			if (!access(path, F_OK) && ask(s, raw, false) == -EAGAIN)
+				return;
+		}
 		s->ahead++;
-		if (!k->raw || k->raw->site != s->ahead)
-			continue;
-		snprintf(path, sizeof(path), "/proc/%u", k->raw->tgid);
-		if (access(path, F_OK))
-			continue;
-		stacks_read(s, s->ahead);
-		return true;
 	}
-	return false;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Stacks as the kernel copied them, kept until a report asks what they say. Most are never asked.
- */
+ * A thread reads them; see reader.h. */
 #pragma once
 
 #include <stdbool.h>
@@ -17,11 +17,23 @@ void stacks_free(struct stacks *s);
 /* Keeps a copy. Where there is no room, the oldest go. */
 void stacks_keep(struct stacks *s, const struct watch_stack *stack);
 
-/* What the stack of that site says; NULL for site 0. A stack that is no longer kept has a note and
- * no calls. Valid until the next call. Reads files of its process the first time. */
+/* Readable when stacks_collect() has something to do. Owned by the store. */
+int stacks_fd(const struct stacks *s);
+
+/* Takes what the thread has read. */
+void stacks_collect(struct stacks *s);
+
+/* Whether stacks_read() can say now what is to be said of that site; else it is being read, or will
+ * be: ask again after stacks_collect(). */
+bool stacks_ready(struct stacks *s, uint32_t site);
+
+/* The same, but waits for it for up to `wait_ns`. */
+bool stacks_await(struct stacks *s, uint32_t site, uint64_t wait_ns);
+
+/* What the stack of that site says; NULL for site 0. A stack that is no longer kept, or not read
+ * yet, has a note and no calls. Valid until the next call of one of these. */
 const struct tw_stack *stacks_read(struct stacks *s, uint32_t site);
 
-/* Reads the oldest stack that was taken before `before` (CLOCK_MONOTONIC, ns) and not looked at
- * yet, if its process is still there: the files that a report will need are then known. Returns
- * whether it read one. */
-bool stacks_read_ahead(struct stacks *s, uint64_t before);
+/* Has those read that were taken before `before` (CLOCK_MONOTONIC, ns) and not looked at yet, where
+ * their process is still there: the files that a report will need are then known. */
+void stacks_read_ahead(struct stacks *s, uint64_t before);

@@ -5,9 +5,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 
 #include "base/clock.h"
+#include "base/fd.h"
 #include "base/vec.h"
 #include "doctor/watch_state.h"
 #include "kernel/netns.h"
@@ -24,16 +26,10 @@
 /* Where files are read for a stack that may be asked for, it is done after this part of the
  * threshold: most connections have closed by then. */
 #define READ_AHEAD 8
-#define READ_MS \
-	100 /* that it takes at most, nearly always; with a short threshold it is not done */
 /* Between two attempts to match ends that nobody who is watched held so far; and so many times as
  * long as the attempt takes, where that is more. */
 #define MATCH_MS   250
 #define MATCH_REST 20
-/* A report of the end that closed first waits so long for that of the other end, which comes due as
- * much later as the FIN took; and so many may wait at a time. */
-#define PARTNER_NS (20 * CLOCK_NS_PER_MS)
-#define MOST_LATE  8192
 
 static int remember_fresh(struct doctor *d, const struct watch_event *ev)
 {
@@ -41,15 +37,6 @@ static int remember_fresh(struct doctor *d, const struct watch_event *ev)
 		return -ENOMEM;
 	d->fresh[d->fresh_count++] = *ev;
 	return 0;
-}
-
-static enum tw_what news(uint32_t flags, uint32_t before)
-{
-	uint32_t fresh = flags & ~before;
-
-	if (fresh & WATCH_DEAD)
-		return TW_DEAD;
-	return fresh & WATCH_TOLD ? TW_TOLD : TW_CLOSED;
 }
 
 static void on_report(struct doctor *d, const struct watch_event *ev)
@@ -66,111 +53,14 @@ static void on_report(struct doctor *d, const struct watch_event *ev)
 	end->cookie = ev->cookie;
 	end->cgroup = ev->cgroup;
 	end->netns = ev->netns;
-	end->family = ev->family;
-	end->local_port = ev->local_port;
-	end->peer_port = ev->peer_port;
-	end->flags = ev->conn.flags;
-	memcpy(end->local, ev->local, sizeof(end->local));
-	memcpy(end->peer, ev->peer, sizeof(end->peer));
+	end->flags = (uint16_t)ev->conn.flags;
 	end->state = ev->state;
-	ends_pair(&d->ends, end);
-}
-
-/* Where its next sockets come from is worth knowing. That it cannot be had is no reason to stop. */
-static void suspect(struct doctor *d, const struct open_end *end)
-{
-	struct err unused;
-
-	if (!d->setup.watch.rules.stacks)
-		return;
-	for (uint32_t i = 0; i < end->owner_count && i < TW_MAX_OWNERS; i++)
-		if (ends_owner(end, i) && watch_suspect(d->watch, ends_owner(end, i)->pid, &unused))
-			return;
-}
-
-static void say_report(struct doctor *d, struct open_end *end, const struct watch_event *ev)
-{
-	d->hidden -= end->hidden;
-	end->hidden = end->late = false;
-	end->said = true;
-	d->reported++;
-	watch_say(d, end, ev, TW_HALF_CLOSED);
-	suspect(d, end);
-}
-
-/* Without room it is said at once. */
-static void say_later(struct doctor *d, struct open_end *end, const struct watch_event *ev,
-		      uint64_t due)
-{
-	if (d->late_count == MOST_LATE ||
-	    vec_reserve(&d->late, &d->late_cap, d->late_count + 1, sizeof(*d->late))) {
-		say_report(d, end, ev);
-		return;
+	if (ends_set_address(&d->ends, end,
+			     &(struct end_address){ ev->local, ev->peer, ev->local_port,
+						    ev->peer_port, ev->family })) {
+		ends_remove(&d->ends, end);
+		d->forgotten++;
 	}
-	d->late[d->late_count++] = (struct late){ due, *ev };
-	end->late = true;
-}
-
-/* One line for a connection whose ends are both here: that of the end that holds it. */
-static void hide(struct doctor *d, struct open_end *end)
-{
-	d->hidden += !end->hidden;
-	end->hidden = true;
-	end->late = false;
-}
-
-static bool closed_first(uint32_t flags)
-{
-	return !(flags & (WATCH_HOLDER | WATCH_DEAD));
-}
-
-/* Whether the partner's line is, or will be, there to stand for both. */
-static bool is_spoken_for(const struct doctor *d, const struct open_end *end)
-{
-	const struct open_end *other = ends_partner(&d->ends, end);
-
-	return other && other->flags & WATCH_HOLDER;
-}
-
-static void on_due(struct doctor *d, struct open_end *end, const struct watch_event *ev)
-{
-	struct open_end *other;
-
-	if (end->hidden)
-		return;
-	if (closed_first(ev->conn.flags)) {
-		if (is_spoken_for(d, end))
-			hide(d, end);
-		else
-			say_later(d, end, ev, (uint64_t)clock_mono_ns() + PARTNER_NS);
-		return;
-	}
-	other = ends_partner(&d->ends, end);
-	if (other && !other->said && closed_first(other->flags))
-		hide(d, other);
-	say_report(d, end, ev);
-}
-
-/* What waits is said when it is due, or now, where nobody has spoken for it meanwhile. */
-static void say_late(struct doctor *d, bool all)
-{
-	uint64_t now = (uint64_t)clock_mono_ns();
-	uint32_t kept = 0;
-
-	for (uint32_t i = 0; i < d->late_count; i++) {
-		struct watch_event *ev = &d->late[i].event;
-		struct open_end *end = ends_find(&d->ends, ev->sk);
-
-		if (!end || end->began != ev->conn.began || !end->late)
-			continue;
-		if (d->late[i].due > now && (!all || end->hidden)) {
-			d->late[kept++] = d->late[i];
-			continue;
-		}
-		ev->at = now;
-		say_report(d, end, ev);
-	}
-	d->late_count = kept;
 }
 
 /* Reports wait for their owners, so what follows on one waits too. */
@@ -180,43 +70,6 @@ static bool still_fresh(const struct doctor *d, const struct watch_event *ev)
 		if (d->fresh[i].sk == ev->sk && d->fresh[i].conn.began == ev->conn.began)
 			return true;
 	return false;
-}
-
-/* The other end is over, and this one was not closed yet: that is said if it stays so. */
-static void on_hidden_news(struct doctor *d, struct open_end *end, const struct watch_event *ev)
-{
-	end->flags = ev->conn.flags;
-	if (!end->late && ev->conn.flags & WATCH_DEAD)
-		say_later(d, end, ev, ev->at + d->setup.watch.rules.after);
-}
-
-/* What happens to an end that waits to be said comes after that. */
-static void hurry(struct doctor *d, struct open_end *end)
-{
-	for (uint32_t i = d->late_count; !end->hidden && end->late && i-- > 0;)
-		if (d->late[i].event.sk == end->sk && d->late[i].event.conn.began == end->began)
-			say_report(d, end, &d->late[i].event);
-}
-
-static void follow_up(struct doctor *d, const struct watch_event *ev)
-{
-	struct open_end *end = ends_find(&d->ends, ev->sk);
-
-	if (!end || end->began != ev->conn.began)
-		return;
-	hurry(d, end);
-	if (ev->kind == WATCH_NEWS && end->hidden) {
-		on_hidden_news(d, end, ev);
-	} else if (ev->kind == WATCH_NEWS) {
-		watch_say(d, end, ev, news(ev->conn.flags, end->flags));
-		end->flags = ev->conn.flags;
-	} else if (ev->kind == WATCH_END) {
-		if (end->hidden)
-			d->hidden--;
-		else
-			watch_say(d, end, ev, TW_OVER);
-		ends_remove(&d->ends, end);
-	}
 }
 
 static int on_event(const struct watch_event *ev, void *arg)
@@ -229,7 +82,7 @@ static int on_event(const struct watch_event *ev, void *arg)
 	if (ev->kind == WATCH_REPORT)
 		on_report(d, ev);
 	else if (!d->fresh_count || !still_fresh(d, ev))
-		follow_up(d, ev);
+		watch_follow_up(d, ev);
 	else if (remember_fresh(d, ev))
 		d->forgotten++;
 	return 0;
@@ -265,7 +118,7 @@ static void on_owner(const struct watch_owner *o, void *arg)
 	if (!end || end->began != o->began)
 		return;
 	end->cookie = o->cookie;
-	ends_add_owner(end, &owner);
+	ends_add_owner(&d->ends, end, &owner);
 }
 
 /* An end that waits to be accepted has no descriptor: its listener's owner stands in. */
@@ -275,28 +128,30 @@ static void borrow_listener(struct doctor *d, struct open_end *end)
 		const struct listener *l = &d->listeners[i];
 
 		if (l->port == end->local_port && l->netns == end->netns)
-			ends_add_owner(end, &l->owner);
+			ends_add_owner(&d->ends, end, &l->owner);
 	}
 }
 
-/* Asked while the process is there, kept for later lines. One process often has many ends. */
-static void find_container(struct doctor *d, struct open_end *end)
+/* Asked while the process is there, kept for later lines. */
+static void find_container(struct doctor *d, const struct open_end *end)
 {
+	struct holder *first;
 	struct proc_info info;
+	char id[72] = "";
 
-	if (!end->owner_count)
+	if (!end->first.holder)
 		return;
-	if (d->asked.pid != end->first.pid || d->asked.start_ns != end->first.start_ns) {
-		d->asked = end->first;
-		d->container[0] = '\0';
-		if (proc_read((uint32_t)end->first.pid, &info))
-			return;
-		if (info.cgroup)
-			proc_container_id(info.cgroup, d->container, sizeof(d->container));
-		free(info.cgroup);
-	}
-	if (d->container[0])
-		end->container = strdup(d->container);
+	first = holders_at(&d->ends.holders, end->first.holder);
+	if (first->asked)
+		return;
+	first->asked = true;
+	if (proc_read((uint32_t)first->who.pid, &info))
+		return;
+	if (info.cgroup)
+		proc_container_id(info.cgroup, id, sizeof(id));
+	free(info.cgroup);
+	if (*id)
+		first->container = strdup(id);
 }
 
 static void say_fresh(struct doctor *d)
@@ -309,7 +164,7 @@ static void say_fresh(struct doctor *d)
 		struct open_end *end = ends_find(&d->ends, ev->sk);
 
 		if (ev->kind != WATCH_REPORT) {
-			follow_up(d, ev);
+			watch_follow_up(d, ev);
 			continue;
 		}
 		if (!end || end->began != ev->conn.began)
@@ -318,8 +173,10 @@ static void say_fresh(struct doctor *d)
 		if (end->waiting)
 			borrow_listener(d, end);
 		find_container(d, end);
-		on_due(d, end, ev);
+		watch_due(d, end, ev);
 	}
+	if (!d->fresh_count)
+		vec_rest(&d->fresh, &d->fresh_cap, WATCH_AT_REST);
 }
 
 static int find_owners(struct doctor *d, bool take_in, struct err *e)
@@ -353,7 +210,7 @@ static int find_all_owners(struct doctor *d, struct err *e)
 		struct open_end *end = ends_find(&d->ends, d->fresh[i].sk);
 
 		if (end && d->fresh[i].kind == WATCH_REPORT)
-			end->owner_count = 0;
+			ends_drop_owners(&d->ends, end);
 	}
 	return find_owners(d, false, e);
 }
@@ -378,11 +235,8 @@ static int match_owners(struct doctor *d, struct err *e)
 
 static int wait_for(const struct doctor *d)
 {
-	uint64_t now = (uint64_t)clock_mono_ns(), next = d->next_search;
+	uint64_t now = (uint64_t)clock_mono_ns(), next = watch_next_late(d, d->next_search);
 
-	for (uint32_t i = 0; i < d->late_count; i++)
-		if (d->late[i].due < next)
-			next = d->late[i].due;
 	if (d->unmatched && d->setup.watch.rules.by_owner && d->next_walk < next)
 		next = d->next_walk;
 	if (next > now + TURN_MS * CLOCK_NS_PER_MS)
@@ -406,29 +260,20 @@ static int look(struct doctor *d, struct err *e)
 	return r;
 }
 
-/* Nothing comes due while files are read for a stack. */
-static bool has_time(const struct doctor *d)
-{
-	return d->next_search > (uint64_t)clock_mono_ns() + READ_MS * CLOCK_NS_PER_MS;
-}
-
 int doctor_turn(struct doctor *d, int *wait_ms, struct err *e)
 {
 	int r = look(d, e);
-	bool idle;
 
 	if (!r && d->owners_unseen)
 		r = find_all_owners(d, e);
 	if (r)
 		return r;
-	idle = !d->fresh_count;
 	say_fresh(d);
-	say_late(d, false);
+	stacks_collect(d->stacks);
+	watch_say_late(d, false);
+	stacks_read_ahead(d->stacks,
+			  (uint64_t)clock_mono_ns() - d->setup.watch.rules.after / READ_AHEAD);
 	*wait_ms = wait_for(d);
-	if (idle && has_time(d) &&
-	    stacks_read_ahead(d->stacks,
-			      (uint64_t)clock_mono_ns() - d->setup.watch.rules.after / READ_AHEAD))
-		*wait_ms = 0;
 	return 0;
 }
 
@@ -441,7 +286,7 @@ int doctor_finish(struct doctor *d, struct err *e)
 	if (!r)
 		r = watch_stacks(d->watch, watch_keep_stack, d, e);
 	say_fresh(d); /* whose owners can no longer be asked for */
-	say_late(d, true);
+	watch_say_late(d, true);
 	return r;
 }
 
@@ -471,6 +316,21 @@ static int take_in(struct doctor *d, struct err *e)
 	return r;
 }
 
+/* One descriptor for the events and the stacks. */
+static int make_poll(struct doctor *d, struct err *e)
+{
+	int from[] = { watch_fd(d->watch), stacks_fd(d->stacks) };
+
+	d->poll = epoll_create1(EPOLL_CLOEXEC);
+	for (unsigned i = 0; d->poll >= 0 && i < sizeof(from) / sizeof(*from); i++) {
+		struct epoll_event ev = { .events = EPOLLIN };
+
+		if (epoll_ctl(d->poll, EPOLL_CTL_ADD, from[i], &ev))
+			return err_errno(e, -errno, "waiting for events");
+	}
+	return d->poll < 0 ? err_errno(e, -errno, "making an epoll descriptor") : 0;
+}
+
 int doctor_open(struct doctor **out, const struct doctor_setup *setup, doctor_line_fn *each,
 		void *arg, struct err *e)
 {
@@ -481,6 +341,7 @@ int doctor_open(struct doctor **out, const struct doctor_setup *setup, doctor_li
 		free(d);
 		return err_set(e, -ENOMEM, "no memory for a watch");
 	}
+	d->poll = -1;
 	d->setup = *setup;
 	d->each = each;
 	d->arg = arg;
@@ -488,6 +349,8 @@ int doctor_open(struct doctor **out, const struct doctor_setup *setup, doctor_li
 	r = d->stacks ? 0 : err_set(e, -ENOMEM, "no memory for stacks");
 	if (!r)
 		r = watch_open(&d->watch, &setup->watch, e);
+	if (!r)
+		r = make_poll(d, e);
 	for (unsigned i = 0; !r && i < setup->pid_count; i++)
 		r = watch_add_pid(d->watch, setup->pids[i], e);
 	for (unsigned i = 0; !r && i < setup->pid_count && setup->watch.rules.stacks; i++)
@@ -506,6 +369,7 @@ void doctor_close(struct doctor *d)
 {
 	if (!d)
 		return;
+	fd_close(d->poll);
 	watch_close(d->watch);
 	stacks_free(d->stacks);
 	ends_free(&d->ends);
@@ -517,7 +381,7 @@ void doctor_close(struct doctor *d)
 
 int doctor_fd(const struct doctor *d)
 {
-	return watch_fd(d->watch);
+	return d->poll;
 }
 
 static struct tw_losses losses(const struct doctor *d, const struct watch_counts *c)

@@ -8,7 +8,7 @@
 #include "doctor/watch_state.h"
 #include "tcp/state.h"
 
-static struct tcp_addr address(uint8_t family, const uint8_t bytes[16], uint16_t port)
+static struct tcp_addr address(uint8_t family, const uint8_t *bytes, uint16_t port)
 {
 	struct tcp_addr a = { .family = family, .port = port };
 
@@ -34,8 +34,8 @@ static struct tcp_sample sample_of(const struct doctor *d, const struct open_end
 	bool dead = ev->conn.flags & WATCH_DEAD;
 
 	return (struct tcp_sample){
-		.local = address(end->family, end->local, end->local_port),
-		.peer = address(end->family, end->peer, end->peer_port),
+		.local = address(end->family, ends_local(end), end->local_port),
+		.peer = address(end->family, ends_peer(end), end->peer_port),
 		/* The event of the death comes before the state changes. */
 		.state = dead ? TCPS_CLOSE : ev->state,
 		.retransmits = ev->retransmits,
@@ -65,16 +65,16 @@ static bool is_flowing(const struct doctor *d, const struct watch_event *ev)
 	       (ev->unacked > 0 || ticks_ms(d, ev->sent_jiffies) <= quiet_ms);
 }
 
-static uint32_t processes(const struct open_end *end)
+static uint32_t processes(const struct doctor *d, const struct open_end *end)
 {
+	struct tw_owner a, b;
 	uint32_t n = 0;
 
 	for (uint32_t i = 0; i < end->owner_count && i < TW_MAX_OWNERS; i++) {
-		const struct tw_owner *o = ends_owner(end, i);
 		bool seen = false;
 
-		for (uint32_t k = 0; o && k < i; k++)
-			seen |= ends_owner(end, k) && ends_owner(end, k)->pid == o->pid;
+		for (uint32_t k = 0; k < i && ends_owner(&d->ends, end, i, &a); k++)
+			seen |= ends_owner(&d->ends, end, k, &b) && a.pid == b.pid;
 		n += !seen;
 	}
 	return n;
@@ -85,10 +85,10 @@ static enum tcp_cause cause_of(const struct doctor *d, const struct open_end *en
 {
 	bool flowing = is_flowing(d, ev);
 	struct tcp_context context = {
-		.processes = processes(end),
+		.processes = processes(d, end),
 		.all_seen = watch_sees_all_processes(d->watch),
 		/* Where several hold it, one that was told may have done its part. */
-		.told = ev->conn.flags & WATCH_TOLD && !flowing && processes(end) < 2,
+		.told = ev->conn.flags & WATCH_TOLD && !flowing && processes(d, end) < 2,
 		.flowing = flowing,
 	};
 
@@ -132,11 +132,10 @@ static void find_stacks(struct doctor *d, const struct watch_conn *c, struct tw_
 	line->made_stack = stacks_read(d->stacks, c->made_site);
 }
 
-static void copy_owners(struct tw_owner *to, const struct open_end *end)
+static void copy_owners(const struct doctor *d, struct tw_owner *to, const struct open_end *end)
 {
-	for (uint32_t i = 0; i < end->owner_count && i < TW_MAX_OWNERS; i++)
-		if (ends_owner(end, i))
-			to[i] = *ends_owner(end, i);
+	for (uint32_t i = 0; i < TW_MAX_OWNERS; i++)
+		ends_owner(&d->ends, end, i, &to[i]);
 }
 
 /* The other end, where this line stands for both. */
@@ -154,13 +153,21 @@ static void add_closer(const struct doctor *d, const struct open_end *end, struc
 		.netns = other->netns,
 		.owner_count = other->owner_count,
 	};
-	copy_owners(line->closer.owners, other);
+	copy_owners(d, line->closer.owners, other);
+}
+
+static const char *container_of(const struct doctor *d, const struct open_end *end)
+{
+	uint32_t first = end->first.holder;
+
+	return first ? holders_at(&d->ends.holders, first)->container : NULL;
 }
 
 void watch_say(struct doctor *d, const struct open_end *end, const struct watch_event *ev,
 	       enum tw_what what)
 {
 	const struct watch_conn *c = &ev->conn;
+	const char *container;
 	struct tw_line line = {
 		.what = what,
 		.sample = sample_of(d, end, ev),
@@ -187,8 +194,9 @@ void watch_say(struct doctor *d, const struct open_end *end, const struct watch_
 	find_stacks(d, c, &line);
 	add_closer(d, end, &line);
 	memcpy(line.told_comm, c->told_comm, sizeof(line.told_comm));
-	copy_owners(line.owners, end);
-	if (end->container)
-		snprintf(line.container, sizeof(line.container), "%s", end->container);
+	copy_owners(d, line.owners, end);
+	container = container_of(d, end);
+	if (container)
+		snprintf(line.container, sizeof(line.container), "%s", container);
 	d->each(&line, d->arg);
 }

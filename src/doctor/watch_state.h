@@ -12,11 +12,15 @@ struct listener {
 	struct tw_owner owner;
 };
 
-/* A report that is not said yet. */
+/* What is not said yet. */
 struct late {
-	uint64_t due;
+	uint64_t due; /* said then in any case; 0: when those before it are */
+	bool reading; /* waits for stacks, or behind what does */
 	struct watch_event event;
 };
+
+/* Events that there is room for when there are none; bursts take more. */
+#define WATCH_AT_REST 256
 
 struct doctor {
 	struct watch *watch;
@@ -34,15 +38,23 @@ struct doctor {
 	struct stacks *stacks;
 	struct watch_found found; /* by the last search */
 	uint64_t next_search, next_match, next_walk;
-	bool unmatched;        /* some came due since the last walk over descriptors */
-	struct tw_owner asked; /* whose container was asked for last, and what it is */
-	char container[72];
-	int32_t suspected; /* who was noted as a suspect last */
+	bool unmatched; /* some came due since the last walk over descriptors */
+	int poll;       /* readable when something may have happened */
 };
 
 /* Makes the line and gives it to the doctor's caller. */
 void watch_say(struct doctor *d, const struct open_end *end, const struct watch_event *ev,
 	       enum tw_what what);
+
+/* Says the report, or sees to it that it is said when it can be; what follows on it, likewise. */
+void watch_due(struct doctor *d, struct open_end *end, const struct watch_event *ev);
+void watch_follow_up(struct doctor *d, const struct watch_event *ev);
+
+/* Says what waited and can be said now; with `all`, at the end, whatever it waits for. */
+void watch_say_late(struct doctor *d, bool all);
+
+/* When something that waits is due, where that is before `next` (CLOCK_MONOTONIC, ns). */
+uint64_t watch_next_late(const struct doctor *d, uint64_t next);
 
 /* Gets the stacks; for watch_stacks(). */
 void watch_keep_stack(const struct watch_stack *stack, void *doctor);

@@ -17,6 +17,6 @@ void unwinder_free(struct unwinder *u);
  * could not be had is said in out->note. Reads files; blocks for them only, never for a network. */
 void unwind(struct unwinder *u, const struct watch_stack *s, struct tw_stack *out);
 
-/* Lets go of the debug information that the last calls were named from: some 20 MiB. Names stay, and
- * what is needed later is read again. */
+/* Lets go of the debug information that the last calls were named from: some 20 MiB. Names stay,
+ * and what is needed later is read again. */
 void unwinder_rest(struct unwinder *u);

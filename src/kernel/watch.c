@@ -29,7 +29,7 @@ struct watch {
 };
 
 /* What a turn may leave to its caller to keep in mind at once. */
-#define MOST_A_TURN 8192
+#define MOST_A_TURN 4096
 
 /* So many jiffies pass before their length is worth telling. */
 #define TICKS_TO_MEASURE 10

@@ -25,9 +25,9 @@ struct tw_frame {
 };
 
 struct tw_stack {
-	struct tw_frame frames[TW_MAX_FRAMES];
 	unsigned count;
 	char note[96]; /* why it is missing or ends early; empty: complete */
+	struct tw_frame frames[TW_MAX_FRAMES]; /* one that is kept may end after `count` */
 };
 
 struct tw_owner {

@@ -151,13 +151,11 @@ static struct open_end *add(struct ends *t, uint64_t sk, const char *local, uint
 	assert_non_null(end);
 	assert_int_equal(tcp_addr_parse_host(&a, local), 0);
 	assert_int_equal(tcp_addr_parse_host(&b, peer), 0);
-	end->family = a.family;
 	end->netns = netns;
-	memcpy(end->local, a.bytes, 16);
-	memcpy(end->peer, b.bytes, 16);
-	end->local_port = local_port;
-	end->peer_port = peer_port;
-	ends_pair(t, end);
+	assert_int_equal(ends_set_address(t, end,
+					  &(struct end_address){ a.bytes, b.bytes, local_port,
+								 peer_port, a.family }),
+			 0);
 	return end;
 }
 
@@ -213,6 +211,80 @@ static void removing_keeps_the_others(void **state)
 	ends_free(&t);
 }
 
+static struct tw_owner process(int32_t pid, int32_t fd, const char *comm)
+{
+	struct tw_owner o = { .pid = pid, .fd = fd, .start_ns = (uint64_t)pid * 10 };
+
+	strcpy(o.comm, comm);
+	return o;
+}
+
+static const char *names_of(const struct ends *t, uint64_t sk)
+{
+	static char text[256];
+	struct tw_owner o;
+	size_t len = 0;
+
+	text[0] = '\0';
+	for (uint32_t i = 0; ends_owner(t, ends_find(t, sk), i, &o); i++)
+		len += (size_t)snprintf(text + len, sizeof(text) - len, "%s%s[%d] %d", i ? " " : "",
+					o.comm, o.pid, o.fd);
+	return text;
+}
+
+/* Many ends of few processes: each process is kept once, and no longer than one of its ends. */
+static void a_process_is_kept_once(void **state)
+{
+	struct tw_owner a = process(7, 3, "one"), b = process(7 + HOLDERS_SLOTS, 4, "two");
+	struct ends t;
+
+	assert_int_equal(ends_init(&t), 0);
+	for (uint64_t sk = 1; sk <= MANY; sk++) {
+		add(&t, sk, "::1", (uint16_t)sk, "::1", 80, 1);
+		ends_add_owner(&t, ends_find(&t, sk), &a);
+		ends_add_owner(&t, ends_find(&t, sk), &a);
+		ends_add_owner(&t, ends_find(&t, sk), &b);
+	}
+	assert_int_equal(t.holders.used, 2);
+	assert_string_equal(names_of(&t, 1), "one[7] 3 two[1031] 4");
+	a = process(7, 3, "execed");
+	ends_drop_owners(&t, ends_find(&t, 2));
+	assert_string_equal(names_of(&t, 2), "");
+	ends_add_owner(&t, ends_find(&t, 2), &a);
+	assert_string_equal(names_of(&t, 2), "execed[7] 3");
+	for (uint64_t sk = 1; sk <= MANY; sk++)
+		if (sk != 2)
+			ends_remove(&t, ends_find(&t, sk));
+	assert_string_equal(names_of(&t, 2), "execed[7] 3");
+	for (int32_t pid = 1; pid <= 50; pid++) {
+		a = process(pid, 5, "brief");
+		add(&t, 9, "::1", 9, "::1", 80, 1);
+		ends_add_owner(&t, ends_find(&t, 9), &a);
+		ends_remove(&t, ends_find(&t, 9));
+	}
+	assert_int_equal(t.holders.used, 3);
+	ends_free(&t);
+}
+
+static void more_owners_than_are_kept_are_counted(void **state)
+{
+	struct tw_owner o;
+	struct ends t;
+
+	assert_int_equal(ends_init(&t), 0);
+	add(&t, 1, "127.0.0.1", 1, "127.0.0.1", 80, 1);
+	for (int32_t pid = 1; pid <= TW_MAX_OWNERS + 2; pid++) {
+		o = process(pid, 1, "worker");
+		ends_add_owner(&t, ends_find(&t, 1), &o);
+	}
+	assert_int_equal(ends_find(&t, 1)->owner_count, TW_MAX_OWNERS + 2);
+	assert_int_equal(ends_owner(&t, ends_find(&t, 1), TW_MAX_OWNERS - 1, &o), true);
+	assert_int_equal(o.pid, TW_MAX_OWNERS);
+	assert_int_equal(ends_owner(&t, ends_find(&t, 1), TW_MAX_OWNERS, &o), false);
+	assert_int_equal(t.holders.used, TW_MAX_OWNERS);
+	ends_free(&t);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -221,6 +293,8 @@ int main(void)
 		cmocka_unit_test(a_refusal_names_what_is_missing),
 		cmocka_unit_test(both_ends_find_each_other),
 		cmocka_unit_test(removing_keeps_the_others),
+		cmocka_unit_test(a_process_is_kept_once),
+		cmocka_unit_test(more_owners_than_are_kept_are_counted),
 	};
 
 	return cmocka_run_group_tests_name("watch", tests, NULL, NULL);

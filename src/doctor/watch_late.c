@@ -1,0 +1,291 @@
+/* SPDX-License-Identifier: MIT */
+/* What is said later than it is heard. The report of an end that closed first waits for that of the
+ * other end, which may stand for both; and a line that shows a stack waits until that is read, by a
+ * thread of its own (reader.h). What is heard of an end whose line waits for a stack waits behind
+ * it: so the lines about one end keep their order, and those about others pass. */
+#include <errno.h>
+
+#include "base/clock.h"
+#include "base/vec.h"
+#include "doctor/watch_state.h"
+
+/* A report of the end that closed first waits so long for that of the other end, which comes due as
+ * much later as the FIN took; and so many events may wait at a time. */
+#define PARTNER_NS (20 * CLOCK_NS_PER_MS)
+#define MOST_LATE  8192
+/* Files that take longer to read, on a server that does not answer, say, are not waited for. */
+#define STACK_NS (5 * CLOCK_NS_PER_S)
+
+static enum tw_what news(uint32_t flags, uint32_t before)
+{
+	uint32_t fresh = flags & ~before;
+
+	if (fresh & WATCH_DEAD)
+		return TW_DEAD;
+	return fresh & WATCH_TOLD ? TW_TOLD : TW_CLOSED;
+}
+
+/* Where its next sockets come from is worth knowing. That it cannot be had is no reason to stop. */
+static void suspect(struct doctor *d, const struct open_end *end)
+{
+	struct tw_owner o;
+	struct err unused;
+
+	if (!d->setup.watch.rules.stacks)
+		return;
+	for (uint32_t i = 0; i < end->owner_count && i < TW_MAX_OWNERS; i++)
+		if (ends_owner(&d->ends, end, i, &o) && watch_suspect(d->watch, o.pid, &unused))
+			return;
+}
+
+static void say_report(struct doctor *d, struct open_end *end, const struct watch_event *ev)
+{
+	d->hidden -= end->hidden;
+	end->hidden = end->late = false;
+	end->said = true;
+	d->reported++;
+	watch_say(d, end, ev, TW_HALF_CLOSED);
+	suspect(d, end);
+}
+
+static bool shows_stacks(const struct open_end *end, const struct watch_event *ev)
+{
+	if (ev->kind == WATCH_REPORT)
+		return true;
+	return ev->kind == WATCH_NEWS && !end->hidden &&
+	       news(ev->conn.flags, end->flags) != TW_CLOSED;
+}
+
+/* Whether the line can be said with the stacks that it shows. */
+static bool is_read(struct doctor *d, const struct open_end *end, const struct watch_event *ev)
+{
+	struct err unused;
+
+	if (!shows_stacks(end, ev) || (!ev->conn.told_site && !ev->conn.made_site))
+		return true;
+	if (watch_stacks(d->watch, watch_keep_stack, d, &unused))
+		return true;
+	/* Both are asked for at once. */
+	return (int)stacks_ready(d->stacks, ev->conn.told_site) &
+	       (int)stacks_ready(d->stacks, ev->conn.made_site);
+}
+
+static void await_stacks(struct doctor *d, const struct open_end *end, const struct watch_event *ev)
+{
+	if (is_read(d, end, ev))
+		return;
+	stacks_await(d->stacks, ev->conn.told_site, STACK_NS);
+	stacks_await(d->stacks, ev->conn.made_site, STACK_NS);
+}
+
+static bool put_off(struct doctor *d, const struct watch_event *ev, uint64_t due, bool reading)
+{
+	if (d->late_count == MOST_LATE ||
+	    vec_reserve(&d->late, &d->late_cap, d->late_count + 1, sizeof(*d->late)))
+		return false;
+	d->late[d->late_count++] = (struct late){ due, reading, *ev };
+	return true;
+}
+
+/* It waits for its stacks. Without room they are waited for here; false: it can be said. */
+static bool wait_for_stacks(struct doctor *d, struct open_end *end, const struct watch_event *ev)
+{
+	if (is_read(d, end, ev))
+		return false;
+	if (put_off(d, ev, (uint64_t)clock_mono_ns() + STACK_NS, true)) {
+		end->reading = true;
+		end->late |= ev->kind == WATCH_REPORT;
+		return true;
+	}
+	await_stacks(d, end, ev);
+	return false;
+}
+
+static void report(struct doctor *d, struct open_end *end, const struct watch_event *ev)
+{
+	if (!wait_for_stacks(d, end, ev))
+		say_report(d, end, ev);
+}
+
+/* Without room it is said at once. */
+static void say_later(struct doctor *d, struct open_end *end, const struct watch_event *ev,
+		      uint64_t due)
+{
+	if (put_off(d, ev, due, false))
+		end->late = true;
+	else
+		report(d, end, ev);
+}
+
+/* One line for a connection whose ends are both here: that of the end that holds it. */
+static void hide(struct doctor *d, struct open_end *end)
+{
+	d->hidden += !end->hidden;
+	end->hidden = true;
+	end->late = false;
+}
+
+static bool closed_first(uint32_t flags)
+{
+	return !(flags & (WATCH_HOLDER | WATCH_DEAD));
+}
+
+/* Whether the partner's line is, or will be, there to stand for both. */
+static bool is_spoken_for(const struct doctor *d, const struct open_end *end)
+{
+	const struct open_end *other = ends_partner(&d->ends, end);
+
+	return other && other->flags & WATCH_HOLDER;
+}
+
+void watch_due(struct doctor *d, struct open_end *end, const struct watch_event *ev)
+{
+	struct open_end *other;
+
+	if (end->hidden)
+		return;
+	if (closed_first(ev->conn.flags)) {
+		if (is_spoken_for(d, end))
+			hide(d, end);
+		else
+			say_later(d, end, ev, (uint64_t)clock_mono_ns() + PARTNER_NS);
+		return;
+	}
+	other = ends_partner(&d->ends, end);
+	if (other && !other->said && closed_first(other->flags))
+		hide(d, other);
+	report(d, end, ev);
+}
+
+/* The other end is over, and this one was not closed yet: that is said if it stays so. */
+static void on_hidden_news(struct doctor *d, struct open_end *end, const struct watch_event *ev)
+{
+	end->flags = (uint16_t)ev->conn.flags;
+	if (!end->late && ev->conn.flags & WATCH_DEAD) {
+		struct watch_event as_report = *ev;
+
+		as_report.kind = WATCH_REPORT;
+		say_later(d, end, &as_report, ev->at + d->setup.watch.rules.after);
+	}
+}
+
+/* What happens to an end whose report waits for its partner comes after that. */
+static void hurry(struct doctor *d, struct open_end *end)
+{
+	for (uint32_t i = d->late_count; !end->hidden && end->late && i-- > 0;) {
+		struct watch_event ev = d->late[i].event;
+
+		if (ev.sk != end->sk || ev.conn.began != end->began)
+			continue;
+		if (is_read(d, end, &ev)) {
+			say_report(d, end, &ev);
+			return;
+		}
+		d->late[i].due = (uint64_t)clock_mono_ns() + STACK_NS;
+		d->late[i].reading = end->reading = true;
+		return;
+	}
+}
+
+static void say_news(struct doctor *d, struct open_end *end, const struct watch_event *ev)
+{
+	if (ev->kind == WATCH_NEWS && end->hidden) {
+		on_hidden_news(d, end, ev);
+	} else if (ev->kind == WATCH_NEWS) {
+		watch_say(d, end, ev, news(ev->conn.flags, end->flags));
+		end->flags = (uint16_t)ev->conn.flags;
+	} else if (ev->kind == WATCH_END) {
+		if (end->hidden)
+			d->hidden--;
+		else
+			watch_say(d, end, ev, TW_OVER);
+		ends_remove(&d->ends, end);
+	}
+}
+
+static struct open_end *end_of(const struct doctor *d, const struct watch_event *ev)
+{
+	struct open_end *end = ends_find(&d->ends, ev->sk);
+
+	return end && end->began == ev->conn.began ? end : NULL;
+}
+
+void watch_follow_up(struct doctor *d, const struct watch_event *ev)
+{
+	struct open_end *end = end_of(d, ev);
+
+	if (!end)
+		return;
+	if (!end->reading)
+		hurry(d, end);
+	if (end->reading) {
+		if (put_off(d, ev, 0, true))
+			return;
+		watch_say_late(d, true);
+		end = end_of(d, ev);
+	}
+	if (end && !wait_for_stacks(d, end, ev))
+		say_news(d, end, ev);
+}
+
+/* Says one that waits, or returns true: it waits on. */
+static bool waits_on(struct doctor *d, struct late *l, uint64_t now, bool all)
+{
+	struct open_end *end = end_of(d, &l->event);
+	bool is_report = l->event.kind == WATCH_REPORT;
+
+	if (!end || (is_report && !end->late))
+		return false;
+	if (end->reading) /* something before it waits on */
+		return true;
+	if (!l->reading) {
+		if (l->due > now && (!all || end->hidden))
+			return true;
+		l->event.at = now;
+		l->due = now + STACK_NS;
+		l->reading = true;
+	}
+	if (all)
+		await_stacks(d, end, &l->event);
+	else if (!is_read(d, end, &l->event) && (!l->due || l->due > now)) {
+		l->due = l->due ? l->due : now + STACK_NS;
+		end->reading = true;
+		return true;
+	}
+	if (is_report)
+		say_report(d, end, &l->event);
+	else
+		say_news(d, end, &l->event);
+	return false;
+}
+
+void watch_say_late(struct doctor *d, bool all)
+{
+	uint64_t now = (uint64_t)clock_mono_ns();
+	uint32_t kept = 0;
+
+	for (uint32_t i = 0; i < d->late_count; i++) {
+		struct open_end *end = end_of(d, &d->late[i].event);
+
+		if (end)
+			end->reading = false;
+	}
+	/* What is said may bring about another that waits. */
+	for (uint32_t i = 0; i < d->late_count; i++) {
+		struct late l = d->late[i];
+
+		if (waits_on(d, &l, now, all))
+			d->late[kept++] = l;
+	}
+	d->late_count = kept;
+	if (!kept)
+		vec_rest(&d->late, &d->late_cap, WATCH_AT_REST);
+}
+
+uint64_t watch_next_late(const struct doctor *d, uint64_t next)
+{
+	for (uint32_t i = 0; i < d->late_count; i++)
+		if (d->late[i].due && d->late[i].due < next)
+			next = d->late[i].due;
+	return next;
+}
