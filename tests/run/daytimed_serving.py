@@ -600,13 +600,14 @@ def holds_end_in_every_worker():
 
 # Socket activation and readiness.
 
-def activated(*options, kinds=(socket.SOCK_STREAM,), env=None, pid="$$", count=None):
+def activated(*options, kinds=(socket.SOCK_STREAM,), env=None, pid="$$", count=None,
+              listening=True):
     """Starts daytimed as a service manager does; returns the process, the ports and its log."""
     sockets = []
     for kind in kinds:
         s = socket.socket(socket.AF_INET6, kind)
         s.bind(("::", 0))
-        if kind == socket.SOCK_STREAM:
+        if kind == socket.SOCK_STREAM and listening:
             s.listen(5)
         sockets.append(s)
     moves = " ".join(f"{3 + i}<&{s.fileno()}" for i, s in enumerate(sockets) if
@@ -640,6 +641,8 @@ def sockets_of_a_service_manager_are_served():
 
 @cases((dict(kinds=(socket.SOCK_DGRAM, socket.SOCK_DGRAM)), "more than one UDP socket"),
        (dict(count=99), "not a process and 1 to 8 sockets"),
+       (dict(pid="me"), "not a process and 1 to 8 sockets"),
+       (dict(listening=False), "neither a TCP listener nor a UDP socket"),
        (dict(count=8), "is no IP socket"))
 def wrong_sockets_are_refused(how, said):
     p, _, log = activated(**how)
@@ -659,7 +662,8 @@ def sockets_for_another_process_are_left():
             port = wait_for(lambda: (m := re.search(r"port (\d+)", log())) and int(m[1]), "listens")
             true(port not in ports, "a port of its own")
         finally:
-            p.kill()
+            p.terminate()
+        equal(p.wait(10), 0, "exit code")
 
 
 @cases("path", "abstract")

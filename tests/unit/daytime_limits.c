@@ -231,6 +231,7 @@ static void some_are_never_answered_over_udp(void **state)
 		{ "::", 40000, "2001:db8::2", false, false },
 		{ "2001:db8::2", 40000, "2001:db8::2", false, false },
 		{ "2001:db8::1", 40000, "ff02::1", false, false },
+		{ "2001:db8::1", 40000, "::", false, false },
 		{ "::1", 40000, "2001:db8::2", false, false },
 		{ "::1", 40000, "::1", true, true },
 	};

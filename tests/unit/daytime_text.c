@@ -104,6 +104,23 @@ static void formats_are_read(void **state)
 	assert_string_equal(text(&f, 0), "none"); /* longer than a reply may be */
 }
 
+/* What a form cannot say is not said: years of more than four digits, and times beyond any year. */
+static void times_out_of_range_have_no_text(void **state)
+{
+	struct daytime_format f = { .kind = DAYTIME_RFC3339, .utc = true };
+
+	zone("UTC");
+	assert_string_equal(text(&f, 253402300799), "9999-12-31T23:59:59Z\n");
+	assert_string_equal(text(&f, 253402300800), "none");
+	assert_string_equal(text(&f, -62167219200), "0000-01-01T00:00:00Z\n");
+	assert_string_equal(text(&f, -62167219201), "none");
+	f.kind = DAYTIME_NIST;
+	assert_string_equal(text(&f, INT64_MAX), "none");
+	f.kind = DAYTIME_ASCTIME;
+	assert_string_equal(text(&f, 253402300800), "Sat Jan  1 00:00:00 10000\n");
+	assert_string_equal(text(&f, INT64_MAX), "none");
+}
+
 static void nist_is_to_the_letter(void **state)
 {
 	struct daytime_format f = { .kind = DAYTIME_NIST };
@@ -237,10 +254,13 @@ static void replies_are_read(void **state)
 	assert_stamp("Sun Nov 22 11:02:45 2026\n", DAYTIME_ZONE_UNKNOWN, 1795345365);
 	assert_stamp("Thu Jan  1 00:00:00 1970\r\n", DAYTIME_ZONE_UNKNOWN, 0);
 	assert_stamp("22 NOV 2026 11:02:45 UTC\r\n", DAYTIME_ZONE_KNOWN, 1795345365);
+	assert_stamp("22 NOV 2026 11:02:45 GMT\r\n", DAYTIME_ZONE_KNOWN, 1795345365);
 	assert_stamp("22 NOV 2026 11:02:45 KST\r\n", DAYTIME_ZONE_UNKNOWN, 1795345365);
 	assert_stamp("2026-11-22T12:02:45+01:00\n", DAYTIME_ZONE_KNOWN, 1795345365);
 	assert_stamp("2026-11-22 06:02:45.75-05:00\n", DAYTIME_ZONE_KNOWN, 1795345365);
 	assert_stamp("2026-11-22T11:02:45Z", DAYTIME_ZONE_KNOWN, 1795345365);
+	assert_stamp("2026-11-22t11:02:45z", DAYTIME_ZONE_KNOWN, 1795345365);
+	assert_stamp("2000-02-29T00:00:00Z", DAYTIME_ZONE_KNOWN, 951782400);
 	assert_stamp("2016-12-31T23:59:60Z\n", DAYTIME_ZONE_KNOWN, 1483228800);
 	assert_stamp("\n61366 26-11-22 11:02:45 00 0 0 050.0 UTC(NIST) * \n", DAYTIME_ZONE_KNOWN,
 		     1795345365);
@@ -263,6 +283,9 @@ static void nonsense_is_not_read(void **state)
 		"2026-11-22T11:02:45\n",
 		"2026-11-22X11:02:45Z",
 		"2026-11-22T11:02:45+24:00",
+		"2026-11-22T11:02:45Z1",
+		"2026-02-29T11:02:45Z",
+		"2100-02-29T11:02:45Z",
 		"22 NOV 2026 11:02:45 UTC 1",
 		"61366 26-11-22 11:02:45 00 0 0 50.0 UTC\n",
 		"the time is now\n",
@@ -362,6 +385,7 @@ int main(void)
 		cmocka_unit_test(local_time_follows_the_zone),
 		cmocka_unit_test(days_are_counted_in_any_year),
 		cmocka_unit_test(formats_are_read),
+		cmocka_unit_test(times_out_of_range_have_no_text),
 		cmocka_unit_test(nist_is_to_the_letter),
 		cmocka_unit_test(dst_counts_down),
 		cmocka_unit_test(leap_seconds_of_a_right_zone_are_told),
