@@ -7,6 +7,9 @@ scenario {
 the server.]],
 }
 
+-- MSG_MORE holds the reply back for one RTO (tcp_probe0_base()); on a machine that stands still for longer the
+-- FIN would come behind it.
+server:sysctl("ipv4/tcp_rto_min_us", 10000000, { optional = true })
 local daytimed = server:run("daytimed", "--user=none", "--drain-time=60s", server.port)
 local port = daytimed:listens()
 daytimed:kill("STOP")

@@ -8,6 +8,9 @@ scenario {
 textbook server beside it writes and closes: two.]],
 }
 
+-- MSG_MORE holds the reply back for one RTO (tcp_probe0_base()); on a machine that stands still for longer the
+-- FIN would come behind it.
+server:sysctl("ipv4/tcp_rto_min_us", 10000000, { optional = true })
 local daytimed = server:run("daytimed", "--user=none", "--drain-time=60s", server.port)
 local daytime = client:run("daytime", server.address, daytimed:listens())
 daytime:exits(0)
