@@ -21,8 +21,15 @@ local function connected()
 	wire.quiet()
 	return c, s, { connection = n }
 end
+-- The first rule sees every packet, before those that lose some.
+local answers = wire.watch {}
 local function strays(host, state)
+	answers:stop()
+	answers = wire.watch { from = host, flags = "ACK", without = "SYN FIN RST", data = false }
 	wire.inject(host, { flags = "ACK", seq = 1, ack = 9, length = 4, connection = n })
+	answers:caught(1)
+	wire.inject(host, { flags = "ACK", seq = 0x20000000, length = 4, connection = n })
+	answers:caught(2)
 	wire.inject(host, { flags = "FIN ACK", seq = 1, ack = 9, connection = n })
 	wire.inject(host, { flags = "SYN", seq = 1, connection = n })
 	wire.inject(host, { flags = "ACK", ack = 0x20000000, connection = n })

@@ -30,3 +30,8 @@ c:reads_end()
 c:close()
 expect(client, "gone")
 expect(server, "TIME_WAIT")
+
+step("A socket that was never connected has nothing to wait for.")
+local idle = server:process("idle"):socket()
+idle:set("SO_LINGER", 60)
+idle:close { within = "20s" }

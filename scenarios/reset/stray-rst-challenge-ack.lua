@@ -31,3 +31,13 @@ observe("Two resets from nobody, and nothing has happened.")
 s:close()
 expect(server, "gone")
 expect(client, "TIME_WAIT")
+
+step("Nobody is there any more: a FIN is answered with RST, a reset with nothing.")
+local answers = wire.drop { from = server }
+wire.inject(server, { flags = "FIN ACK" })
+answers:caught()
+expect_packet(server, { flags = "RST", count = 1 })
+wire.inject(server, { flags = "RST" })
+wire.inject(server, { flags = "RST ACK" })
+wire.quiet()
+expect_packet(server, { flags = "RST", count = 1 })

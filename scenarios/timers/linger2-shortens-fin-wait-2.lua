@@ -10,13 +10,15 @@ value means not at all: close() in FIN_WAIT_2 then sends RST.]],
 
 client:sysctl("ipv4/tcp_rto_min_us", 20000, { optional = true })
 local listener = server:listen()
-local c1 = client:connect(server)
+local port = 50000
+local c1 = client:connect(server, server.port, { from = port })
 local s1 = listener:accept()
 c1:set("TCP_LINGER2", 1)
 c1:close()
 expect(client, "FIN_WAIT_2", { orphan = true, timer = true })
 check(sample(client).timer_ms <= 1100, "the timer has at most a second to go")
 expect(server, "CLOSE_WAIT")
+client:process("next"):socket():bind(port, { fails = "EADDRINUSE" })
 observe("One second instead of sixty.")
 
 local c2 = client:connect(server)
@@ -31,3 +33,5 @@ expect(server, "gone", { connection = 2 })
 expect_packet(client, { flags = "RST" })
 expect(client, "gone", { within = "30s" })
 expect(server, "CLOSE_WAIT")
+step("No TIME_WAIT follows: the port is free.")
+client:process("next"):socket():bind(port)

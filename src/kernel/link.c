@@ -194,6 +194,57 @@ int link_add_addr(int rtnl, const char *name, const struct tcp_addr *addr, uint8
 	return request_for(rtnl, &ask, "the address", addr, "to", name, e);
 }
 
+int link_watch_routes(struct err *e)
+{
+	const struct sockaddr_nl here = { .nl_family = AF_NETLINK, .nl_groups = RTMGRP_IPV6_ROUTE };
+	int fd = link_open(e), r;
+
+	if (fd < 0)
+		return fd;
+	if (bind(fd, (const struct sockaddr *)&here, sizeof(here)) == 0)
+		return fd;
+	r = err_errno(e, -errno, "watching for new routes");
+	close(fd);
+	return r;
+}
+
+/* Whether a message tells of the local route to an address. */
+static bool is_local_route(const struct nlmsghdr *nlh, const struct tcp_addr *addr)
+{
+	const struct rtmsg *rt = mnl_nlmsg_get_payload(nlh);
+	const struct nlattr *attr;
+
+	if (nlh->nlmsg_type != RTM_NEWROUTE || mnl_nlmsg_get_payload_len(nlh) < sizeof(*rt) ||
+	    rt->rtm_type != RTN_LOCAL || rt->rtm_family != addr->family)
+		return false;
+	mnl_attr_for_each (attr, nlh, sizeof(*rt))
+		if (mnl_attr_get_type(attr) == RTA_DST &&
+		    mnl_attr_get_payload_len(attr) == addr_len(addr) &&
+		    !memcmp(mnl_attr_get_payload(attr), addr->bytes, addr_len(addr)))
+			return true;
+	return false;
+}
+
+int link_await_local(int routes, const struct tcp_addr *addr, struct err *e)
+{
+	char space[8192] __attribute__((aligned(4)));
+
+	for (;;) {
+		ssize_t n = recv(routes, space, sizeof(space), 0);
+		int left = (int)n;
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return err_errno(e, errno == EAGAIN ? -ETIMEDOUT : -errno,
+					 "waiting until an IPv6 address is in use");
+		for (const struct nlmsghdr *nlh = (void *)space; mnl_nlmsg_ok(nlh, left);
+		     nlh = mnl_nlmsg_next(nlh, &left))
+			if (is_local_route(nlh, addr))
+				return 0;
+	}
+}
+
 int link_add_neighbour(int rtnl, const char *name, const struct tcp_addr *addr,
 		       const uint8_t mac[LINK_MAC_BYTES], struct err *e)
 {

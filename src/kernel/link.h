@@ -28,10 +28,20 @@ int link_make_veth(int rtnl, const struct link_end *a, const struct link_end *b,
 /* Sets an interface up or down. Returns 0 or -errno with text. */
 int link_set_up(int rtnl, const char *name, bool up, struct err *e);
 
-/* Gives an interface an address; IPv6 without duplicate address detection, so that it is usable at
- * once. Returns 0 or -errno with text. */
+/* Gives an interface an address; IPv6 without duplicate address detection, but see
+ * link_await_local(). Returns 0 or -errno with text. */
 int link_add_addr(int rtnl, const char *name, const struct tcp_addr *addr, uint8_t prefix_len,
 		  struct err *e);
+
+/* Opens an rtnetlink socket that is told of new IPv6 routes in the calling thread's namespace, for
+ * link_await_local(). Returns an owned CLOEXEC descriptor or -errno with text. */
+int link_watch_routes(struct err *e);
+
+/* Waits until the kernel takes packets for an IPv6 address that was added since `routes` was
+ * opened: link_add_addr() returns earlier, a work queue makes the local route
+ * (addrconf_dad_completed()), and packets that come before are dropped. Returns 0 or -errno with
+ * text; blocks for at most 5 s. */
+int link_await_local(int routes, const struct tcp_addr *addr, struct err *e);
 
 /* Adds a permanent neighbour, so that nobody need ask for it. Returns 0 or -errno with text. */
 int link_add_neighbour(int rtnl, const char *name, const struct tcp_addr *addr,

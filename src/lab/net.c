@@ -76,8 +76,15 @@ static int prepare_host(struct err *e)
 	return 0;
 }
 
+/* Sockets that act in a host's namespace while it is made; -1 where there is none. */
+struct host_sockets {
+	int rtnl, inet;
+	int routes; /* told of the local routes; only where IPv6 is used */
+};
+
 /* Makes one host's namespace, with the sockets that go on acting there. Leaves the caller in it. */
-static int make_host(struct lab_net *net, enum tl_side side, int *rtnl, int *inet, struct err *e)
+static int make_host(struct lab_net *net, enum tl_side side, bool ipv6, struct host_sockets *host,
+		     struct err *e)
 {
 	int r;
 
@@ -93,19 +100,25 @@ static int make_host(struct lab_net *net, enum tl_side side, int *rtnl, int *ine
 	net->diag[side] = diag_open(e);
 	if (net->diag[side] < 0)
 		return net->diag[side];
-	*rtnl = link_open(e);
-	if (*rtnl < 0)
-		return *rtnl;
-	*inet = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	if (*inet < 0)
+	host->rtnl = link_open(e);
+	if (host->rtnl < 0)
+		return host->rtnl;
+	host->inet = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (host->inet < 0)
 		return err_errno(e, -errno, "opening a socket in a namespace");
-	return link_set_up(*rtnl, "lo", true, e);
+	if (ipv6)
+		host->routes = link_watch_routes(e);
+	if (ipv6 && host->routes < 0)
+		return host->routes;
+	return link_set_up(host->rtnl, "lo", true, e);
 }
 
 /* The addresses of one host; the other as a neighbour, so that no packet asks for it, over a route
  * on which no ACK is delayed: the same script gives the same packets, however busy the machine. */
-static int configure_host(struct lab_net *net, enum tl_side side, int rtnl, struct err *e)
+static int configure_host(struct lab_net *net, enum tl_side side, struct host_sockets *host,
+			  struct err *e)
 {
+	int rtnl = host->rtnl;
 	static const uint8_t prefix[2] = { 24, 64 };
 	bool have[2] = { true, true };
 	int r;
@@ -114,7 +127,7 @@ static int configure_host(struct lab_net *net, enum tl_side side, int rtnl, stru
 		r = link_add_addr(rtnl, "eth0", &net->addr[side][v6], prefix[v6], e);
 		/* A kernel without IPv6; a scenario that asks for it will say so. */
 		if (v6 && (r == -EACCES || r == -EOPNOTSUPP || r == -EAFNOSUPPORT))
-			have[v6] = false;
+			have[v6] = false, host->routes = fd_close(host->routes);
 		else if (r < 0)
 			return r;
 		if (!have[v6])
@@ -162,8 +175,8 @@ static int open_packet(struct lab_net *net, enum tl_side side, int inet, struct 
 }
 
 /* The veth pair of one host: eth0 there, and the wire's end, named after the host, here. */
-static int make_cable(struct lab_net *net, enum tl_side side, int rtnl, int host_rtnl, int inet,
-		      int host_inet, struct err *e)
+static int make_cable(struct lab_net *net, enum tl_side side, int rtnl, int inet,
+		      struct host_sockets *sockets, struct err *e)
 {
 	struct link_end host = { .name = "eth0", .netns = net->host_ns[side] };
 	struct link_end wire = { .name = wire_names[side], .netns = -1, .mac = { 2, 0, 0, 0, 1 } };
@@ -173,21 +186,21 @@ static int make_cable(struct lab_net *net, enum tl_side side, int rtnl, int host
 	wire.mac[5] = (uint8_t)(side + 1);
 	r = link_make_veth(rtnl, &wire, &host, e);
 	if (r == 0)
-		r = link_plain_frames(host_inet, "eth0", e);
+		r = link_plain_frames(sockets->inet, "eth0", e);
 	if (r == 0)
 		r = link_plain_frames(inet, wire.name, e);
 	if (r == 0)
 		r = link_set_up(rtnl, wire.name, true, e);
 	if (r == 0)
-		r = configure_host(net, side, host_rtnl, e);
+		r = configure_host(net, side, sockets, e);
 	if (r == 0)
 		r = open_packet(net, side, inet, e);
 	return r;
 }
 
-int net_make(struct lab_net *net, struct err *e)
+int net_make(struct lab_net *net, bool ipv6, struct err *e)
 {
-	int rtnl[2] = { -1, -1 }, inet[2] = { -1, -1 };
+	struct host_sockets hosts[2] = { { -1, -1, -1 }, { -1, -1, -1 } };
 	_fd_ int wire_ns = -1;
 	_fd_ int wire_rtnl = -1;
 	_fd_ int wire_inet = -1;
@@ -207,14 +220,18 @@ int net_make(struct lab_net *net, struct err *e)
 	if (wire_inet < 0)
 		return err_errno(e, -errno, "opening a socket");
 	for (int side = 0; side < 2 && r == 0; side++)
-		r = make_host(net, side, &rtnl[side], &inet[side], e);
+		r = make_host(net, side, ipv6, &hosts[side], e);
 	if (setns(wire_ns, CLONE_NEWNET) < 0 && r == 0)
 		r = err_errno(e, -errno, "going back to the wire's namespace");
 	for (int side = 0; side < 2 && r == 0; side++)
-		r = make_cable(net, side, wire_rtnl, rtnl[side], wire_inet, inet[side], e);
+		r = make_cable(net, side, wire_rtnl, wire_inet, &hosts[side], e);
+	for (int side = 0; side < 2 && r == 0; side++)
+		if (hosts[side].routes >= 0)
+			r = link_await_local(hosts[side].routes, &net->addr[side][1], e);
 	for (int side = 0; side < 2; side++) {
-		fd_close(rtnl[side]);
-		fd_close(inet[side]);
+		fd_close(hosts[side].rtnl);
+		fd_close(hosts[side].inet);
+		fd_close(hosts[side].routes);
 	}
 	return r;
 }

@@ -21,8 +21,9 @@ struct lab_net {
 
 /* Makes the network in the calling process's own user and network namespace, which becomes the
  * wire's. The caller must be single-threaded: it changes namespace meanwhile, and is back at the
- * end. Returns 0 or -errno with text; `net` must then still be freed. */
-int net_make(struct lab_net *net, struct err *e);
+ * end. With `ipv6`, waits until IPv6 addresses are in use. Returns 0 or -errno with text; `net`
+ * must then still be freed. */
+int net_make(struct lab_net *net, bool ipv6, struct err *e);
 
 /* The loopback substitute. Returns 0 or -errno with text. */
 int net_make_loopback(struct lab_net *net, struct err *e);

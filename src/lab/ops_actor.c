@@ -304,16 +304,28 @@ static enum op_result poll_output(struct lab *lab, struct pending *p, struct ans
 static enum op_result begin_sysctl(struct lab *lab, struct pending *p, struct answer *a)
 {
 	static const char *const allowed[] = {
-		"ipv4/tcp_fin_timeout",      "ipv4/tcp_orphan_retries",
-		"ipv4/tcp_retries1",         "ipv4/tcp_retries2",
-		"ipv4/tcp_keepalive_time",   "ipv4/tcp_keepalive_intvl",
-		"ipv4/tcp_keepalive_probes", "ipv4/tcp_abort_on_overflow",
-		"ipv4/tcp_tw_reuse",         "ipv4/tcp_rfc1337",
-		"ipv4/ip_local_port_range",  "ipv4/tcp_syn_retries",
-		"ipv4/tcp_synack_retries",   "ipv4/tcp_max_tw_buckets",
-		"ipv4/tcp_timestamps",       "ipv4/tcp_syncookies",
-		"ipv4/tcp_rto_min_us",       "ipv4/tcp_max_orphans",
-		"ipv4/tcp_rto_max_ms",       "core/somaxconn",
+		"ipv4/tcp_fin_timeout",
+		"ipv4/tcp_orphan_retries",
+		"ipv4/tcp_retries1",
+		"ipv4/tcp_retries2",
+		"ipv4/tcp_keepalive_time",
+		"ipv4/tcp_keepalive_intvl",
+		"ipv4/tcp_keepalive_probes",
+		"ipv4/tcp_abort_on_overflow",
+		"ipv4/tcp_migrate_req",
+		"ipv4/tcp_tw_reuse",
+		"ipv4/tcp_tw_reuse_delay",
+		"ipv4/tcp_rfc1337",
+		"ipv4/ip_local_port_range",
+		"ipv4/tcp_syn_retries",
+		"ipv4/tcp_synack_retries",
+		"ipv4/tcp_max_tw_buckets",
+		"ipv4/tcp_timestamps",
+		"ipv4/tcp_syncookies",
+		"ipv4/tcp_rto_min_us",
+		"ipv4/tcp_max_orphans",
+		"ipv4/tcp_rto_max_ms",
+		"core/somaxconn",
 	};
 	char name[64], value[64];
 	struct err e = { 0 };

@@ -266,7 +266,10 @@ static bool fill_listen(struct lab *lab, struct pending *p, struct puppet_comman
 	c->addr = lab->net.addr[lab->actors[p->actor].side][lab->options->ipv6];
 	c->addr.port = (uint16_t)json_integer_value(json_object_get(args, "port"));
 	c->arg[0] = json_integer_value(json_object_get(args, "backlog"));
-	c->arg[1] = json_is_true(json_object_get(args, "reuse"));
+	if (json_is_true(json_object_get(args, "reuse")))
+		c->arg[1] |= PUPPET_REUSE_ADDR;
+	if (json_is_true(json_object_get(args, "reuseport")))
+		c->arg[1] |= PUPPET_REUSE_PORT;
 	return true;
 }
 
@@ -297,6 +300,8 @@ static bool fill(struct lab *lab, struct pending *p, struct puppet_command *c, s
 		c->arg[0] = json_integer_value(json_object_get(args, "count"));
 	} else if (!strcmp(name, "accept")) {
 		c->op = PUPPET_ACCEPT;
+	} else if (!strcmp(name, "disconnect")) {
+		c->op = PUPPET_DISCONNECT;
 	} else if (!strcmp(name, "close")) {
 		c->op = PUPPET_CLOSE;
 	} else if (!strcmp(name, "dup")) {

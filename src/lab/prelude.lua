@@ -67,6 +67,11 @@ function Socket:shutdown(how, options)
 	return call(self.process, "shutdown", self.fd, { how = how }, options)
 end
 
+-- connect(2) to nobody (AF_UNSPEC): the connection is reset, and the socket can connect again.
+function Socket:disconnect(options)
+	return call(self.process, "disconnect", self.fd, {}, options)
+end
+
 function Socket:close(options)
 	return call(self.process, "close", self.fd, {}, options)
 end

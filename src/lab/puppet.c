@@ -36,8 +36,10 @@ static int64_t do_listen(const struct puppet_command *c)
 
 	if (fd < 0)
 		return -errno;
-	if (c->arg[1])
+	if (c->arg[1] & PUPPET_REUSE_ADDR)
 		setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+	if (c->arg[1] & PUPPET_REUSE_PORT)
+		setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on));
 	r = bind(fd, (struct sockaddr *)&ss, (socklen_t)len);
 	if (r == 0)
 		r = listen(fd, (int)c->arg[0]);
@@ -56,6 +58,13 @@ static int64_t do_address(const struct puppet_command *c)
 	if (c->op == PUPPET_BIND)
 		return or_errno(bind(c->fd, (struct sockaddr *)&ss, len));
 	return or_errno(connect(c->fd, (struct sockaddr *)&ss, len));
+}
+
+static int64_t do_disconnect(int fd)
+{
+	const struct sockaddr nobody = { .sa_family = AF_UNSPEC };
+
+	return or_errno(connect(fd, &nobody, sizeof(nobody)));
 }
 
 static int64_t do_write(const struct puppet_command *c)
@@ -214,6 +223,8 @@ static int64_t obey(const struct puppet_command *c, struct puppet_answer *a, int
 	case PUPPET_BIND:
 	case PUPPET_CONNECT:
 		return do_address(c);
+	case PUPPET_DISCONNECT:
+		return do_disconnect(c->fd);
 	case PUPPET_ACCEPT:
 		return or_errno(accept4(c->fd, NULL, NULL, SOCK_CLOEXEC));
 	case PUPPET_WRITE:

@@ -13,19 +13,20 @@
 #define PUPPET_COMMAND_FD 3
 
 enum puppet_op {
-	PUPPET_LISTEN,   /* addr, arg[0] backlog, arg[1] SO_REUSEADDR -> descriptor */
-	PUPPET_SOCKET,   /* arg[0] family -> descriptor */
-	PUPPET_BIND,     /* fd, addr */
-	PUPPET_CONNECT,  /* fd, addr */
-	PUPPET_ACCEPT,   /* fd -> descriptor */
-	PUPPET_WRITE,    /* fd, data; or arg[0] bytes of filling where there is no data */
-	PUPPET_READ,     /* fd, arg[0] at most -> bytes, data (the first PUPPET_DATA_BYTES) */
-	PUPPET_SHUTDOWN, /* fd, arg[0] as of shutdown(2) */
-	PUPPET_CLOSE,    /* fd */
-	PUPPET_SETOPT,   /* fd, arg[0] level, arg[1] name, data */
-	PUPPET_NONBLOCK, /* fd, arg[0] on or off */
-	PUPPET_DUP,      /* fd -> descriptor */
-	PUPPET_LIMIT,    /* arg[0]: highest number of open descriptors (RLIMIT_NOFILE) */
+	PUPPET_LISTEN,     /* addr, arg[0] backlog, arg[1] a set of PUPPET_REUSE_* -> descriptor */
+	PUPPET_SOCKET,     /* arg[0] family -> descriptor */
+	PUPPET_BIND,       /* fd, addr */
+	PUPPET_CONNECT,    /* fd, addr */
+	PUPPET_DISCONNECT, /* fd: connect(2) to AF_UNSPEC */
+	PUPPET_ACCEPT,     /* fd -> descriptor */
+	PUPPET_WRITE,      /* fd, data; or arg[0] bytes of filling where there is no data */
+	PUPPET_READ,       /* fd, arg[0] at most -> bytes, data (the first PUPPET_DATA_BYTES) */
+	PUPPET_SHUTDOWN,   /* fd, arg[0] as of shutdown(2) */
+	PUPPET_CLOSE,      /* fd */
+	PUPPET_SETOPT,     /* fd, arg[0] level, arg[1] name, data */
+	PUPPET_NONBLOCK,   /* fd, arg[0] on or off */
+	PUPPET_DUP,        /* fd -> descriptor */
+	PUPPET_LIMIT,      /* arg[0]: highest number of open descriptors (RLIMIT_NOFILE) */
 	PUPPET_FORK, /* data: the child's name; a descriptor rides along: its command socket -> pid
 		      */
 	PUPPET_SEND_FD, /* fd, arg[0]; a descriptor rides along: the Unix socket to pass fd through
@@ -37,6 +38,10 @@ enum puppet_op {
 	PUPPET_EXIT,    /* arg[0] status; no answer */
 	PUPPET_OP_COUNT
 };
+
+/* Options that a listener has from before its bind(2). */
+#define PUPPET_REUSE_ADDR 1 /* SO_REUSEADDR */
+#define PUPPET_REUSE_PORT 2 /* SO_REUSEPORT */
 
 struct puppet_command {
 	uint32_t op; /* enum puppet_op */

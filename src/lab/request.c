@@ -63,7 +63,7 @@ static const struct form {
 
 /* What the arguments of a call hold, by the call's name. */
 static const struct form call_forms[] = {
-	{ "listen", "port:p backlog:u reuse:b" },
+	{ "listen", "port:p backlog:u reuse:b reuseport:b" },
 	{ "connect", "host:i port:p" },
 	{ "bind", "port:p" },
 	{ "write", "count:n data:s" },
@@ -73,6 +73,7 @@ static const struct form call_forms[] = {
 	{ "limit", "count:u" },
 	{ "socket", "" },
 	{ "accept", "" },
+	{ "disconnect", "" },
 	{ "close", "" },
 	{ "dup", "" },
 	{ "nonblock", "" },

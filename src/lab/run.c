@@ -215,7 +215,7 @@ static int make_network(struct lab *lab, struct err *e)
 		r = net_make_loopback(&lab->net, e);
 	} else {
 		lab->own_proc = isolate_own_proc();
-		r = net_make(&lab->net, e);
+		r = net_make(&lab->net, lab->options->ipv6, e);
 	}
 	for (int side = 0; side < 2; side++)
 		lab->run->host[side] = lab->net.addr[side][lab->options->ipv6];

@@ -16,6 +16,7 @@ struct trace_call {
 	bool active;
 	bool acts;        /* it stands where it began; `event` is its place */
 	bool ends;        /* it has read the end of the stream */
+	bool disconnects; /* a connect(2) to AF_UNSPEC: the end of a connection, not a new one */
 	bool interrupted; /* by a signal: what is entered next may be this call again */
 	int nr;
 	uint64_t args[6];

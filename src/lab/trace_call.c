@@ -130,6 +130,18 @@ static uint16_t conn_of(struct trace *t, const struct trace_task *task,
 	return conn;
 }
 
+/* Whether a connect(2) is to AF_UNSPEC, which ends the connection that there is. */
+static bool is_disconnect(pid_t tid, const struct trace_call *call)
+{
+	sa_family_t family = AF_INET;
+	struct iovec here = { &family, sizeof(family) },
+		     there = { (void *)(uintptr_t)call->args[1], sizeof(family) };
+
+	return call->nr == SYS_connect && call->args[2] >= sizeof(family) &&
+	       process_vm_readv(tid, &here, 1, &there, 1, 0) == (ssize_t)sizeof(family) &&
+	       family == AF_UNSPEC;
+}
+
 /* On loopback no packet tells of a connection: the client's connect() does. */
 static uint16_t conn_of_connect(struct trace *t, const struct trace_task *task,
 				const struct socket_facts *f)
@@ -202,6 +214,8 @@ static void describe(struct tl_call *c, const struct call_row *row, const struct
 	else if (row->counts)
 		snprintf(c->detail, sizeof(c->detail), "%lld byte%s", (long long)result,
 			 result == 1 ? "" : "s");
+	else if (call->disconnects)
+		snprintf(c->detail, sizeof(c->detail), "AF_UNSPEC");
 	else if (row->nr == SYS_shutdown && call->args[1] < 3)
 		snprintf(c->detail, sizeof(c->detail), "%s", how[call->args[1]]);
 }
@@ -301,7 +315,9 @@ void call_enter(struct trace *t, struct trace_task *task, const struct __ptrace_
 	memcpy(call->args, info->seccomp.args, sizeof(call->args));
 	call->active = true;
 	call->conn = conn_of(t, task, &facts);
-	if (row->kind != CALL_ACT || (row->nr != SYS_connect && call->conn == TL_NO_CONN)) {
+	call->disconnects = is_disconnect(task->tid, call);
+	if (row->kind != CALL_ACT ||
+	    ((row->nr != SYS_connect || call->disconnects) && call->conn == TL_NO_CONN)) {
 		/* closing a listener, or a socket that was never connected, is no event of a
 		 * connection */
 		call->active = row->kind != CALL_ACT;
@@ -333,7 +349,7 @@ static void finish_act(struct trace *t, struct trace_task *task, const struct ca
 	struct tl_event *v = call->event == UINT32_MAX ? NULL : &run->events[call->event];
 	struct tl_state now[2];
 
-	if (row->nr == SYS_connect) {
+	if (row->nr == SYS_connect && !call->disconnects) {
 		struct socket_facts facts = look(task, (int)call->args[0]);
 
 		call->conn = conn_of_connect(t, task, &facts);
