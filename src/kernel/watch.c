@@ -25,7 +25,9 @@ struct watch {
 	watch_event_fn *each;
 	watch_stack_fn *each_stack;
 	void *arg;
-	struct bpf_link *on_accept; /* NULL: nobody is suspected yet */
+	struct bpf_link *on_accept;  /* NULL: nobody is suspected yet */
+	struct bpf_link *on_destroy; /* NULL: nor is any end dead */
+	bool detached;
 };
 
 /* What a turn may leave to its caller to keep in mind at once. */
@@ -91,6 +93,7 @@ static int load_at(struct watch *w, const struct watch_setup *setup, enum watch_
 	bpf_program__set_autoload(w->skel->progs.on_recvmsg, how == WATCH_READS_FEXIT);
 	bpf_program__set_autoload(w->skel->progs.on_read_exit, how == WATCH_READS_SYSCALLS);
 	bpf_program__set_autoattach(w->skel->progs.on_accept, false);
+	bpf_program__set_autoattach(w->skel->progs.on_destroy, false);
 	bpf_program__set_autoload(w->skel->progs.processes, w->pidns);
 	bpf_program__set_autoload(w->skel->progs.on_fork, setup->rules.follow);
 	bpf_program__set_autoload(w->skel->progs.on_free, setup->rules.by_owner);
@@ -158,9 +161,11 @@ int watch_open(struct watch **out, const struct watch_setup *setup, struct err *
 
 void watch_detach(struct watch *w)
 {
+	w->detached = true;
 	watch_bpf__detach(w->skel);
 	bpf_link__destroy(w->on_accept);
-	w->on_accept = NULL;
+	bpf_link__destroy(w->on_destroy);
+	w->on_accept = w->on_destroy = NULL;
 }
 
 void watch_close(struct watch *w)
@@ -170,6 +175,7 @@ void watch_close(struct watch *w)
 	ring_buffer__free(w->ring);
 	ring_buffer__free(w->stack_ring);
 	bpf_link__destroy(w->on_accept);
+	bpf_link__destroy(w->on_destroy);
 	watch_bpf__destroy(w->skel);
 	free(w);
 }
@@ -189,12 +195,39 @@ int watch_fd(const struct watch *w)
 	return ring_buffer__epoll_fd(w->ring);
 }
 
+static int attach_late(struct bpf_link **link, struct bpf_program *program, const char *to,
+		       struct err *e)
+{
+	if (*link)
+		return 0;
+	*link = bpf_program__attach(program);
+	return *link ? 0 : err_errno(e, -errno, "attaching to %s", to);
+}
+
+static int attach_destroy(struct watch *w, struct err *e)
+{
+	int r = attach_late(&w->on_destroy, w->skel->progs.on_destroy, "tcp_destroy_sock", e);
+
+	if (!r)
+		w->skel->bss->has_destroy = true;
+	return r;
+}
+
+/* The programs wake user space when they have come to need on_destroy. */
+static int attach_what_is_wanted(struct watch *w, struct err *e)
+{
+	return w->skel->bss->wants_destroy && !w->detached ? attach_destroy(w, e) : 0;
+}
+
 int watch_drain(struct watch *w, watch_event_fn *each, void *arg, struct err *e)
 {
 	int r;
 
 	w->each = each;
 	w->arg = arg;
+	r = attach_what_is_wanted(w, e);
+	if (r)
+		return r;
 	r = ring_buffer__consume(w->ring);
 	return r < 0 ? err_errno(e, r, "reading the watch's events") : 0;
 }
@@ -213,14 +246,13 @@ int watch_suspect(struct watch *w, pid_t pid, struct err *e)
 {
 	uint32_t key = (uint32_t)pid;
 	uint8_t one = 1;
+	int r;
 
 	if (bpf_map_update_elem(bpf_map__fd(w->skel->maps.suspects), &key, &one, BPF_ANY))
 		return err_errno(e, -errno, "noting process %d as a suspect", (int)pid);
 	w->skel->bss->suspecting = true;
-	if (w->on_accept)
-		return 0;
-	w->on_accept = bpf_program__attach(w->skel->progs.on_accept);
-	return w->on_accept ? 0 : err_errno(e, -errno, "attaching to accept");
+	r = attach_destroy(w, e);
+	return r ? r : attach_late(&w->on_accept, w->skel->progs.on_accept, "accept", e);
 }
 
 /* The length of a jiffy, from two looks at both clocks. */
@@ -242,8 +274,10 @@ int watch_turn(struct watch *w, bool match, watch_event_fn *each, void *arg,
 	struct watch_turn turn;
 	LIBBPF_OPTS(bpf_test_run_opts, opts, .ctx_in = &turn, .ctx_size_in = sizeof(turn));
 	uint32_t due = 0;
-	int r;
+	int r = attach_what_is_wanted(w, e);
 
+	if (r)
+		return r;
 	do {
 		turn = (struct watch_turn){ .room = w->room, .match = match };
 		r = bpf_prog_test_run_opts(bpf_program__fd(w->skel->progs.mature), &opts);
@@ -353,6 +387,14 @@ int watch_lags(struct watch *w, watch_lag_fn *each, void *arg, struct err *e)
 		from = to;
 		in = &from;
 	} while (!r);
+	for (int i = 0; i < WATCH_LAG_SLOTS; i++) {
+		const volatile struct watch_lag_slot *slot = &w->skel->bss->lag_slots[i];
+
+		if (slot->state != WATCH_SLOT_FILLED)
+			continue;
+		each((const struct watch_lag_key *)&slot->key, (const struct watch_lag *)&slot->lag,
+		     arg);
+	}
 	return 0;
 }
 

@@ -171,6 +171,7 @@ struct tcp_sock {
 	u32 write_seq;
 	u32 lsndtime;
 	u32 segs_in;
+	u64 tcp_clock_cache;
 	u64 tcp_mstamp;
 	u64 bytes_received;
 	u64 bytes_acked;

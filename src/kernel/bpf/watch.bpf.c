@@ -35,6 +35,20 @@ char LICENSE[] SEC("license") = "Dual MIT/GPL";
 #include "watch_lag.bpf.h"
 /* clang-format on */
 
+/* Such an end changes its state no more: only on_destroy sees it go. Most machines have none, and
+ * need not run it for every connection. User space is woken to attach it. */
+static __always_inline void note_death(struct end *e, const struct sock *sk)
+{
+	static const __u64 nothing = 0;
+
+	e->error = sk->sk_err;
+	e->inode = socket_inode(sk);
+	if (wants_destroy)
+		return;
+	wants_destroy = true;
+	bpf_ringbuf_output(&events, (void *)&nothing, sizeof(nothing), BPF_RB_FORCE_WAKEUP);
+}
+
 static __always_inline void fill(struct end *e, const struct sock *sk, const struct tcp_sock *tp,
 				 __u64 since, __u32 flags)
 {
@@ -44,17 +58,17 @@ static __always_inline void fill(struct end *e, const struct sock *sk, const str
 	e->read_seq = tp->copied_seq;
 	e->write_seq = tp->write_seq;
 	if (flags & WATCH_DEAD)
-		e->error = sk->sk_err;
+		note_death(e, sk);
 }
 
-static __always_inline void begin(struct sock *sk, __u64 since, __u32 flags)
+static __always_inline void begin(struct sock *sk, const struct tcp_sock *tp, __u64 since,
+				  __u32 flags)
 {
-	struct tcp_sock *tp = bpf_skc_to_tcp_sock(sk);
 	__u64 key = (__u64)sk;
 	struct end *e;
 	__u32 number;
 
-	if (!tp || !port_fits(sk, tp) || !cgroup_fits(sk))
+	if (!port_fits(sk, tp) || !cgroup_fits(sk))
 		return;
 	e = claim(key, &number);
 	if (!e) {
@@ -79,6 +93,25 @@ static __always_inline void finish(__u64 key, struct end *e)
 	remove(key);
 }
 
+/* The clock that TCP read for the segment that filled the gap before the FIN. A connection that
+ * comes with its FIN in the SYN has none yet. */
+static __always_inline void on_fin_received(struct sock *sk, int old)
+{
+	struct tcp_sock *tp = as_tcp(sk);
+
+	if (tp)
+		begin(sk, tp, old == TCP_ESTABLISHED ? tp->tcp_clock_cache : bpf_ktime_get_ns(),
+		      WATCH_HOLDER);
+}
+
+static __always_inline void begin_now(struct sock *sk, __u32 flags)
+{
+	struct tcp_sock *tp = as_tcp(sk);
+
+	if (tp)
+		begin(sk, tp, bpf_ktime_get_ns(), flags);
+}
+
 static __always_inline void on_fin_sent(struct sock *sk)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
@@ -92,7 +125,7 @@ static __always_inline void on_fin_sent(struct sock *sk)
 	__sync_fetch_and_or(&e->flags,
 			    task->flags & PF_EXITING ? WATCH_CLOSED | WATCH_EXITING : WATCH_CLOSED);
 	if (!(e->flags & WATCH_TAKEN_IN) && owner_fits(task))
-		count_lag(sk, e, now);
+		count_lag(sk, e, now, task);
 	if (e->flags & WATCH_REPORTED)
 		emit(WATCH_NEWS, key, e, 0);
 }
@@ -109,11 +142,11 @@ static __always_inline void on_closed(struct sock *sk)
 		return;
 	}
 	if (!e) {
-		begin(sk, bpf_ktime_get_ns(), WATCH_DEAD);
+		begin_now(sk, WATCH_DEAD);
 		return;
 	}
 	e->since = bpf_ktime_get_ns();
-	e->error = sk->sk_err;
+	note_death(e, sk);
 	__sync_fetch_and_or(&e->flags, WATCH_DEAD);
 	if (e->flags & WATCH_REPORTED)
 		emit(WATCH_NEWS, key, e, 0);
@@ -131,10 +164,10 @@ int BPF_PROG(on_state, struct sock *sk, int old, int new)
 			record_made((__u64)sk);
 		break;
 	case TCP_CLOSE_WAIT:
-		begin(sk, bpf_ktime_get_ns(), WATCH_HOLDER);
+		on_fin_received(sk, old);
 		break;
 	case TCP_FIN_WAIT1:
-		begin(sk, bpf_ktime_get_ns(), WATCH_CLOSED);
+		begin_now(sk, WATCH_CLOSED);
 		break;
 	case TCP_LAST_ACK:
 		on_fin_sent(sk);
@@ -149,6 +182,7 @@ int BPF_PROG(on_state, struct sock *sk, int old, int new)
 	return 0;
 }
 
+/* Attached once there is a dead end or a suspect. */
 SEC("tp_btf/tcp_destroy_sock")
 int BPF_PROG(on_destroy, struct sock *sk)
 {

@@ -44,7 +44,7 @@ struct watch_conn {
 	__u64 told_at;   /* the first read that returned 0 */
 	__u64 close_at;  /* this end's FIN */
 	__u32 flags;     /* enum watch_flag */
-	__u32 read_seq;  /* the read position when it became half-closed, or after the last read */
+	__u32 read_seq;  /* the read position when it became half-closed, or in the last read */
 	__u32 write_seq; /* the write position when it became half-closed */
 	__u32 told_tgid, told_tid;
 	__u32 told_site, made_site; /* 0: none taken */
@@ -152,6 +152,23 @@ struct watch_lag {
 	__u64 count;
 	__u64 max; /* ns */
 	char comm[WATCH_COMM];
+};
+
+/* Lags that are found without a call: nearly all. */
+#define WATCH_LAG_SLOT_BITS 12
+#define WATCH_LAG_SLOTS     (1 << WATCH_LAG_SLOT_BITS)
+
+enum watch_slot_state {
+	WATCH_SLOT_FREE,
+	WATCH_SLOT_TAKEN, /* being filled */
+	WATCH_SLOT_FILLED,
+};
+
+struct watch_lag_slot {
+	__u32 state; /* enum watch_slot_state */
+	__u32 pad;
+	struct watch_lag_key key;
+	struct watch_lag lag;
 };
 
 /* Set before loading. */

@@ -23,11 +23,57 @@ static __always_inline void name_process(struct task_struct *task, char comm[WAT
 	bpf_probe_read_kernel_str(comm, WATCH_COMM, task->group_leader->comm);
 }
 
-/* Runs in the context of the call that sends the FIN: tcp_close_state() has no other callers than
- * tcp_close() and tcp_shutdown(). */
-static __always_inline void count_lag(const struct sock *sk, const struct end *e, __u64 now)
+static __always_inline void add_lag(struct watch_lag *lag, __u64 ns)
+{
+	count(&lag->count);
+	if (ns > lag->max)
+		lag->max = ns;
+}
+
+static __always_inline bool is_lag_of(const struct watch_lag_key *a, const struct watch_lag_key *b)
+{
+	return a->start == b->start && a->tgid == b->tgid && a->port == b->port &&
+	       a->outward == b->outward && a->bucket == b->bucket;
+}
+
+/* Not inlined: rare. */
+static __noinline int take_slot(struct watch_lag_slot *slot, const struct watch_lag_key *key,
+				__u64 ns)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
+
+	if (!slot || !key ||
+	    __sync_val_compare_and_swap(&slot->state, WATCH_SLOT_FREE, WATCH_SLOT_TAKEN))
+		return 0;
+	slot->key = *key;
+	slot->lag.max = ns;
+	name_process(task, slot->lag.comm);
+	count(&slot->lag.count);
+	__sync_lock_test_and_set(&slot->state, WATCH_SLOT_FILLED);
+	return 1;
+}
+
+/* Whether it is counted. */
+static __always_inline bool count_in_slot(const struct watch_lag_key *key, __u64 ns)
+{
+	__u64 hash = (key->start + key->tgid) ^ ((__u64)key->bucket << 32 | key->port);
+	struct watch_lag_slot *slot =
+		&lag_slots[hash * 0x9e3779b97f4a7c15ULL >> (64 - WATCH_LAG_SLOT_BITS)];
+	__u32 state = *(volatile __u32 *)&slot->state;
+
+	if (state == WATCH_SLOT_FREE)
+		return take_slot(slot, key, ns);
+	if (state != WATCH_SLOT_FILLED || !is_lag_of(&slot->key, key))
+		return false;
+	add_lag(&slot->lag, ns);
+	return true;
+}
+
+/* Runs in the context of the call that sends the FIN: tcp_close_state() has no other callers than
+ * tcp_close() and tcp_shutdown(). */
+static __always_inline void count_lag(const struct sock *sk, const struct end *e, __u64 now,
+				      struct task_struct *task)
+{
 	struct watch_lag_key key = {};
 	struct watch_lag fresh = { .count = 1 }, *lag;
 	__u64 ns = now - e->began;
@@ -37,11 +83,11 @@ static __always_inline void count_lag(const struct sock *sk, const struct end *e
 	key.outward = sk->sk_max_ack_backlog == 0;
 	key.port = key.outward ? bpf_ntohs(sk->__sk_common.skc_dport) : sk->__sk_common.skc_num;
 	key.bucket = lag_bucket(ns);
+	if (count_in_slot(&key, ns))
+		return;
 	lag = bpf_map_lookup_elem(&lags, &key);
 	if (lag) {
-		count(&lag->count);
-		if (ns > lag->max)
-			lag->max = ns;
+		add_lag(lag, ns);
 		return;
 	}
 	fresh.max = ns;

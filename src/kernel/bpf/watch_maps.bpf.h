@@ -10,7 +10,9 @@ struct watch_counts counts = {};
 struct watch_counter started[WATCH_CPUS] = {};
 __u64 spilled = 0; /* ends in `spill` */
 bool taking_in = false;
-bool suspecting = false; /* `suspects` is not empty */
+bool wants_destroy = false; /* an end is in the table, or was, that only on_destroy sees go */
+bool has_destroy = false;   /* user space has attached on_destroy */
+bool suspecting = false;    /* `suspects` is not empty */
 __u32 last_site = 0;
 __u64 stack_second = 0, stacks_this_second = 0;
 __u64 wanted = 0; /* ends with WATCH_WANTED */
@@ -19,6 +21,9 @@ struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
 	__uint(max_entries, 1 << 20);
 } events SEC(".maps");
+
+/* The first that comes to a place keeps it; what finds it taken is counted in `lags`. */
+struct watch_lag_slot lag_slots[WATCH_LAG_SLOTS] = {};
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);

@@ -3,6 +3,19 @@
  * the kernel has no better way. */
 #pragma once
 
+/* From Linux 6.2: only the verifier takes note of it. */
+extern void *bpf_rdonly_cast(const void *at, __u32 type) __ksym __weak;
+
+/* NULL: not TCP. For programs whose sockets are whole, not requests or in TIME_WAIT. */
+static __always_inline struct tcp_sock *as_tcp(struct sock *sk)
+{
+	if (sk->sk_protocol != IPPROTO_TCP)
+		return NULL;
+	if (bpf_rdonly_cast)
+		return bpf_rdonly_cast(sk, bpf_core_type_id_kernel(struct tcp_sock));
+	return bpf_skc_to_tcp_sock(sk);
+}
+
 /* Deepest pid namespace that is told apart; the kernel allows 32. */
 #define PIDNS_DEPTH 8
 
@@ -49,6 +62,16 @@ static __always_inline __u64 socket_of(int fd)
 		return 0;
 	sock = BPF_CORE_READ(file, private_data);
 	return (__u64)BPF_CORE_READ(sock, sk);
+}
+
+/* As the helper does, but without the calls. */
+static __always_inline void copy_comm(char to[WATCH_COMM], const struct task_struct *task)
+{
+	__u64 *words = (__u64 *)to;
+	const volatile __u64 *from = (const volatile __u64 *)task->comm;
+
+	words[0] = from[0];
+	words[1] = from[1];
 }
 
 static __always_inline int syscall_number(const struct pt_regs *regs)

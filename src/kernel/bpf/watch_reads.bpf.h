@@ -14,7 +14,7 @@ static __always_inline void on_told(__u64 key, struct end *e)
 		e->told_site = take_site(task);
 	e->told_tgid = process_of(task);
 	e->told_tid = number_of(task);
-	bpf_get_current_comm(e->told_comm, sizeof(e->told_comm));
+	copy_comm(e->told_comm, task);
 	__sync_fetch_and_or(&e->flags, WATCH_TOLD);
 	if (e->flags & WATCH_REPORTED)
 		emit(WATCH_NEWS, key, e, 0);
@@ -28,24 +28,21 @@ static __always_inline void on_read(struct sock *sk, int ret, int flags)
 	struct end *e;
 	struct tcp_sock *tp;
 
-	if (sk->__sk_common.skc_state != TCP_CLOSE_WAIT || ret < 0 || flags & MSG_ERRQUEUE)
+	if (ret != 0 || sk->__sk_common.skc_state != TCP_CLOSE_WAIT ||
+	    flags & (MSG_ERRQUEUE | MSG_PEEK))
 		return;
-	tp = bpf_skc_to_tcp_sock(sk);
-	if (!tp)
+	tp = as_tcp(sk);
+	if (!tp || tp->copied_seq != tp->rcv_nxt)
 		return;
 	e = find(key);
-	if (!e)
-		return;
-	if (ret == 0 && !(flags & MSG_PEEK) && tp->copied_seq == tp->rcv_nxt)
+	if (e)
 		on_told(key, e);
-	e->read_seq = tp->copied_seq;
 }
 
 SEC("tp_btf/sock_recv_length")
 int BPF_PROG(on_recv_length, struct sock *sk, int ret, int flags)
 {
-	if (sk->sk_protocol == IPPROTO_TCP)
-		on_read(sk, ret, flags);
+	on_read(sk, ret, flags);
 	return 0;
 }
 
@@ -128,7 +125,7 @@ int BPF_PROG(on_space, struct sock *sk)
 
 	if (sk->__sk_common.skc_state != TCP_CLOSE_WAIT)
 		return 0;
-	tp = bpf_skc_to_tcp_sock(sk);
+	tp = as_tcp(sk);
 	if (!tp)
 		return 0;
 	e = find(key);

@@ -31,13 +31,14 @@ struct end {
 	__u64 told_at;
 	__u32 flags;    /* enum watch_flag; changed atomically; see is_whole() */
 	__u32 away;     /* of the place: ends at home here that lie elsewhere */
-	__u32 read_seq; /* the read position after the last read that was seen */
+	__u32 read_seq; /* the read position at the last tcp_rcv_space_adjust() */
 	__u32 write_seq;
 	/* With WATCH_TOLD, or else left from an end before: */
 	__u32 told_tgid, told_tid;
 	__u32 told_site;
 	char told_comm[WATCH_COMM];
 	__u32 error; /* sk_err; with WATCH_DEAD */
+	__u64 inode; /* the socket's; with WATCH_DEAD. 0: it waits to be accepted */
 } __attribute__((aligned(64)));
 
 struct {

@@ -94,7 +94,7 @@ static __always_inline void take_in(struct sock *sk)
 	} else {
 		flags |= state == TCP_CLOSE_WAIT ? WATCH_HOLDER : WATCH_CLOSED;
 	}
-	begin(sk, tp->tcp_mstamp * 1000, flags);
+	begin(sk, tp, tp->tcp_mstamp * 1000, flags);
 }
 
 static __always_inline void remember_port(const struct sock *sk)
@@ -201,6 +201,18 @@ static __always_inline bool waits_at_watched_port(__u64 key)
 	return !BPF_CORE_READ(sk, sk_socket) && bpf_map_lookup_elem(&ports, &port);
 }
 
+/* Of the dead it may be that they were closed before on_destroy was attached. Once it is, one that
+ * is still held here is seen to go. */
+static __always_inline bool may_be_gone(__u64 key, const struct end *e)
+{
+	const struct sock *sk = (const struct sock *)key;
+
+	if (!(e->flags & WATCH_DEAD))
+		return false;
+	return !has_destroy || BPF_CORE_READ(sk, __sk_common.skc_state) != TCP_CLOSE ||
+	       (e->inode && socket_inode(sk) != e->inode);
+}
+
 /* Returns whether the search is over for lack of room. */
 static __always_inline bool look_at(__u64 key, struct end *e, struct watch_turn *turn)
 {
@@ -216,6 +228,8 @@ static __always_inline bool look_at(__u64 key, struct end *e, struct watch_turn 
 			turn->next = due;
 		return false;
 	}
+	if (may_be_gone(key, e))
+		return false;
 	if (turn->reported >= turn->room) {
 		turn->more = 1;
 		return true;
