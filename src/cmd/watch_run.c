@@ -12,7 +12,6 @@
 
 #include "base/clock.h"
 #include "base/fd.h"
-#include "base/num.h"
 #include "cmd/opts.h"
 #include "cmd/term.h"
 #include "cmd/watch.h"
@@ -173,15 +172,12 @@ static void put_command(struct run *run)
 	struct buf b = { 0 };
 
 	if (run->job->json)
-		buf_printf(
-			&b,
-			"{\"schema\":%d,\"event\":\"command-ended\",\"%s\":%d,\"left_running\":%u}\n",
-			WATCH_SCHEMA, killed ? "signal" : "status",
-			killed ? WTERMSIG(run->child_status) : WEXITSTATUS(run->child_status),
-			left);
-	else if (left)
-		buf_printf(&b, "the command has ended; %u of its children still run, unwatched\n",
-			   left);
+		watch_json_command(&b, killed,
+				   killed ? WTERMSIG(run->child_status)
+					  : WEXITSTATUS(run->child_status),
+				   left);
+	else
+		watch_text_command(&b, left);
 	put(run, &b);
 }
 
@@ -190,17 +186,11 @@ static void put_start(struct run *run)
 	const char *reads = watch_reads_name(watch_reads(doctor_watch(run->doctor)));
 	uint64_t after = run->job->setup.watch.rules.after;
 	struct buf b = { 0 };
-	char text[32];
 
 	if (run->job->json)
-		buf_printf(&b,
-			   "{\"schema\":%d,\"event\":\"watching\",\"after_ms\":%llu.%06u,"
-			   "\"reads\":\"%s\"}\n",
-			   WATCH_SCHEMA, (unsigned long long)after / 1000000,
-			   (unsigned)(after % 1000000), reads);
+		watch_json_start(&b, after, reads);
 	else
-		buf_printf(&b, "watching for what stays half-closed longer than %s (reads: %s)\n",
-			   num_duration_text((int64_t)after, text, sizeof(text)), reads);
+		watch_text_start(&b, after, reads);
 	put(run, &b);
 }
 

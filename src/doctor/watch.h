@@ -26,6 +26,7 @@ typedef void doctor_line_fn(const struct tw_line *line, void *arg);
 /* Loads the programs and takes in what is half-closed already. Errors as watch_open(). */
 int doctor_open(struct doctor **out, const struct doctor_setup *setup, doctor_line_fn *each,
 		void *arg, struct err *e);
+/* Ends the watch where it runs, and frees; NULL does nothing. */
 void doctor_close(struct doctor *d);
 
 /* Readable when something may have happened. */
@@ -41,4 +42,6 @@ int doctor_finish(struct doctor *d, struct err *e);
 /* Counts so far. */
 struct tw_summary doctor_summary(const struct doctor *d);
 
+/* The watch that it runs, for what only that can be asked: tier, lags, who still runs. Owned by the
+ * doctor; never NULL. */
 struct watch *doctor_watch(const struct doctor *d);

@@ -4,24 +4,8 @@
 #include <inttypes.h>
 #include <string.h>
 
-#include "base/text.h"
+#include "report/json.h"
 #include "report/list.h"
-
-/* A string of JSON from bytes that anybody chose: escaped as text for a terminal, then as JSON,
- * where only quotes and backslashes are left to escape. */
-static void add_string(struct buf *out, const char *s)
-{
-	_buf_ struct buf safe = { 0 };
-
-	text_escape(&safe, s, strlen(s), true);
-	buf_add(out, "\"", 1);
-	for (const char *p = safe.data ? safe.data : ""; *p; p++) {
-		if (*p == '"' || *p == '\\')
-			buf_add(out, "\\", 1);
-		buf_add(out, p, 1);
-	}
-	buf_add(out, "\"", 1);
-}
 
 static void add_address(struct buf *out, const char *name, const struct tcp_addr *a)
 {
@@ -41,7 +25,7 @@ static void add_holders(struct buf *out, const struct census *c, const struct ce
 		const struct census_proc *p = &c->procs[h->proc];
 
 		buf_printf(out, "%s{\"pid\":%" PRIu32 ",\"comm\":", i ? "," : "", p->pid);
-		add_string(out, p->comm);
+		json_quote(out, p->comm, strlen(p->comm));
 		buf_printf(out, ",\"fd\":%" PRId32 "}", h->fd);
 	}
 	buf_str(out, "]");

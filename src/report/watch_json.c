@@ -2,25 +2,12 @@
 #include <inttypes.h>
 #include <string.h>
 
-#include "base/text.h"
+#include "report/json.h"
 #include "report/watch.h"
 #include "tcp/state.h"
 
-/* A string of JSON from bytes that anybody chose: made safe as for a terminal, then quoted. */
-static void add_text(struct buf *out, const char *field, size_t cap)
-{
-	_buf_ struct buf safe = { 0 };
-
-	text_escape(&safe, field, strnlen(field, cap), true);
-	buf_str(out, "\"");
-	for (const char *p = safe.data ? safe.data : ""; *p; p++) {
-		if (*p == '"' || *p == '\\')
-			buf_str(out, "\\");
-		buf_add(out, p, 1);
-	}
-	buf_str(out, "\"");
-}
-#define TEXT(out, array) add_text((out), (array), sizeof(array))
+/* An array of bytes that anybody chose; NUL ends it early. */
+#define TEXT(out, array) json_quote((out), (array), strnlen((array), sizeof(array)))
 
 static void add_ms(struct buf *out, const char *name, uint64_t ns)
 {
@@ -177,4 +164,18 @@ void watch_json_summary(struct buf *out, const struct tw_summary *s)
 		   "}}\n",
 		   l->events, l->stacks, l->refused, l->untracked, l->lags, l->missed,
 		   l->forgotten);
+}
+
+void watch_json_start(struct buf *out, uint64_t after_ns, const char *reads)
+{
+	buf_printf(out, "{\"schema\":%d,\"event\":\"watching\"", WATCH_SCHEMA);
+	add_ms(out, "after_ms", after_ns);
+	buf_printf(out, ",\"reads\":\"%s\"}\n", reads);
+}
+
+void watch_json_command(struct buf *out, bool killed, int number, unsigned left_running)
+{
+	buf_printf(out,
+		   "{\"schema\":%d,\"event\":\"command-ended\",\"%s\":%d,\"left_running\":%u}\n",
+		   WATCH_SCHEMA, killed ? "signal" : "status", number, left_running);
 }

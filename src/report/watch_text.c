@@ -49,8 +49,10 @@ static void add_names(struct buf *out, const struct tw_owner *owners, unsigned n
 static void add_owners(struct buf *out, const struct tw_line *l, const struct report_style *style)
 {
 	add_names(out, l->owners, l->owner_count, l->waiting ? " listens" : "", style);
-	if (*l->container)
-		buf_printf(out, " in %.12s", l->container);
+	if (*l->container) {
+		buf_str(out, " in ");
+		add_field(out, l->container, 12, style); /* as docker shows it */
+	}
 }
 
 static void add_told(struct buf *out, const struct tw_line *l, const struct report_style *style)
@@ -121,8 +123,11 @@ static void add_stack(struct buf *out, const char *title, const struct tw_stack 
 		}
 		buf_str(out, "\n");
 	}
-	if (*s->note)
-		buf_printf(out, "  %-10s(%s)\n", s->count ? "" : title, s->note);
+	if (*s->note) {
+		buf_printf(out, "  %-10s(", s->count ? "" : title);
+		FIELD(out, s->note, style);
+		buf_str(out, ")\n");
+	}
 }
 
 void watch_text(struct buf *out, const struct tw_line *l, const struct report_style *style)
@@ -134,7 +139,8 @@ void watch_text(struct buf *out, const struct tw_line *l, const struct report_st
 	if (l->what == TW_CLOSED)
 		return;
 	add_clock(out, l->wall_ns);
-	buf_printf(out, "%-11s %s %s %s ", tw_what_name(l->what),
+	buf_printf(out, "%-11s %s %s %s ",
+		   tw_what_name(l->what == TW_HALF_CLOSED && l->dead ? TW_DEAD : l->what),
 		   tcp_addr_text(&l->sample.local, local), arrow[l->first],
 		   tcp_addr_text(&l->sample.peer, peer));
 	if (l->what != TW_OVER) {
@@ -211,4 +217,18 @@ void watch_text_summary(struct buf *out, const struct tw_summary *s)
 	add_loss(out, l->lags, "close lags not counted: the table was full");
 	add_loss(out, l->missed, "events not seen: they came while another was looked at");
 	add_loss(out, l->forgotten, "reports not kept: out of memory, or of room");
+}
+
+void watch_text_start(struct buf *out, uint64_t after_ns, const char *reads)
+{
+	buf_str(out, "watching for what stays half-closed longer than ");
+	add_time(out, after_ns);
+	buf_printf(out, " (reads: %s)\n", reads);
+}
+
+void watch_text_command(struct buf *out, unsigned left_running)
+{
+	if (left_running)
+		buf_printf(out, "the command has ended; %u of its children still run, unwatched\n",
+			   left_running);
 }

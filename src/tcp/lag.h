@@ -23,6 +23,7 @@ uint32_t lag_bucket_of(uint64_t ns);
 uint64_t lag_bucket_low(uint32_t number);
 uint64_t lag_bucket_high(uint32_t number);
 
+/* How many lags were counted, and the largest of them, ns; 0 where there are none. */
 uint64_t lag_count(const struct lag_bucket *b, size_t n);
 uint64_t lag_max(const struct lag_bucket *b, size_t n);
 
