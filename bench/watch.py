@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
 """What `unclosed watch` costs: a connection storm untraced, watched, and under tcpstates; memory with
-100,000 half-closed connections; and how soon after the threshold a line comes out.
+100,000 half-closed connections, which were there before, come during the watch, or have both of their
+ends on this host; and how soon after the threshold a line comes out: on an idle host, in the storm,
+where others hold 80,000 half-closed sockets, and with the first stack of a program.
 
 The storm (bench/watch/storm.c) is a textbook server and two clients that connect, read to the end and
 close, in a network namespace of their own. The three are run in turn, RUNS times; the ratio is that of
@@ -160,49 +162,120 @@ def ticks(pid):
         return sum(int(x) for x in f.read().rsplit(")", 1)[1].split()[11:13])
 
 
-def many_held():
-    hold = subprocess.Popen([os.path.join(BUILD, "bench", "bench_hold"), str(HELD), "8"],
-                            stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True)
+class Held:
+    """Connections whose peer has closed, in processes of their own; with `both` the peer's ends are held
+    too."""
+
+    def __init__(self, count, processes, *both):
+        self.process = subprocess.Popen([os.path.join(BUILD, "bench", "bench_hold"), str(count),
+                                         str(processes), *both],
+                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True)
+
+    def ready(self):
+        assert select.select([self.process.stdout], [], [], 4 * PATIENCE)[0], "hold is not ready"
+        assert self.process.stdout.readline() == b"ready\n"
+        return self
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *unused):
+        self.process.stdin.close()
+        self.process.stdout.close()
+        self.process.wait(2 * PATIENCE)
+
+
+def peak(pid):
+    """The most resident memory that the process had, in MiB, but for pages of maps that it has mapped."""
+    mapped, name = 0, ""
+    with open(f"/proc/{pid}/smaps", encoding="utf-8") as f:
+        for line in f:
+            if line[0] in "0123456789abcdef":
+                name = line.split()[-1]
+            elif line.startswith("Rss:") and "bpf-map" in name:
+                mapped += int(line.split()[1])
+    with open(f"/proc/{pid}/status", encoding="utf-8") as f:
+        most = next(int(line.split()[1]) for line in f if line.startswith("VmHWM:"))
+    return (most - mapped) / 1024
+
+
+def forget_peak(pid):
+    with open(f"/proc/{pid}/clear_refs", "w", encoding="utf-8") as f:
+        f.write("5")
+
+
+def held(title, live, *both):
+    """Memory with all of them reported: resident in the process, without its maps, which are counted as
+    the kernel has them (memlock); the most that it was since the programs were loaded, and after."""
+    processes = 16
+    count = HELD // processes * processes
+    hold = None
     try:
-        assert select.select([hold.stdout], [], [], 4 * PATIENCE)[0], "hold is not ready"
-        assert hold.stdout.readline() == b"ready\n"
+        if not live:
+            hold = Held(count, processes, *both).ready()
         watch = Program(UNCLOSED, "watch", "--json")
+        assert b"watching" in watch.line()
+        forget_peak(watch.process.pid)
+        if live:
+            hold = Held(count, processes, *both)
         begun, lines = time.monotonic(), 0
-        while lines < HELD // 8 * 8:
+        while lines < count:
             line = watch.line(2 * PATIENCE)
             assert line, "watch ended"
-            lines += b'"half-closed"' in line
+            lines += b'"half-closed"' in line and b'"comm":"bench_hold"' in line
         took = time.monotonic() - begun
+        hold.ready()
+        time.sleep(2)  # until the last stack's memory is given back
         rss, kernel = memory(watch.process.pid)
+        most = peak(watch.process.pid)
         used = ticks(watch.process.pid)
         time.sleep(2)
         more = ticks(watch.process.pid) - used
-        say(f"{HELD} half-closed: all reported in {took:.1f} s; memory {rss + kernel:.1f} MiB "
-            f"(process {rss:.1f}, kernel {kernel:.1f}); at rest {more / 2:.1f} % of a CPU")
+        say(f"{count} half-closed, {title}: all reported in {took:.1f} s; memory {rss + kernel:.1f} MiB "
+            f"(process {rss:.1f}, kernel {kernel:.1f}), {most + kernel:.1f} at most; "
+            f"at rest {more / 2:.1f} % of a CPU")
         watch.stop()
     finally:
-        hold.stdin.close()
-        hold.wait(2 * PATIENCE)
+        if hold:
+            hold.__exit__()
 
 
-def delays(title, load):
-    """Milliseconds from the threshold to the line, for 30 connections."""
+def many_held():
+    held("there at the start", False)
+    held("made during the watch", True)
+    held("made during the watch, both ends held here", True, "both")
+
+
+def tell(title, late):
+    worst = late.index(max(late))
+    say(f"{title}: line {statistics.median(late):.1f} ms after the threshold (median), "
+        f"{max(late):.1f} ms at most (number {worst + 1}), of {len(late)}")
+
+
+def lateness(watch, after):
+    """Milliseconds from the threshold to the line, and the line."""
+    seen = json.loads(watch.line())
+    now = time.time()
+    assert seen["event"] == "half-closed", seen
+    return (now - (seen["time"] - seen["age_ms"] / 1000 + after)) * 1000, seen
+
+
+def delays(title, storm_beside=False, by_port=False):
+    """For 30 connections, one after the other."""
     import socket
-    watch = Program(UNCLOSED, "watch", "--json", "--after", "200ms", "--pid", str(os.getpid()))
-    watch.line()
-    busy = subprocess.Popen([STORM, "12", "2"], stdout=subprocess.DEVNULL) if load else None
     late = []
     with socket.create_server(("127.0.0.1", 0)) as ls:
+        which = ["--port", str(ls.getsockname()[1])] if by_port else ["--pid", str(os.getpid())]
+        watch = Program(UNCLOSED, "watch", "--json", "--after", "200ms", *which)
+        watch.line()
+        busy = subprocess.Popen([STORM, "12", "2"], stdout=subprocess.DEVNULL) if storm_beside else None
         for i in range(30):
             client = socket.create_connection(ls.getsockname())
             ls.accept()[0].close()
             client.recv(1)
-            line = watch.line()
-            now = time.time()
-            seen = json.loads(line)
-            assert seen["event"] == "half-closed", seen
-            due = seen["time"] - seen["age_ms"] / 1000 + 0.2
-            late.append((now - due) * 1000)
+            ms, seen = lateness(watch, 0.2)
+            assert seen["told"]["stack"] and seen["holders"][0]["pid"] == os.getpid(), seen
+            late.append(ms)
             client.close()
             for _ in range(2):  # closed, over
                 watch.line()
@@ -211,12 +284,47 @@ def delays(title, load):
     if busy:
         busy.terminate()
         busy.wait(PATIENCE)
-    worst = late.index(max(late))
-    say(f"{title}: line {statistics.median(late):.1f} ms after the threshold (median), "
-        f"{max(late):.1f} ms at most (number {worst + 1}), of {len(late)}")
+    tell(title, late)
 
 
-PARTS = {"storm": storms, "memory": many_held, "idle": lambda: delays("idle", False),
-         "busy": lambda: delays("in the storm", True)}
+def with_others():
+    with Held(80000, 8) as hold:
+        hold.ready()
+        delays("80,000 half-closed of others, --pid")
+        delays("80,000 half-closed of others, --port", by_port=True)
+
+
+TOLD = """
+import socket, sys
+c = socket.create_connection(("127.0.0.1", int(sys.argv[1])))
+c.recv(1)
+sys.stdin.read()
+"""
+
+
+def first_stacks(title, after):
+    """Each of a watch that has read no stack before, of a program of its own."""
+    import socket
+    late = []
+    for _ in range(10):
+        with socket.create_server(("127.0.0.1", 0)) as ls:
+            port = str(ls.getsockname()[1])
+            watch = Program(UNCLOSED, "watch", "--json", "--after", f"{after}ms", "--port", port)
+            watch.line()
+            told = subprocess.Popen(["/usr/bin/python3", "-c", TOLD, port], stdin=subprocess.PIPE)
+            ls.accept()[0].close()
+            ms, seen = lateness(watch, after / 1000)
+            assert len(seen["told"]["stack"]) > 3, seen
+            late.append(ms)
+            told.stdin.close()
+            told.wait(PATIENCE)
+            watch.stop()
+    tell(title, late)
+
+
+PARTS = {"storm": storms, "memory": many_held, "idle": lambda: delays("idle"),
+         "busy": lambda: delays("in the storm", storm_beside=True), "others": with_others,
+         "first": lambda: [first_stacks(f"first stack of a program, --after {after}ms", after)
+                           for after in (1000, 200)]}
 for part in sys.argv[2:] or PARTS:
     PARTS[part]()

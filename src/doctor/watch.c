@@ -24,8 +24,9 @@
 #define SEARCH_MS   10
 #define SEARCH_REST 20
 /* Where files are read for a stack that may be asked for, it is done after this part of the
- * threshold: most connections have closed by then. */
+ * threshold, since most connections have closed by then; but so that this time is left for it. */
 #define READ_AHEAD 8
+#define READ_NS    (800 * CLOCK_NS_PER_MS)
 /* Between two attempts to match ends that nobody who is watched held so far; and so many times as
  * long as the attempt takes, where that is more. */
 #define MATCH_MS   250
@@ -48,7 +49,8 @@ static void on_report(struct doctor *d, const struct watch_event *ev)
 		return;
 	}
 	/* A walk that matches owners gives them, but for those that it passed before. */
-	d->owners_unseen |= !d->setup.watch.rules.by_owner || ev->conn.flags & WATCH_OTHERS;
+	d->owners_unseen |= !d->setup.watch.rules.by_owner || d->matching_few ||
+			    ev->conn.flags & WATCH_OTHERS;
 	end->began = ev->conn.began;
 	end->cookie = ev->cookie;
 	end->cgroup = ev->cgroup;
@@ -121,6 +123,12 @@ static void on_owner(const struct watch_owner *o, void *arg)
 	ends_add_owner(&d->ends, end, &owner);
 }
 
+/* In an accept queue. */
+static bool is_waiting(const struct watch_event *ev)
+{
+	return !ev->inode && ev->state == TCPS_CLOSE_WAIT;
+}
+
 /* An end that waits to be accepted has no descriptor: its listener's owner stands in. */
 static void borrow_listener(struct doctor *d, struct open_end *end)
 {
@@ -169,7 +177,7 @@ static void say_fresh(struct doctor *d)
 		}
 		if (!end || end->began != ev->conn.began)
 			continue;
-		end->waiting = !ev->inode && ev->state == TCPS_CLOSE_WAIT;
+		end->waiting = is_waiting(ev);
 		if (end->waiting)
 			borrow_listener(d, end);
 		find_container(d, end);
@@ -177,6 +185,12 @@ static void say_fresh(struct doctor *d)
 	}
 	if (!d->fresh_count)
 		vec_rest(&d->fresh, &d->fresh_cap, WATCH_AT_REST);
+}
+
+/* In pid namespaces of their own processes may have no number that they could be asked for by. */
+static bool can_ask(const struct doctor *d)
+{
+	return watch_sees_all_processes(d->watch);
 }
 
 static int find_owners(struct doctor *d, bool take_in, struct err *e)
@@ -203,16 +217,59 @@ static int search(struct doctor *d, bool match, struct err *e)
 	return r;
 }
 
-/* Those of which owners may be missing have them counted anew. */
+/* The files of the fresh ends. Returns how many; -1: they are too many, or one waits in an accept
+ * queue and has none. */
+static int fresh_files(const struct doctor *d, uint64_t files[WATCH_ASKED_MOST])
+{
+	int n = 0;
+
+	for (uint32_t i = 0; i < d->fresh_count; i++) {
+		const struct watch_event *ev = &d->fresh[i];
+
+		if (ev->kind != WATCH_REPORT)
+			continue;
+		if (n == WATCH_ASKED_MOST || is_waiting(ev))
+			return -1;
+		if (ev->file)
+			files[n++] = ev->file;
+	}
+	return n;
+}
+
+/* Those of which owners may be missing have them counted anew. Where they are few, only their
+ * holders are looked at. */
 static int find_all_owners(struct doctor *d, struct err *e)
 {
+	uint64_t files[WATCH_ASKED_MOST];
+	int n = can_ask(d) ? fresh_files(d, files) : -1, r = -E2BIG;
+
 	for (uint32_t i = 0; i < d->fresh_count; i++) {
 		struct open_end *end = ends_find(&d->ends, d->fresh[i].sk);
 
 		if (end && d->fresh[i].kind == WATCH_REPORT)
 			ends_drop_owners(&d->ends, end);
 	}
-	return find_owners(d, false, e);
+	d->owners_unseen = false;
+	if (n == 0)
+		return 0;
+	if (n > 0)
+		r = watch_owners_of(d->watch, files, (unsigned)n, on_owner, d, e);
+	return r == -E2BIG || r == -EOPNOTSUPP ? find_owners(d, false, e) : r;
+}
+
+/* Matches the wanted ends with the descriptors of those who are watched; of the others that may
+ * hold them nothing is known then. */
+static int match_with_watched(struct doctor *d, struct err *e)
+{
+	int r = -E2BIG;
+
+	d->listener_count = 0;
+	if (can_ask(d)) {
+		d->matching_few = true;
+		r = watch_owners_of(d->watch, NULL, 0, on_owner, d, e);
+		d->matching_few = false;
+	}
+	return r == -E2BIG || r == -EOPNOTSUPP ? find_owners(d, false, e) : r;
 }
 
 /* Where only some processes are watched, what came due is matched with their descriptors: at once,
@@ -226,11 +283,22 @@ static int match_owners(struct doctor *d, struct err *e)
 	if (d->unmatched ? now < d->next_walk : !d->found.wanted || now < d->next_match)
 		return 0;
 	d->unmatched = false; /* but for what comes due during the walk */
-	r = find_owners(d, false, e);
+	r = match_with_watched(d, e);
 	took = (uint64_t)clock_mono_ns() - now;
 	d->next_walk = now + 2 * took;
 	d->next_match = now + MATCH_MS * CLOCK_NS_PER_MS + MATCH_REST * took;
-	return r ? r : search(d, true, e);
+	d->ports_unmatched = true;
+	return r;
+}
+
+/* Those that wait in the accept queue of one who is watched. What the walk brought is said first.
+ */
+static int match_ports(struct doctor *d, struct err *e)
+{
+	if (!d->ports_unmatched || d->fresh_count)
+		return 0;
+	d->ports_unmatched = false;
+	return search(d, true, e);
 }
 
 static int wait_for(const struct doctor *d)
@@ -239,6 +307,8 @@ static int wait_for(const struct doctor *d)
 
 	if (d->unmatched && d->setup.watch.rules.by_owner && d->next_walk < next)
 		next = d->next_walk;
+	if (d->ports_unmatched)
+		return 0;
 	if (next > now + TURN_MS * CLOCK_NS_PER_MS)
 		return TURN_MS;
 	return next > now ? (int)((next - now) / CLOCK_NS_PER_MS) + 1 : 0;
@@ -257,7 +327,16 @@ static int look(struct doctor *d, struct err *e)
 		r = watch_drain(d->watch, on_event, d, e);
 	if (!r && d->setup.watch.rules.by_owner)
 		r = match_owners(d, e);
-	return r;
+	return r ? r : match_ports(d, e);
+}
+
+static uint64_t read_delay(const struct doctor *d)
+{
+	uint64_t after = d->setup.watch.rules.after, delay = after / READ_AHEAD;
+
+	if (after <= READ_NS)
+		return 0;
+	return delay < after - READ_NS ? delay : after - READ_NS;
 }
 
 int doctor_turn(struct doctor *d, int *wait_ms, struct err *e)
@@ -271,8 +350,7 @@ int doctor_turn(struct doctor *d, int *wait_ms, struct err *e)
 	say_fresh(d);
 	stacks_collect(d->stacks);
 	watch_say_late(d, false);
-	stacks_read_ahead(d->stacks,
-			  (uint64_t)clock_mono_ns() - d->setup.watch.rules.after / READ_AHEAD);
+	stacks_read_ahead(d->stacks, (uint64_t)clock_mono_ns() - read_delay(d));
 	*wait_ms = wait_for(d);
 	return 0;
 }

@@ -33,8 +33,10 @@ struct doctor {
 	struct late *late;
 	struct listener *listeners;
 	uint32_t fresh_count, fresh_cap, late_count, late_cap, listener_count, listener_cap;
-	uint32_t hidden;    /* of `ends` */
-	bool owners_unseen; /* of some that are fresh */
+	uint32_t hidden;      /* of `ends` */
+	bool owners_unseen;   /* of some that are fresh */
+	bool matching_few;    /* only those who are watched are being looked at */
+	bool ports_unmatched; /* since the last walk over those who are watched */
 	struct stacks *stacks;
 	struct watch_found found; /* by the last search */
 	uint64_t next_search, next_match, next_walk;

@@ -76,6 +76,7 @@ struct watch_event {
 	__u8 family;
 	__u64 inode; /* of the socket; 0: in an accept queue, or orphaned */
 	__u64 sk;    /* the kernel's address: names the end, with `began` */
+	__u64 file;  /* the kernel's address of what descriptors refer to; 0: none */
 	__u64 at;
 	struct watch_conn conn;
 	/* In WATCH_REPORT only: who the end is. */
@@ -124,6 +125,23 @@ struct watch_owner {
 	__u8 pad;
 	char comm[WATCH_COMM];
 };
+
+/* Files whose holders may be asked for at a time. */
+#define WATCH_ASKED_MOST 64
+
+/* The files that `holding` looks for; all others have no bit in `filter`, or are not in `file`. */
+struct watch_asked {
+	__u64 file[WATCH_ASKED_MOST];
+	__u64 filter[64];
+	__u32 count; /* 0: looks for the processes that are watched */
+	__u32 pad;
+};
+
+/* The number of a file's bit. */
+static inline __u32 watch_asked_bit(__u64 file)
+{
+	return (__u32)(file * 0x9e3779b97f4a7c15ULL >> 52);
+}
 
 /* What a search for the overdue found; in and out of the `mature` program. */
 struct watch_turn {

@@ -83,6 +83,7 @@ static __noinline int emit(__u32 kind, __u64 key, const struct end *end, __u64 w
 	e->peer_window = BPF_CORE_READ(tp, snd_wnd);
 	e->retransmits = BPF_CORE_READ(tp, inet_conn.icsk_retransmits);
 	e->inode = socket_inode(sk);
+	e->file = (__u64)BPF_CORE_READ(sk, sk_socket, file);
 	e->accepted = BPF_CORE_READ(sk, sk_max_ack_backlog) > 0;
 	if (kind == WATCH_REPORT)
 		describe(e, sk);
