@@ -138,6 +138,13 @@ static void take_operands(struct settings *s, char **operand, int count)
 	}
 }
 
+/* Such a word could be an IPv4 address of the old form; as a second operand it is meant as a port.
+ */
+static bool is_number(const char *word)
+{
+	return *word && !word[strspn(word, "0123456789")];
+}
+
 /* Returns -1 to go on, or an exit code. */
 static int parse(struct settings *s, int argc, char **argv)
 {
@@ -145,6 +152,10 @@ static int parse(struct settings *s, int argc, char **argv)
 
 	if (code >= 0)
 		return code;
+	if (argc - rest == 2 && is_number(argv[rest + 1]) &&
+	    num_port(argv[rest + 1], &(uint16_t){ 0 }) < 0)
+		return opts_misuse(&usage, "'%s' is no port; it is a number from 0 to 65535",
+				   argv[rest + 1]);
 	take_operands(s, argv + rest, argc - rest);
 	if (s->count > 1 && s->after == AFTER_WORD_OTHER)
 		return opts_misuse(&usage,

@@ -39,6 +39,7 @@ enum {
 	OPT_UDP_RATE_ALL,
 	OPT_LOG,
 	OPT_SECCOMP,
+	OPT_DESCRIBE_SYSCALLS,
 };
 
 static const struct opt options[] = {
@@ -78,6 +79,8 @@ static const struct opt options[] = {
 	{ OPT_SECCOMP, "seccomp", "ACTION",
 	  "a system call that is not on the list: kill the process, or errno: refuse it (kill)",
 	  "kill errno" },
+	{ OPT_DESCRIBE_SYSCALLS, "describe-syscalls", NULL,
+	  "print the system calls that each process may make once it serves, and end", NULL },
 	OPTS_COMMON,
 	OPTS_END,
 };
@@ -98,50 +101,61 @@ struct settings {
 	const char *user;
 	bool udp;
 	bool seccomp_errno;
+	bool describe_syscalls;
 	uint64_t workers, udp_rate, udp_burst, udp_rate_all;
 };
 
 /* The options whose argument is a number or a duration, with where it goes and what it may be. */
 struct number {
 	int id;
-	uint64_t *u64;
-	uint32_t *u32;
-	int64_t *ns;
-	uint64_t min, max;
+	enum {
+		AS_U64,
+		AS_U32,
+		AS_DURATION
+	} kind;
+	void *value;
+	uint64_t min, max; /* of a duration: none */
 };
+
+static int take_number(const struct number *n, const char *arg, struct err *e)
+{
+	uint64_t value;
+
+	if (n->kind == AS_DURATION) {
+		if (num_duration(arg, n->value) < 0)
+			return err_set(e, -EINVAL, "'%s' is no duration; it reads 100s or 250ms",
+				       arg);
+		return 0;
+	}
+	if (num_u64(arg, n->min, n->max, &value) < 0)
+		return err_set(e, -EINVAL, "'%s' is no number from %llu to %llu", arg,
+			       (unsigned long long)n->min, (unsigned long long)n->max);
+	if (n->kind == AS_U32)
+		*(uint32_t *)n->value = (uint32_t)value;
+	else
+		*(uint64_t *)n->value = value;
+	return 0;
+}
 
 static int parse_number(struct settings *s, int id, const char *arg, struct err *e)
 {
 	struct server_config *c = &s->server;
 	const struct number numbers[] = {
-		{ 'w', &s->workers, NULL, NULL, 1, WORKERS_MAX },
-		{ OPT_DRAIN_TIME, NULL, NULL, &c->drain_ns, 0, 0 },
-		{ OPT_DRAIN_BYTES, &c->drain_bytes, NULL, NULL, 0, 1ULL << 40 },
-		{ OPT_MAX_CONNECTIONS, NULL, &c->max_connections, NULL, 1, 1000000 },
-		{ OPT_MAX_PER_SOURCE, NULL, &c->max_per_source, NULL, 1, 1000000 },
-		{ OPT_GRACE, NULL, NULL, &c->grace_ns, 0, 0 },
-		{ OPT_UDP_RATE, &s->udp_rate, NULL, NULL, 1, 1000000 },
-		{ OPT_UDP_BURST, &s->udp_burst, NULL, NULL, 1, 1000000 },
-		{ OPT_UDP_RATE_ALL, &s->udp_rate_all, NULL, NULL, 1, 1000000000 },
+		{ 'w', AS_U64, &s->workers, 1, WORKERS_MAX },
+		{ OPT_DRAIN_TIME, AS_DURATION, &c->drain_ns, 0, 0 },
+		{ OPT_DRAIN_BYTES, AS_U64, &c->drain_bytes, 0, 1ULL << 40 },
+		{ OPT_MAX_CONNECTIONS, AS_U32, &c->max_connections, 1, 1000000 },
+		{ OPT_MAX_PER_SOURCE, AS_U32, &c->max_per_source, 1, 1000000 },
+		{ OPT_GRACE, AS_DURATION, &c->grace_ns, 0, 0 },
+		{ OPT_UDP_RATE, AS_U64, &s->udp_rate, 1, 1000000 },
+		{ OPT_UDP_BURST, AS_U64, &s->udp_burst, 1, 1000000 },
+		{ OPT_UDP_RATE_ALL, AS_U64, &s->udp_rate_all, 1, 1000000000 },
 	};
-	const struct number *n = numbers;
-	uint64_t value;
 
-	while (n->id != id)
-		n++;
-	if (n->ns)
-		return num_duration(arg, n->ns) < 0
-			       ? err_set(e, -EINVAL, "'%s' is no duration; it reads 100s or 250ms",
-					 arg)
-			       : 0;
-	if (num_u64(arg, n->min, n->max, &value) < 0)
-		return err_set(e, -EINVAL, "'%s' is no number from %llu to %llu", arg,
-			       (unsigned long long)n->min, (unsigned long long)n->max);
-	if (n->u32)
-		*n->u32 = (uint32_t)value;
-	else
-		*n->u64 = value;
-	return 0;
+	for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
+		if (numbers[i].id == id)
+			return take_number(&numbers[i], arg, e);
+	return -EINVAL;
 }
 
 static int parse_after(struct server_config *c, const char *word, struct err *e)
@@ -226,6 +240,9 @@ static int parse_option(void *settings, int id, const char *arg, struct err *e)
 	case OPT_UDP:
 		s->udp = true;
 		return 0;
+	case OPT_DESCRIBE_SYSCALLS:
+		s->describe_syscalls = true;
+		return 0;
 	default:
 		return parse_number(s, id, arg, e);
 	}
@@ -260,13 +277,21 @@ static struct {
 	struct workers workers;
 } run;
 
+/* The port of the first socket that the service manager passed, for the log and for UDP. */
+static int name_port(struct settings *s, struct err *e)
+{
+	int r = listen_port(run.listener[0], &s->listen.port);
+
+	return r < 0 ? err_errno(e, r, "cannot tell the port") : 0;
+}
+
 /* Opens one listener per worker on one port, or takes what the service manager passed. */
 static int open_tcp(struct settings *s, struct err *e)
 {
 	if (run.passed.tcp_count + run.passed.udp_count > 0) {
 		run.listeners = run.passed.tcp_count;
 		memcpy(run.listener, run.passed.tcp, sizeof(run.passed.tcp));
-		return 0;
+		return run.listeners > 0 ? name_port(s, e) : 0;
 	}
 	s->listen.shared = s->workers > 1;
 	for (unsigned i = 0; i < s->workers; i++) {
@@ -487,17 +512,27 @@ static int start(struct settings *s)
 	return code;
 }
 
-static void describe_syscalls(void)
+static void describe(const char *process, unsigned parts)
 {
 	const char *names[CONFINE_SYSCALLS_MAX + 1];
 
-	for (unsigned p = 0; p <= CONFINE_WRITER; p++) {
-		confine_names(p, names);
-		printf("%u", p);
-		for (size_t i = 0; names[i]; i++)
-			printf(" %s", names[i]);
-		printf("\n");
-	}
+	confine_names(parts, names);
+	printf("%s:", process);
+	for (size_t i = 0; names[i]; i++)
+		printf(" %s", names[i]);
+	printf("\n");
+}
+
+/* The system calls that each process of a server with these options may make. */
+static int describe_syscalls(const struct settings *s)
+{
+	describe("server", (s->udp ? CONFINE_UDP : 0U) |
+				   (s->server.format.kind == DAYTIME_NIST ? CONFINE_CLOCK : 0U) |
+				   CONFINE_POLLED_LOG);
+	if (s->workers > 1)
+		describe("supervisor", CONFINE_SUPERVISE | CONFINE_POLLED_LOG);
+	describe("log-writer", CONFINE_WRITER);
+	return fflush(stdout) == 0 ? EXIT_FINE : EXIT_CANNOT;
 }
 
 int main(int argc, char **argv)
@@ -520,11 +555,9 @@ int main(int argc, char **argv)
 	};
 	int done;
 
-	if (argc == 2 && !strcmp(argv[1], "--describe-syscalls")) { /* for the test */
-		describe_syscalls();
-		return EXIT_FINE;
-	}
 	done = parse(&s, argc, argv);
+	if (done >= 0)
+		return done;
 	s.server.workers = (unsigned)s.workers;
-	return done >= 0 ? done : start(&s);
+	return s.describe_syscalls ? describe_syscalls(&s) : start(&s);
 }

@@ -51,8 +51,9 @@ void gate_resume(struct server *s)
 
 void gate_shut(struct server *s)
 {
-	gate_watch(s, EPOLL_CTL_DEL, 0);
-	s->listeners = 0;
+	gate_watch(s, EPOLL_CTL_DEL, 0); /* others may have them open too */
+	while (s->listeners > 0)
+		close(s->listener[--s->listeners]);
 	s->paused = false;
 }
 

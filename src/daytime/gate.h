@@ -12,7 +12,7 @@ int gate_accept(struct server *s, unsigned listener, struct err *e);
 /* Opens the gate again once its pause is over. */
 void gate_resume(struct server *s);
 
-/* Shuts it for good. */
+/* Shuts it for good: closes the listeners, so that who comes later is refused at once. */
 void gate_shut(struct server *s);
 
 /* Waits for every listener (or, with `events` 0, for none). Returns 0 or -errno. */

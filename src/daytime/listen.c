@@ -51,6 +51,14 @@ static int set(int fd, int level, int name, int value)
 	return setsockopt(fd, level, name, &value, sizeof(value)) < 0 ? -errno : 0;
 }
 
+static int bind_failed(const struct listen_spec *spec, int error, struct err *e)
+{
+	return err_set(e, -error, "cannot bind %s%sport %u: %s%s",
+		       spec->address ? spec->address : "", spec->address ? " " : "", spec->port,
+		       strerrordesc_np(error),
+		       error == EACCES ? "; run as root, or name a port from 1024" : "");
+}
+
 /* A socket of this type, bound to the port and ready but for listen(2). */
 static int bind_family(const struct listen_spec *spec, int family, int type, struct err *e)
 {
@@ -74,9 +82,7 @@ static int bind_family(const struct listen_spec *spec, int family, int type, str
 	if (r < 0)
 		return err_errno(e, r, "cannot set up the socket for port %u", spec->port);
 	if (bind(fd, (struct sockaddr *)&ss, len) < 0)
-		return err_errno(e, -errno, "cannot bind %s%sport %u",
-				 spec->address ? spec->address : "", spec->address ? " " : "",
-				 spec->port);
+		return bind_failed(spec, errno, e);
 	return fd_take(&fd);
 }
 

@@ -25,6 +25,8 @@ void log_open(struct log *l, int fd, const char *prefix)
 		return;
 	}
 	l->file = S_ISREG(st.st_mode) || S_ISBLK(st.st_mode);
+	if (l->file)
+		return; /* an offset of our own would overwrite what others write there */
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
 	fd = open(path, O_WRONLY | O_APPEND | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
 	if (fd < 0) {

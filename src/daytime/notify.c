@@ -55,12 +55,13 @@ int activation_take(struct activation *a, struct err *e)
 	*a = (struct activation){ 0 };
 	if (!pid || !fds)
 		return 0;
-	if (num_u64(pid, 1, INT32_MAX, &p) < 0 || num_u64(fds, 1, ACTIVATION_MAX, &n) < 0)
-		return err_set(e, -EINVAL,
-			       "LISTEN_PID=%s, LISTEN_FDS=%s: not a process and 1 to %d sockets",
-			       pid, fds, ACTIVATION_MAX);
+	if (num_u64(pid, 1, INT32_MAX, &p) < 0)
+		return err_set(e, -EINVAL, "LISTEN_PID=%s is no process", pid);
 	if (p != (uint64_t)getpid())
-		return 0; /* meant for another process */
+		return 0; /* meant for another process, whatever LISTEN_FDS says */
+	if (num_u64(fds, 1, ACTIVATION_MAX, &n) < 0)
+		return err_set(e, -EINVAL, "LISTEN_FDS=%s is not 1 to %d sockets", fds,
+			       ACTIVATION_MAX);
 	unsetenv("LISTEN_PID");
 	unsetenv("LISTEN_FDS");
 	unsetenv("LISTEN_FDNAMES");

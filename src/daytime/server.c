@@ -230,6 +230,7 @@ static void expire(struct server *s)
 	while ((i = conns_first(&s->conns, CONN_DRAINING)) != CONN_NONE &&
 	       s->conns.slot[i].deadline <= s->now)
 		serve_time_up(s, i);
+	closing_flush(&s->closing);
 	if (s->paused && s->resume_at <= s->now)
 		gate_resume(s);
 }

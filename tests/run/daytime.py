@@ -188,6 +188,14 @@ def the_client_waits_for_the_whole_line():
 
 
 @test
+def a_second_operand_that_is_a_number_is_a_port():
+    """not a host of the old form 0.1.134.159"""
+    got = run(binary("daytime"), "localhost", "99999")
+    equal((got.returncode, got.stdout), (2, ""), "exit code and output")
+    equal(got.stderr, "daytime: '99999' is no port; it is a number from 0 to 65535; see 'daytime --help'\n")
+
+
+@test
 def until_end_reads_on():
     def two_lines(s):
         s.sendall(b"one\n")

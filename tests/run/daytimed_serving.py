@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """daytimed among strangers: every sort of client, its limits, UDP, signals, workers, activation."""
+import contextlib
 import os
 import re
 import signal
@@ -11,7 +12,8 @@ import tempfile
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
-from daytimed import (Server, counters, descriptors, last_counters, read_all, status)  # noqa: E402
+from daytimed import (Server, counters, descriptors, last_counters, read_all, state_of,  # noqa: E402
+                      status)
 from tap import (BUILD, SANITIZED, SOURCE, Skip, binary, cases, equal, has, main, run, test,  # noqa: E402
                  true, wait_for)
 
@@ -263,17 +265,15 @@ if not SANITIZED:  # a sanitizer's memory is not the server's
         equal(got.returncode, 0, f"exit code; it said {got.stdout}{got.stderr}")
 
 
-@test
-def memory_stays_small():
-    if SANITIZED:
-        return  # a sanitizer's memory is not the server's
-    with Server() as server:
-        load(server.port, 1000)
-        before = int(status(server.pid)["VmRSS"].split()[0])
-        equal(load(server.port, 30000), (30000, 0), "replies")
-        after = int(status(server.pid)["VmRSS"].split()[0])
-        true(after <= 3072, f"{after} KiB resident")
-        true(after - before < 64, f"grew from {before} to {after} KiB")
+    @test
+    def memory_stays_small():
+        with Server() as server:
+            load(server.port, 1000)
+            before = int(status(server.pid)["VmRSS"].split()[0])
+            equal(load(server.port, 30000), (30000, 0), "replies")
+            after = int(status(server.pid)["VmRSS"].split()[0])
+            true(after <= 3072, f"{after} KiB resident")
+            true(after - before < 64, f"grew from {before} to {after} KiB")
 
 
 # Formats.
@@ -461,19 +461,54 @@ def a_udp_flood_does_not_stop_tcp():
 
 # Signals.
 
+def listening(port):
+    return run("ss", "-Hltn", f"sport = :{port}").stdout
+
+
 @test
 def sigterm_finishes_what_is_in_flight():
     with Server("--grace=10s") as server:
         s = server.connect()
         settled(server, replied=1)
         server.send(signal.SIGTERM)
-        time.sleep(0.05)  # gives a server that does not wait the time to end
+        wait_for(lambda: not listening(server.port), "no more clients are taken")
         true(server.process.poll() is None, "it waits for the client")
         whole_reply(s)
         s.close()
         equal(server.process.wait(5), 0, "exit code")
         last = last_counters(server)
         equal((last["closed"], last["cut_by_stop"]), (1, 0), "counters")
+
+
+@test
+def the_limits_are_what_the_manual_says():
+    """100 connections of one source, 1000 in all, 65536 bytes to read: all as it is without options"""
+    def connection(source, server):
+        s = socket.socket()
+        s.bind((source, 0))
+        s.settimeout(10)
+        s.connect(("127.0.0.1", server.port))
+        return s
+    with Server("--after-reply=keep") as server, contextlib.ExitStack() as stack:
+        for n in range(10):
+            for _ in range(100):
+                stack.enter_context(connection(f"127.0.1.{n + 1}", server))
+            if n == 0:
+                with contextlib.suppress(ConnectionResetError):
+                    stack.enter_context(connection("127.0.1.1", server))
+                settled(server, replied=100)
+                equal(counters(server)["refused"]["source"], 1, "the 101st of one source")
+        settled(server, replied=1000)
+        with contextlib.suppress(ConnectionResetError):
+            stack.enter_context(connection("127.0.1.11", server))
+        wait_for(lambda: counters(server)["refused"]["full"] == 1, "the 1001st is refused")
+    with Server() as server, server.connect() as s, server.connect() as more:
+        whole_reply(s)
+        s.sendall(bytes(65536))
+        wait_for(lambda: state_of(server.port, s.getsockname()[1]) == ("FIN_WAIT2", 0), "all is read")
+        equal(counters(server)["too_much"], 0, "with 65536 bytes")
+        more.sendall(bytes(65537))
+        wait_for(lambda: counters(server)["too_much"] == 1, "with one more")
 
 
 @test
@@ -626,9 +661,10 @@ def activated(*options, kinds=(socket.SOCK_STREAM,), env=None, pid="$$", count=N
 
 @test
 def sockets_of_a_service_manager_are_served():
-    p, ports, _ = activated(kinds=(socket.SOCK_STREAM, socket.SOCK_STREAM, socket.SOCK_DGRAM))
+    p, ports, log = activated(kinds=(socket.SOCK_STREAM, socket.SOCK_STREAM, socket.SOCK_DGRAM))
     with p:
         try:
+            wait_for(lambda: f"listening on port {ports[0]}...\n" in log(), "the port's name")
             for port in ports[:2]:
                 whole_reply(socket.create_connection(("127.0.0.1", port), 5))
             with udp_client() as s:
@@ -640,8 +676,8 @@ def sockets_of_a_service_manager_are_served():
 
 
 @cases((dict(kinds=(socket.SOCK_DGRAM, socket.SOCK_DGRAM)), "more than one UDP socket"),
-       (dict(count=99), "not a process and 1 to 8 sockets"),
-       (dict(pid="me"), "not a process and 1 to 8 sockets"),
+       (dict(count=99), "LISTEN_FDS=99 is not 1 to 8 sockets"),
+       (dict(pid="me"), "LISTEN_PID=me is no process"),
        (dict(listening=False), "neither a TCP listener nor a UDP socket"),
        (dict(count=8), "is no IP socket"))
 def wrong_sockets_are_refused(how, said):
@@ -654,9 +690,9 @@ def wrong_sockets_are_refused(how, said):
         has(log(), said)
 
 
-@test
-def sockets_for_another_process_are_left():
-    p, ports, log = activated("0", pid="1")
+@cases(1, 99)
+def sockets_for_another_process_are_left(count):
+    p, ports, log = activated("0", pid="1", count=count)
     with p:
         try:
             port = wait_for(lambda: (m := re.search(r"port (\d+)", log())) and int(m[1]), "listens")
