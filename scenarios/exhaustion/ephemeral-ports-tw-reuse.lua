@@ -26,7 +26,7 @@ observe("Too soon: the entry is younger than a second.")
 
 step("More than a second later.")
 client:sysctl("ipv4/tcp_tw_reuse_delay", 1000, { optional = true })
-wire.quiet { ["for"] = "1100ms" }
+wire.quiet { lasting = "1100ms" }
 local c2 = caller:connect(server)
 local s2 = listener:accept()
 expect(client, "ESTABLISHED", { connection = 2 })

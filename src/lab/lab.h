@@ -95,6 +95,7 @@ uint16_t arg_conn(const struct lab *lab, const struct pending *p);
 /* Ends an op with the script's mistake. */
 enum op_result op_error(struct answer *a, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
+/* Ends an op with what it returns to the script; takes over the reference to `value`. */
 enum op_result op_ok(struct answer *a, json_t *value);
 
 /* Decides the run as broken (an actor or the lab failed), with the script's position. */

@@ -193,21 +193,23 @@ static void settle(struct lab *lab, enum op_result result, struct answer *a)
 	lab->pending = (struct pending){ 0 };
 }
 
-/* Reads `within`. Returns false with the answer's error set where it is no duration. */
-static bool set_deadline(const struct lab *lab, struct pending *p, struct answer *a)
+/* Reads `within`, which is a duration: request_decode() has seen to that. */
+static void set_deadline(const struct lab *lab, struct pending *p)
 {
 	int64_t ns = LAB_WITHIN_NS;
 	char text[32];
 
-	if (arg_given(p, "within") &&
-	    num_duration(arg_text(p, "within", text, sizeof(text)), &ns) < 0) {
-		op_error(a, "within = \"%s\" is no duration, such as \"2s\" or \"250ms\"", text);
-		return false;
-	}
+	if (arg_given(p, "within"))
+		num_duration(arg_text(p, "within", text, sizeof(text)), &ns);
 	if (ns > lab->options->timeout_ns) /* the run ends before */
 		ns = lab->options->timeout_ns;
 	p->deadline_ns = clock_mono_ns() + ns * (lab->wire.loss ? LAB_LOSS_PATIENCE : 1);
-	return true;
+}
+
+static enum op_result begin_op(struct lab *lab, struct pending *p, struct answer *a)
+{
+	set_deadline(lab, p);
+	return p->op->begin(lab, p, a);
 }
 
 /* Takes over the request's message. `bad` is what is wrong with it, or NULL. */
@@ -224,10 +226,8 @@ static void begin(struct lab *lab, const struct request *request, const char *ba
 		result = op_error(&a, "%s", bad ? bad : "no such request");
 	else if (!lab->run->title[0] && strcmp(request->op, "scenario") != 0)
 		result = op_error(&a, "a script begins with scenario { title = \"...\" }");
-	else if (!set_deadline(lab, p, &a))
-		result = OP_ERROR;
 	else
-		result = p->op->begin(lab, p, &a);
+		result = begin_op(lab, p, &a);
 	settle(lab, result, &a);
 }
 

@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "lab/json_bytes.h"
 #include "lab/lab.h"
+#include "lab/rfc9293.h"
 
 /* Chance takes packets only where the scenario does not forbid it. Retransmission is then made
  * fast, where the kernel allows it, so that a run with losses does not take minutes. */
@@ -33,10 +34,28 @@ static void set_loss(struct lab *lab, struct pending *p)
 			net_sysctl(&lab->net, side, quick[i].name, quick[i].value, &unused);
 }
 
+/* Reads which conclusions the scenario bears on. Returns false with the answer's error set. */
+static bool read_conclusions(struct tl_run *run, const json_t *list, struct answer *a)
+{
+	for (size_t i = 0; i < json_array_size(list); i++) {
+		const char *name = json_string_value(json_array_get(list, i));
+		size_t which = 0;
+
+		while (which < TL_CONCLUSIONS && strcmp(tl_conclusions[which], name) != 0)
+			which++;
+		if (which == TL_CONCLUSIONS) {
+			op_error(a, "no conclusion '%s'; they are %s and %s", name,
+				 tl_conclusions[0], tl_conclusions[1]);
+			return false;
+		}
+		snprintf(run->conclusion[which], sizeof(run->conclusion[which]), "%s", name);
+	}
+	return true;
+}
+
 static enum op_result begin_scenario(struct lab *lab, struct pending *p, struct answer *a)
 {
 	struct tl_run *run = lab->run;
-	const json_t *proves = json_object_get(p->args, "proves");
 
 	if (run->title[0])
 		return op_error(a, "scenario is given twice");
@@ -44,14 +63,12 @@ static enum op_result begin_scenario(struct lab *lab, struct pending *p, struct 
 	arg_text(p, "source", run->source, sizeof(run->source));
 	arg_text(p, "rfc", run->rfc, sizeof(run->rfc));
 	arg_text(p, "shows", run->shows, sizeof(run->shows));
-	for (size_t i = 0; i < json_array_size(proves) && i < 2; i++) {
-		char *name = json_to_bytes(json_array_get(proves, i), NULL);
-
-		snprintf(run->conclusion[i], sizeof(run->conclusion[i]), "%s", name ? name : "");
-		free(name);
-	}
 	if (!run->title[0])
 		return op_error(a, "a scenario needs a title");
+	if (run->rfc[0] && !rfc9293_has(run->rfc))
+		return op_error(a, "RFC 9293 has no section '%s'", run->rfc);
+	if (!read_conclusions(run, json_object_get(p->args, "proves"), a))
+		return OP_ERROR;
 	set_loss(lab, p);
 	if (lab->options->describe) {
 		record_finish(&lab->rec, TL_PASSED, "");

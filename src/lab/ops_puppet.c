@@ -206,11 +206,17 @@ static bool fill_option(struct puppet_command *c, const json_t *args, struct ans
 
 static bool fill_write(struct puppet_command *c, const json_t *args, struct answer *a)
 {
+	const json_t *count = json_object_get(args, "count");
 	size_t len = 0;
 	char *bytes = json_to_bytes(json_object_get(args, "data"), &len);
 
 	c->op = PUPPET_WRITE;
-	c->arg[0] = json_integer_value(json_object_get(args, "count"));
+	c->arg[0] = json_integer_value(count);
+	if (!count == (len == 0)) {
+		free(bytes);
+		op_error(a, "write takes a text of at least one byte, or a number of bytes");
+		return false;
+	}
 	if (len > sizeof(c->data)) {
 		free(bytes);
 		op_error(a, "write takes at most %zu bytes of text; more as a number of bytes",

@@ -29,7 +29,10 @@ static bool read_flags(struct pending *p, const char *key, uint8_t *flags, struc
 		while (i < 8 && strcmp(rows[i].name, word) != 0)
 			i++;
 		if (i == 8) {
-			op_error(a, "'%s' is no TCP flag", word);
+			op_error(a,
+				 "'%s' is no TCP flag; they are FIN, SYN, RST, PSH, ACK, URG, ECE "
+				 "and CWR, as in \"FIN ACK\"",
+				 word);
 			return false;
 		}
 		*flags |= rows[i].bit;
@@ -64,8 +67,8 @@ static enum op_result begin_rule(struct lab *lab, struct pending *p, struct answ
 	if (!read_flags(p, "flags", &rule.flags_set, a) ||
 	    !read_flags(p, "without", &rule.flags_clear, a))
 		return OP_ERROR;
-	if (arg_given(p, "by") && num_duration(arg_text(p, "by", text, sizeof(text)), &ns) < 0)
-		return op_error(a, "by = \"%s\" is no duration, such as \"20ms\"", text);
+	if (action == WIRE_DELAY && num_duration(arg_text(p, "by", text, sizeof(text)), &ns) < 0)
+		return op_error(a, "a delay needs 'by', as in { by = \"20ms\" }");
 	rule.action = (uint8_t)action;
 	rule.delay_us = ns / 1000;
 	rule.only_data = arg_given(p, "data") && arg_true(p, "data");
@@ -123,15 +126,15 @@ static enum op_result begin_cut(struct lab *lab, struct pending *p, struct answe
 	return OP_OK;
 }
 
-/* wire.quiet: no packet has passed and no call has returned for `for` (20 ms). */
+/* wire.quiet: no packet has passed and no call has returned for `lasting` (20 ms). */
 static enum op_result poll_quiet(struct lab *lab, struct pending *p, struct answer *a)
 {
 	int64_t ns = 20 * CLOCK_NS_PER_MS, now = clock_mono_ns();
 	uint64_t activity = lab->carried + lab->run->nevents;
 	char text[32];
 
-	if (arg_given(p, "for") && num_duration(arg_text(p, "for", text, sizeof(text)), &ns) < 0)
-		return op_error(a, "for = \"%s\" is no duration, such as \"20ms\"", text);
+	if (arg_given(p, "lasting"))
+		num_duration(arg_text(p, "lasting", text, sizeof(text)), &ns);
 	if (p->since_ns == 0 || p->packets != activity) {
 		p->packets = activity;
 		p->since_ns = now;

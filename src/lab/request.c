@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/num.h"
 #include "base/text.h"
 #include "lab/json_bytes.h"
 
@@ -15,62 +16,64 @@
 #define NAME_BYTES 24
 
 /* What every request may hold, and what each takes besides: "NAME:KIND". A name that is not here is
- * refused: one that was mistyped would otherwise be an expectation that is never looked at.
+ * refused: one that was mistyped would otherwise be an expectation that is never looked at. "!"
+ * after the kind: the request needs it; an end that was not named would else be the client's.
  *
- * KIND is b (true or false), s (text), l (list of texts), o (names and values), or one of the whole
- * numbers: i (of 32 bits), p (0 to 65535: ports, lengths of packets), u (0 to 1,000,000,000), n
- * (the same, from 1), % (1 to 100).
+ * KIND is b (true or false), s (text), d (duration, a text), x (name of an error, a text), l (list
+ * of texts), o (names and values), or one of the whole numbers: e (0 or 1: an end), i (of 32 bits),
+ * p (0 to 65535: ports, lengths of packets), u (0 to 1,000,000,000), n (the same, from 1), % (1 to
+ * 100).
  */
-#define CALL_OPTIONS "actor:i name:s begin:b fails:s ends:b "
-static const char common[] = "op:s where:s within:s";
+#define CALL_OPTIONS "actor:i! name:s begin:b fails:x ends:b "
+static const char common[] = "op:s where:s within:d";
 static const struct form {
 	const char *op, *takes;
 } forms[] = {
 	{ "scenario", "title:s source:s rfc:s shows:s proves:l loss:b" },
-	{ "expect", "side:i states:l connection:n orphan:b told:b timer:b recv_q:i send_q:i "
+	{ "expect", "side:e! states:l! connection:n orphan:b told:b timer:b recv_q:i send_q:i "
 		    "retransmits:i" },
-	{ "expect_path", "side:i states:l connection:n" },
-	{ "expect_packet", "side:i connection:n flags:s without:s length:p count:u "
+	{ "expect_path", "side:e! states:l! connection:n" },
+	{ "expect_packet", "side:e! connection:n flags:s without:s length:p count:u "
 			   "retransmission:b" },
-	{ "sample", "side:i connection:n" },
-	{ "check", "passed:b text:s" },
+	{ "sample", "side:e! connection:n" },
+	{ "check", "passed:b! text:s!" },
 	{ "observe", "title:s connection:n" },
-	{ "step", "text:s" },
-	{ "run", "side:i argv:l" },
-	{ "process", "side:i name:s" },
-	{ "says", "actor:i text:s" },
-	{ "listens", "actor:i" },
-	{ "exits", "actor:i status:i" },
-	{ "output", "actor:i" },
-	{ "kill", "actor:i signal:s" },
-	{ "sysctl", "side:i name:s value:s optional:b" },
-	{ "call", CALL_OPTIONS "fd:i args:o" },
+	{ "step", "text:s!" },
+	{ "run", "side:e! argv:l!" },
+	{ "process", "side:e! name:s" },
+	{ "says", "actor:i! text:s!" },
+	{ "listens", "actor:i!" },
+	{ "exits", "actor:i! status:i" },
+	{ "output", "actor:i!" },
+	{ "kill", "actor:i! signal:s!" },
+	{ "sysctl", "side:e! name:s! value:s! optional:b" },
+	{ "call", CALL_OPTIONS "fd:i! args:o!" },
 	{ "finish", CALL_OPTIONS },
 	{ "fork", CALL_OPTIONS },
-	{ "post", CALL_OPTIONS "fd:i" },
+	{ "post", CALL_OPTIONS "fd:i!" },
 	{ "take", CALL_OPTIONS },
-	{ "exec", CALL_OPTIONS "path:s keep:b" },
+	{ "exec", CALL_OPTIONS "path:s! keep:b" },
 	{ "exit", CALL_OPTIONS "status:i" },
-	{ "wire_rule", "action:s from:i flags:s without:s data:b length:p nth:n times:n percent:% "
-		       "by:s" },
-	{ "wire_stop", "rule:i" },
-	{ "wire_caught", "rule:i count:u" },
+	{ "wire_rule", "action:s! from:e flags:s without:s data:b length:p nth:n times:n percent:% "
+		       "by:d" },
+	{ "wire_stop", "rule:i!" },
+	{ "wire_caught", "rule:i! count:u" },
 	{ "wire_release", "rule:i reverse:b" },
-	{ "wire_cut", "cut:b" },
-	{ "wire_quiet", "for:s" },
-	{ "wire_inject", "side:i connection:n flags:s seq:i ack:i length:p" },
+	{ "wire_cut", "cut:b!" },
+	{ "wire_quiet", "lasting:d" },
+	{ "wire_inject", "side:e! connection:n flags:s! seq:i ack:i length:p" },
 };
 
 /* What the arguments of a call hold, by the call's name. */
 static const struct form call_forms[] = {
-	{ "listen", "port:p backlog:u reuse:b reuseport:b" },
-	{ "connect", "host:i port:p" },
-	{ "bind", "port:p" },
+	{ "listen", "port:p! backlog:u reuse:b reuseport:b" },
+	{ "connect", "host:e! port:p!" },
+	{ "bind", "port:p!" },
 	{ "write", "count:n data:s" },
-	{ "read", "count:n" },
-	{ "shutdown", "how:s" },
-	{ "set", "option:s value:i" },
-	{ "limit", "count:u" },
+	{ "read", "count:n!" },
+	{ "shutdown", "how:s!" },
+	{ "set", "option:s! value:i!" },
+	{ "limit", "count:u!" },
 	{ "socket", "" },
 	{ "accept", "" },
 	{ "disconnect", "" },
@@ -94,13 +97,9 @@ static const struct form *find_form(const char *op)
 	return find_in(forms, COUNT_OF(forms), op);
 }
 
-bool request_is_known(const char *op)
-{
-	return find_form(op) != NULL;
-}
-
-/* Takes the next "NAME:KIND" off `*at`. Returns its kind, or 0 at the end. */
-static char next_name(const char **at, char name[NAME_BYTES])
+/* Takes the next "NAME:KIND" off `*at`, with `needed` where "!" follows. Returns its kind, or 0 at
+ * the end. */
+static char next_name(const char **at, char name[NAME_BYTES], bool *needed)
 {
 	size_t n;
 	char kind;
@@ -112,6 +111,8 @@ static char next_name(const char **at, char name[NAME_BYTES])
 	snprintf(name, NAME_BYTES, "%.*s", (int)n, *at);
 	kind = (*at)[n + 1];
 	*at += n + 2;
+	*needed = **at == '!';
+	*at += *needed;
 	return kind;
 }
 
@@ -133,7 +134,7 @@ static bool range_of(char kind, json_int_t range[2])
 		json_int_t least, greatest;
 	} rows[] = {
 		{ 'i', INT32_MIN, UINT32_MAX }, { 'p', 0, 65535 }, { 'u', 0, 1000000000 },
-		{ 'n', 1, 1000000000 },         { '%', 1, 100 },
+		{ 'n', 1, 1000000000 },         { '%', 1, 100 },   { 'e', 0, 1 },
 	};
 
 	for (size_t i = 0; i < COUNT_OF(rows); i++) {
@@ -144,6 +145,28 @@ static bool range_of(char kind, json_int_t range[2])
 		return true;
 	}
 	return false;
+}
+
+/* Linux gives its errors numbers below 4096 (MAX_ERRNO). */
+static bool is_error_name(const json_t *v)
+{
+	const char *wanted = json_string_value(v);
+
+	for (int i = 1; wanted && i < 4096; i++) {
+		const char *name = strerrorname_np(i);
+
+		if (name && !strcmp(name, wanted))
+			return true;
+	}
+	return false;
+}
+
+static bool is_duration(const json_t *v)
+{
+	const char *text = json_string_value(v);
+	int64_t unused;
+
+	return text && num_duration(text, &unused) == 0;
 }
 
 static bool is_of_kind(const json_t *v, char kind)
@@ -158,6 +181,10 @@ static bool is_of_kind(const json_t *v, char kind)
 		return json_is_boolean(v);
 	case 's':
 		return json_is_string(v);
+	case 'd':
+		return is_duration(v);
+	case 'x':
+		return is_error_name(v);
 	case 'l':
 		return is_list_of_texts(v);
 	default:
@@ -169,6 +196,8 @@ static int not_of_kind(const char *name, const json_t *v, char kind, struct err 
 {
 	const char *text = kind == 'b'   ? "true or false"
 			   : kind == 's' ? "a text"
+			   : kind == 'd' ? "a duration, such as \"2s\" or \"250ms\""
+			   : kind == 'x' ? "the name of an error, such as \"EPIPE\""
 			   : kind == 'l' ? "a list of texts"
 					 : "names and values";
 	json_int_t range[2];
@@ -186,9 +215,10 @@ static char wanted_kind(const struct form *form, const char *wanted)
 {
 	const char *lists[] = { form->takes, common };
 	char name[NAME_BYTES], kind;
+	bool needed;
 
 	for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++)
-		for (const char *at = lists[i]; (kind = next_name(&at, name));)
+		for (const char *at = lists[i]; (kind = next_name(&at, name, &needed));)
 			if (!strcmp(name, wanted))
 				return kind;
 	return 0;
@@ -199,15 +229,28 @@ static int no_such_name(const struct form *form, const char *typed, struct err *
 	const char *lists[] = { form->takes, common }, *known[NAMES_MAX], *near;
 	char names[NAMES_MAX][NAME_BYTES];
 	size_t n = 0;
+	bool needed;
 
 	for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++)
-		for (const char *at = lists[i]; n < NAMES_MAX && next_name(&at, names[n]); n++)
+		for (const char *at = lists[i]; n < NAMES_MAX && next_name(&at, names[n], &needed);
+		     n++)
 			known[n] = names[n];
 	near = text_nearest(typed, known, n);
 	if (near)
 		return err_set(e, -EINVAL, "'%.40s' is not taken here; did you mean '%s'?", typed,
 			       near);
 	return err_set(e, -EINVAL, "'%.40s' is not taken here (see unclosed-scenario(5))", typed);
+}
+
+static int check_needed(const struct form *form, const json_t *message, struct err *e)
+{
+	char name[NAME_BYTES];
+	bool needed;
+
+	for (const char *at = form->takes; next_name(&at, name, &needed);)
+		if (needed && !json_object_get(message, name))
+			return err_set(e, -EINVAL, "'%s' is missing", name);
+	return 0;
 }
 
 static int check_args(const struct form *form, json_t *message, struct err *e)
@@ -223,7 +266,7 @@ static int check_args(const struct form *form, json_t *message, struct err *e)
 		if (!is_of_kind(value, kind))
 			return not_of_kind(name, value, kind, e);
 	}
-	return 0;
+	return check_needed(form, message, e);
 }
 
 /* The table of a call's own arguments, which stands in the request for the call. */
@@ -235,7 +278,7 @@ static int check_call(json_t *message, struct err *e)
 
 	if (!form)
 		return err_set(e, -EINVAL, "no call '%.40s'", call ? call : "");
-	return json_is_object(args) ? check_args(form, args, e) : 0;
+	return check_args(form, args, e);
 }
 
 /* Copies a text, cut to fit. Returns false where it is none. */

@@ -16,15 +16,13 @@ enum request_kind {
 
 struct request {
 	enum request_kind kind;
-	char op[32];     /* a name that request_is_known() */
+	char op[32];     /* one of those in request.c, or the last words' */
 	char where[192]; /* "file:line", cut to fit; may be empty */
 	json_t *args;    /* the whole message, an object: the caller's to json_decref() */
 };
 
 /* Decodes a message. Pure. Returns 0 with `out` filled; -EBADMSG, with `out` untouched, for bytes
  * that are no message of the room's; -EINVAL, with `out` filled and text for the script's author,
- * where the script gave a name that this request does not take, or a value of another kind. */
+ * where the script gave a name that this request does not take, a value of another kind, or not
+ * what the request needs. */
 int request_decode(const void *data, size_t len, struct request *out, struct err *e);
-
-/* Whether there is such a request, the script's last words aside. */
-bool request_is_known(const char *op);

@@ -2,20 +2,26 @@
 /*
  * Theory of operation
  *
- * The script is a stranger's. It runs in a child of the run that has been through, in this order:
+ * The script is a stranger's. It runs in a child of the run. Before its first line, the child has
+ * given up, in this order:
  *
- *	all descriptors closed but one SOCK_SEQPACKET socket to the run
- *	limits: CPU seconds, no file larger than 0, no core, no further process
- *	a seccomp filter: read, write, memory, exit; any other call kills it
- *	a Lua state with base (less dofile, load, loadfile, collectgarbage, print), string (less
- *dump), table, math, utf8; an allocator that refuses beyond ROOM_MEMORY_BYTES; a hook that ends it
- *after ROOM_INSTRUCTIONS, and from then on at every instruction, so that pcall() does not help only
- *text is loaded, never bytecode
+ * Its descriptors: all but one SOCK_SEQPACKET socket to the run.
  *
- * A request is one JSON message {"op": ..., "where": "file:line", ...}; the answer {"ok": value},
- * {"error": text}, or {"stop": true} where the run has decided. Strings are bytes: each byte is
- * carried as the code point of the same number. The last message is {"op": "done"} or {"op":
- *"error"}.
+ * What it may use up: CPU seconds, files larger than nothing, a core, a further process. The CPU
+ * seconds are all that bounds a call into the string library, which no hook interrupts. A limit
+ * that cannot be set ends the room, as a filter does that cannot be loaded.
+ *
+ * System calls, by a seccomp filter: read, write, memory and exit are left; any other kills it.
+ *
+ * Parts of Lua: there are base (less dofile, load, loadfile, collectgarbage and print), string
+ * (less dump), table, math and utf8. The allocator refuses to go beyond ROOM_MEMORY_BYTES. A hook
+ * ends the script after ROOM_INSTRUCTIONS, and from then on at every instruction, so that pcall()
+ * does not help. Only text is loaded, never bytecode.
+ *
+ * A request is one JSON message with "op" and "where" ("file:line") and what the request takes. The
+ * answer is an object with "ok" and a value, with "error" and a text, or with "stop" where the run
+ * has decided. Strings are bytes: each byte is carried as the code point of the same number. The
+ * last message has the op "done", or "error" with the script's last words.
  */
 #include "lab/room.h"
 
@@ -34,6 +40,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "base/text.h"
 #include "lab/json_bytes.h"
 #include "prelude.inc"
 
@@ -271,7 +278,7 @@ static int l_request(lua_State *L)
 		return raise_at(L, where, op, room.wrong);
 	if (!json_is_object(message)) {
 		json_decref(message);
-		return luaL_error(L, "%s takes names and values, as in { title = \"...\" }", op);
+		return raise_at(L, where, op, "takes names and values, as in { title = \"...\" }");
 	}
 	json_object_set_new(message, "op", json_string(op));
 	json_object_set_new(message, "where", json_from_bytes(where, strlen(where)));
@@ -306,7 +313,26 @@ static int l_mistake(lua_State *L)
 	char where[192];
 
 	script_position(L, where, sizeof(where));
-	return luaL_error(L, "%s: %s", where, luaL_checkstring(L, 1));
+	lua_pushfstring(L, "%s: %s", where, luaL_checkstring(L, 1));
+	return lua_error(L);
+}
+
+#define NEAREST_MAX 64 /* more names than anything in the prelude has */
+
+/* nearest(word, list): the name in the list that the word was meant to be, or nil. */
+static int l_nearest(lua_State *L)
+{
+	const char *word = luaL_checkstring(L, 1), *names[NEAREST_MAX];
+	lua_Unsigned n = lua_rawlen(L, 2);
+
+	n = n < NEAREST_MAX ? n : NEAREST_MAX;
+	luaL_checkstack(L, (int)n + 1, NULL);
+	for (lua_Unsigned i = 0; i < n; i++) {
+		lua_rawgeti(L, 2, (lua_Integer)i + 1);
+		names[i] = luaL_checkstring(L, -1); /* stays on the stack, so it stays there */
+	}
+	lua_pushstring(L, text_nearest(word, names, n)); /* NULL: nil */
+	return 1;
 }
 
 /* Names that a script may try, and why it gets nothing. */
@@ -382,7 +408,8 @@ static int run_prelude(lua_State *L, const struct room_facts *facts)
 	lua_pushboolean(L, facts->ipv6);
 	lua_setfield(L, -2, "ipv6");
 	lua_pushcfunction(L, l_mistake);
-	return lua_pcall(L, 3, 0, 0);
+	lua_pushcfunction(L, l_nearest);
+	return lua_pcall(L, 4, 0, 0);
 }
 
 static int run_script(lua_State *L, const char *text, size_t len)
@@ -427,6 +454,28 @@ static void play(const char *text, size_t len, const struct room_facts *facts)
 	/* The state is not closed: that would run the script's __gc once more. */
 }
 
+/* Sets the limits. Returns 0, or -1 with errno. */
+static int limit(void)
+{
+	static const struct {
+		int resource;
+		rlim_t soft, hard;
+	} rows[] = {
+		{ RLIMIT_CPU, ROOM_CPU_SECONDS, ROOM_CPU_SECONDS + 1 },
+		{ RLIMIT_FSIZE, 0, 0 },
+		{ RLIMIT_CORE, 0, 0 },
+		{ RLIMIT_NPROC, 0, 0 },
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct rlimit to = { rows[i].soft, rows[i].hard };
+
+		if (setrlimit((__rlimit_resource_t)rows[i].resource, &to) < 0)
+			return -1;
+	}
+	return 0;
+}
+
 static int confine(void)
 {
 	static const int allowed[] = {
@@ -434,14 +483,11 @@ static int confine(void)
 		SYS_mmap,  SYS_munmap,     SYS_mremap,       SYS_mprotect,  SYS_madvise,
 		SYS_futex, SYS_exit_group, SYS_rt_sigreturn, SYS_getrandom, SYS_clock_gettime,
 	};
-	struct rlimit cpu = { ROOM_CPU_SECONDS, ROOM_CPU_SECONDS + 1 }, none = { 0, 0 };
 	scmp_filter_ctx filter;
 	int r = 0;
 
-	setrlimit(RLIMIT_CPU, &cpu);
-	setrlimit(RLIMIT_FSIZE, &none);
-	setrlimit(RLIMIT_CORE, &none);
-	setrlimit(RLIMIT_NPROC, &none);
+	if (limit() < 0)
+		return -errno;
 	filter = seccomp_init(ROOM_OTHER_CALLS);
 	if (!filter)
 		return -ENOMEM;

@@ -2,19 +2,22 @@
 /*
  * Theory of operation
  *
- * One process, one loop. In each turn it does the first of these that there is to do:
+ * One process, one loop. In each turn it does the first of these that there is to do.
  *
- *	carry one packet	(wire.h)	packets before everything else, so that what a
- *program does next is seen after what made it do so
- *	handle one stop		(trace.h)	an actor stands still until then
- *	read actors' output
- *	look at the script's pending request, or take its next one	(ops.h)
+ * First, carry one packet (wire.h): packets come before everything else, so that what a program
+ * does next is seen after what made it do so.
  *
- * and sleeps in ppoll() when there is nothing. The kernels of both hosts are only asked between
- *such steps, so every event has the states that it led to.
+ * Second, handle one stop (trace.h): an actor stands still until then.
  *
- * The run ends when the script has ended, or has been decided, or its time is over; then both ends
- *are looked at once more, and the process exits, which ends every actor with it.
+ * Third, read the actors' output.
+ *
+ * Last, look at the script's pending request, or take its next one (ops.h).
+ *
+ * Where there is nothing, it sleeps in ppoll(). The kernels of both hosts are only asked between
+ * such steps, so every event has the states that it led to.
+ *
+ * The run ends when the script has ended, or has been decided, or its time is over. Then both ends
+ * are looked at once more, and the process exits, which ends every actor with it.
  */
 #include "lab/run.h"
 

@@ -55,6 +55,8 @@ struct trace {
 	unsigned tasks_lost;
 };
 
+/* Begins, with no task traced. What the actors do goes into `rec`, and to `hooks`, which are copied
+ * by reference: both outlive the trace. Cannot fail. */
 void trace_start(struct trace *t, struct record *rec, const struct trace_hooks *hooks);
 
 /* In the child that is to be traced, before it executes: waits until the tracer has attached

@@ -2,20 +2,21 @@
 /*
  * Theory of operation
  *
- * Each host's eth0 is one end of a veth pair; the other end is here, with an AF_PACKET socket on
- *it. A host's kernel transmits into our end's socket and gets what we send there. Nothing else
- *connects the two hosts, so a frame arrives when, and only when, wire_carry() sends it on.
+ * Each host's eth0 is one end of a veth pair. The other end is here, with an AF_PACKET socket on
+ * it: what a host's kernel transmits arrives in that socket, and what we send there arrives at the
+ * host. Nothing else connects the two hosts, so a frame arrives when, and only when, wire_carry()
+ * sends it on.
  *
- * veth hands a frame to the receiving stack inside our send(2) (netif_rx(), run when bottom halves
- *are enabled again before send() returns), so both kernels, asked right after, are already in their
- *new states. The reply, if any, waits in our other socket meanwhile. Thus:
- *
- *	take a frame -> ask both (the sender has moved on: `before`) -> send it on -> ask both
- *(`after`)
+ * veth hands a frame to the receiving stack inside our send(2): netif_rx() runs when bottom halves
+ * are enabled again, before send() returns. Both kernels, asked right after, are therefore in their
+ * new states already; the reply, if any, waits in our other socket meanwhile. So wire_carry() takes
+ * a frame; asks both kernels, of which the sender's has moved on (`before`); sends the frame on;
+ * and asks both again (`after`).
  *
  * Frames of both hosts may wait at once: the kernel's receive stamps tell which was sent first.
  * Where this process was not run for so long that a host has sent something again meanwhile, the
  * second copy is left out (late.h).
+ *
  * What is not TCP (neighbour discovery, if any) is carried and not recorded.
  */
 #include "lab/wire.h"

@@ -18,6 +18,3 @@ void lab_text_line(struct buf *out, const struct tl_run *run, const struct repor
  * here" and the runs that show it. `wall_us` is how long all took together. */
 void lab_text_summary(struct buf *out, const struct tl_run *const runs[], size_t n, int64_t wall_us,
 		      const struct report_style *style);
-
-/* The sentence behind the name of a conclusion ("passive-close"), NULL where there is none. */
-const char *lab_conclusion_text(const char *name);

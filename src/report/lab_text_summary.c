@@ -9,23 +9,12 @@
 #include "base/text.h"
 #include "report/story.h"
 
-static const struct {
-	const char *name, *text;
-} conclusions[] = {
-	{ "passive-close",
-	  "While the passive closer does not close, it stays in CLOSE_WAIT and the "
-	  "active closer in FIN_WAIT_2:" },
-	{ "exit-closes", "A process that exits closes its connection all the same:" },
+/* What each of tl_conclusions says. */
+static const char *const conclusions[TL_CONCLUSIONS] = {
+	"While the passive closer does not close, it stays in CLOSE_WAIT and the active closer in "
+	"FIN_WAIT_2:",
+	"A process that exits closes its connection all the same:",
 };
-#define CONCLUSIONS (sizeof(conclusions) / sizeof(conclusions[0]))
-
-const char *lab_conclusion_text(const char *name)
-{
-	for (size_t i = 0; i < CONCLUSIONS; i++)
-		if (!strcmp(conclusions[i].name, name))
-			return conclusions[i].text;
-	return NULL;
-}
 
 static bool bears_on(const struct tl_run *run, const char *name)
 {
@@ -56,7 +45,7 @@ static void add_runs(struct buf *out, const struct tl_run *const runs[], size_t 
 static void add_conclusion(struct buf *out, const struct tl_run *const runs[], size_t n,
 			   size_t which, const struct report_style *style)
 {
-	const char *name = conclusions[which].name, *word = "holds";
+	const char *name = tl_conclusions[which], *word = "holds";
 	unsigned width = style->columns < 80 ? 80 : style->columns;
 	bool held = true, cannot = true, any = false;
 	enum paint paint = PAINT_GOOD;
@@ -79,7 +68,7 @@ static void add_conclusion(struct buf *out, const struct tl_run *const runs[], s
 	if (width > 100)
 		width = 100;
 	buf_str(out, "\n");
-	style_wrap(out, conclusions[which].text, 0, width);
+	style_wrap(out, conclusions[which], 0, width);
 	buf_printf(&text, "%s: %s ", word, held ? "shown by" : "see");
 	add_runs(&text, runs, n, name, held, style->utf8);
 	if (!text.data)
@@ -142,6 +131,6 @@ void lab_text_summary(struct buf *out, const struct tl_run *const runs[], size_t
 		    passed == n ? "all passed" : "not all passed");
 	buf_printf(out, ": %zu of %zu scenario%s in %s\n", passed, n, n == 1 ? "" : "s",
 		   num_duration_text(wall_us * 1000, took, sizeof(took)));
-	for (size_t i = 0; i < CONCLUSIONS; i++)
+	for (size_t i = 0; i < TL_CONCLUSIONS; i++)
 		add_conclusion(out, runs, n, i, style);
 }

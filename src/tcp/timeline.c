@@ -5,6 +5,8 @@
 
 #include "base/err.h"
 
+const char *const tl_conclusions[TL_CONCLUSIONS] = { "passive-close", "exit-closes" };
+
 char *tl_flags_text(uint8_t flags, char buf[TL_FLAGS_TEXT])
 {
 	static const struct {

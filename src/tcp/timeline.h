@@ -155,16 +155,21 @@ enum tl_status {
 	TL_SCRIPT, /* the script is wrong: `error` says where */
 };
 
+/* The names of the conclusions that runs may bear on; what they say is report/lab_text_summary.c's.
+ */
+#define TL_CONCLUSIONS 2
+extern const char *const tl_conclusions[TL_CONCLUSIONS];
+
 struct tl_run {
 	char name[64]; /* "server-never-closes" */
 	char title[96];
-	char source[96];        /* "experiment 2" */
-	char rfc[32];           /* "3.6": section of RFC 9293 */
-	char shows[768];        /* the scenario's own explanation; lines separated by \n */
-	char conclusion[2][32]; /* names of the conclusions that this run bears on */
-	uint8_t status;         /* enum tl_status */
-	uint8_t loss;           /* percent of the packets that chance took */
-	bool loopback;          /* states without packets: namespaces were refused */
+	char source[96]; /* "experiment 2" */
+	char rfc[32];    /* "3.6": section of RFC 9293 */
+	char shows[768]; /* the scenario's own explanation; lines separated by \n */
+	char conclusion[TL_CONCLUSIONS][32]; /* names of the conclusions that this run bears on */
+	uint8_t status;                      /* enum tl_status */
+	uint8_t loss;                        /* percent of the packets that chance took */
+	bool loopback;                       /* states without packets: namespaces were refused */
 	char error[512];
 	struct tcp_addr host[2];  /* the hosts' addresses; port 0 */
 	int64_t started_ns;       /* CLOCK_REALTIME at t_us == 0 */

@@ -322,9 +322,9 @@ s.recv(1)
 """) + """d:listens()
 local c = client:connect(server, 13)
 expect(client, "ESTABLISHED")
-wire.quiet { for_ = nil }
+wire.quiet { lasting = "300ms" }
 observe("300 descriptors.")
-""".replace("{ for_ = nil }", '{ ["for"] = "300ms" }'))
+""")
     done, (r,) = records(path, "--allow=python3")
     equal(done.returncode, 0, r["error"])
     equal((r["ends"]["server"]["nholders"], len(r["ends"]["server"]["holders"])), (300, 8), "holders: all, and kept")
