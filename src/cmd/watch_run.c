@@ -103,6 +103,8 @@ static int await_room(struct run *run)
 /* A pipe that has room takes PIPE_BUF bytes without blocking. */
 static void put(struct run *run, struct buf *b)
 {
+	if (b->failed)
+		run->broken = ENOMEM;
 	for (size_t at = 0; at < b->len && !run->broken;) {
 		size_t len = b->len - at < PIPE_BUF ? b->len - at : PIPE_BUF;
 		int r = await_room(run);

@@ -56,7 +56,7 @@ struct screen {
 	enum view view;
 	int row[VIEW_SOCKET + 1]; /* what is chosen, or scrolled to, in each view */
 	int32_t pid;              /* whose sockets are looked at */
-	uint32_t socket;          /* index into items */
+	uint32_t socket;          /* that is looked at: index into items */
 	struct report_style style;
 	bool changed;
 };
@@ -297,29 +297,37 @@ static void draw_item(const struct item *it, int y, bool chosen)
 	put_row(y, chosen ? A_REVERSE : A_NORMAL, &row);
 }
 
-static void draw_sockets(struct screen *s)
+static int socket_count(const struct screen *s)
 {
-	int count = 0, at = 0, first, room = LINES - 3;
-	_buf_ struct buf head = { 0 };
+	int count = 0;
 
 	for (uint32_t i = 0; i < s->item_count; i++)
 		count += s->items[i].pid == s->pid;
-	choose(s, count);
+	return count;
+}
+
+static void draw_sockets(struct screen *s)
+{
+	int at = 0, first, room = LINES - 3;
+	_buf_ struct buf head = { 0 };
+
+	choose(s, socket_count(s));
 	buf_printf(&head, "%9s %-16s %5s %-10s %s", "AGE", "CAUSE", "FD", "STATE", "CONNECTION");
 	put_row(1, A_NORMAL, &head);
 	first = first_row(s, room);
 	for (uint32_t i = 0; i < s->item_count; i++) {
 		if (s->items[i].pid != s->pid)
 			continue;
-		if (at == s->row[VIEW_SOCKETS])
-			s->socket = i;
 		if (at >= first && at - first < room)
 			draw_item(&s->items[i], at - first + 2, at == s->row[VIEW_SOCKETS]);
 		at++;
 	}
 }
 
-/* One line of a text, broken between words. Returns the row below it. */
+#define INDENT 4 /* of what goes on in a further row */
+
+/* One line of a text, broken between words; a word that no row holds is cut. Returns the row below.
+ */
 static int draw_words(const char *line, int y)
 {
 	int x = 0, end = (int)strcspn(line, "\n");
@@ -331,9 +339,9 @@ static int draw_words(const char *line, int y)
 			word++;
 		while (word < end && line[word] != ' ')
 			word++;
-		if (x && x + word - at > COLS) {
+		if (x > INDENT && x + word - at > COLS) {
 			y++;
-			x = 4; /* what goes on stands further in */
+			x = INDENT;
 			at += (int)strspn(line + at, " ");
 			continue;
 		}
@@ -404,6 +412,36 @@ static void draw(struct screen *s)
 	s->changed = false;
 }
 
+/* The index of the process's socket in this row; item_count: there is none. */
+static uint32_t socket_in_row(const struct screen *s, int row)
+{
+	uint32_t i = 0;
+
+	while (i < s->item_count && (s->items[i].pid != s->pid || row-- > 0))
+		i++;
+	return i;
+}
+
+/* Goes into what is chosen. Several keys may have come since it was drawn. */
+static void enter(struct screen *s)
+{
+	if (s->view == VIEW_PROCS) {
+		choose(s, (int)s->proc_count);
+		if (!s->proc_count)
+			return;
+		s->pid = s->procs[s->row[VIEW_PROCS]].pid;
+	} else if (s->view == VIEW_SOCKETS) {
+		choose(s, socket_count(s));
+		s->socket = socket_in_row(s, s->row[VIEW_SOCKETS]);
+		if (s->socket == s->item_count)
+			return;
+	} else {
+		return;
+	}
+	s->row[++s->view] = 0;
+	clearok(stdscr, TRUE); /* nothing of the other view is worth keeping */
+}
+
 static bool heed(struct screen *s, int key)
 {
 	s->changed = true;
@@ -419,11 +457,7 @@ static bool heed(struct screen *s, int key)
 	case '\r':
 	case '\n':
 	case KEY_ENTER:
-		if (s->view == VIEW_PROCS && s->row[VIEW_PROCS] < (int)s->proc_count)
-			s->pid = s->procs[s->row[VIEW_PROCS]].pid;
-		if (s->view < VIEW_SOCKET)
-			s->row[++s->view] = 0;
-		clearok(stdscr, TRUE); /* nothing of the other view is worth keeping */
+		enter(s);
 		break;
 	case 'q':
 		if (s->view == VIEW_PROCS)

@@ -210,7 +210,9 @@ static int search(struct doctor *d, bool match, struct err *e)
 		rest = SEARCH_MS * CLOCK_NS_PER_MS;
 	if (rest > TURN_MS * CLOCK_NS_PER_MS)
 		rest = TURN_MS * CLOCK_NS_PER_MS;
-	d->next_search = d->found.next > begun + rest ? d->found.next : begun + rest;
+	d->searched = begun;
+	d->rested = begun + rest;
+	d->next_search = d->found.next > d->rested ? d->found.next : d->rested;
 	if (d->found.more)
 		d->next_search = begun;
 	d->unmatched |= d->found.due > 0;
@@ -301,9 +303,18 @@ static int match_ports(struct doctor *d, struct err *e)
 	return search(d, true, e);
 }
 
+/* Also for an end that waits for its partner: whether that came due, too, is known after a search.
+ */
+static uint64_t next_search(const struct doctor *d)
+{
+	uint64_t late = d->next_late > d->rested ? d->next_late : d->rested;
+
+	return d->late_count && late < d->next_search ? late : d->next_search;
+}
+
 static int wait_for(const struct doctor *d)
 {
-	uint64_t now = (uint64_t)clock_mono_ns(), next = watch_next_late(d, d->next_search);
+	uint64_t now = (uint64_t)clock_mono_ns(), next = watch_next_late(d, next_search(d));
 
 	if (d->unmatched && d->setup.watch.rules.by_owner && d->next_walk < next)
 		next = d->next_walk;
@@ -321,7 +332,7 @@ static int look(struct doctor *d, struct err *e)
 
 	if (r)
 		return r;
-	if ((uint64_t)clock_mono_ns() >= d->next_search)
+	if ((uint64_t)clock_mono_ns() >= next_search(d))
 		r = search(d, false, e);
 	else
 		r = watch_drain(d->watch, on_event, d, e);

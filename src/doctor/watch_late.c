@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* What is said later than it is heard. The report of an end that closed first waits for that of the
- * other end, which may stand for both; and a line that shows a stack waits until that is read, by a
- * thread of its own (reader.h). What is heard of an end whose line waits for a stack waits behind
- * it: so the lines about one end keep their order, and those about others pass. */
+ * other end, which may stand for both, and for a search that could have found it; and a line that
+ * shows a stack waits until that is read, by a thread of its own (reader.h). What is heard of an
+ * end whose line waits for a stack waits behind it: so the lines about one end keep their order,
+ * and those about others pass. */
 #include <errno.h>
 
 #include "base/clock.h"
@@ -239,8 +240,10 @@ static bool waits_on(struct doctor *d, struct late *l, uint64_t now, bool all)
 	if (end->reading) /* something before it waits on */
 		return true;
 	if (!l->reading) {
-		if (l->due > now && (!all || end->hidden))
+		if (l->due > d->searched && (!all || end->hidden)) {
+			d->next_late = l->due < d->next_late ? l->due : d->next_late;
 			return true;
+		}
 		l->event.at = now;
 		l->due = now + STACK_NS;
 		l->reading = true;
@@ -264,6 +267,7 @@ void watch_say_late(struct doctor *d, bool all)
 	uint64_t now = (uint64_t)clock_mono_ns();
 	uint32_t kept = 0;
 
+	d->next_late = UINT64_MAX;
 	for (uint32_t i = 0; i < d->late_count; i++) {
 		struct open_end *end = end_of(d, &d->late[i].event);
 
@@ -285,7 +289,7 @@ void watch_say_late(struct doctor *d, bool all)
 uint64_t watch_next_late(const struct doctor *d, uint64_t next)
 {
 	for (uint32_t i = 0; i < d->late_count; i++)
-		if (d->late[i].due && d->late[i].due < next)
+		if (d->late[i].reading && d->late[i].due && d->late[i].due < next)
 			next = d->late[i].due;
 	return next;
 }

@@ -38,10 +38,12 @@ struct doctor {
 	bool matching_few;    /* only those who are watched are being looked at */
 	bool ports_unmatched; /* since the last walk over those who are watched */
 	struct stacks *stacks;
-	struct watch_found found; /* by the last search */
+	struct watch_found found;  /* by the last search */
+	uint64_t searched, rested; /* the last search; the earliest that the next one may be */
 	uint64_t next_search, next_match, next_walk;
-	bool unmatched; /* some came due since the last walk over descriptors */
-	int poll;       /* readable when something may have happened */
+	uint64_t next_late; /* when the first end is due that waits for its partner */
+	bool unmatched;     /* some came due since the last walk over descriptors */
+	int poll;           /* readable when something may have happened */
 };
 
 /* Makes the line and gives it to the doctor's caller. */
@@ -55,7 +57,8 @@ void watch_follow_up(struct doctor *d, const struct watch_event *ev);
 /* Says what waited and can be said now; with `all`, at the end, whatever it waits for. */
 void watch_say_late(struct doctor *d, bool all);
 
-/* When something that waits is due, where that is before `next` (CLOCK_MONOTONIC, ns). */
+/* When something that waits for a stack is due, where that is before `next` (CLOCK_MONOTONIC, ns).
+ */
 uint64_t watch_next_late(const struct doctor *d, uint64_t next);
 
 /* Gets the stacks; for watch_stacks(). */

@@ -71,7 +71,7 @@ static void add_told(struct buf *out, const struct tw_line *l, const struct repo
 
 static void add_closed(struct buf *out, const struct tw_line *l)
 {
-	buf_str(out, ", closed after ");
+	buf_str(out, l->at_least ? ", closed after >=" : ", closed after ");
 	add_time(out, l->lag_ns);
 	if (l->by_exit)
 		buf_str(out, " by its exit");

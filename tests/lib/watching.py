@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 
 from tap import binary, wait_for
 
@@ -24,6 +25,7 @@ class Watch:
                                         stdin=subprocess.DEVNULL, bufsize=1)
         os.set_blocking(self.process.stdout.fileno(), False)
         self.seen = ""
+        self.began = time.monotonic()
         self.told_of = {}  # for who keeps what news() gave
         self.looked_at = 0
 
@@ -62,7 +64,13 @@ class Watch:
         return wait_for(found, f"a line with {parts} in:\n{self.seen}", seconds)
 
     def ready(self):
-        self.line("watching", seconds=30)
+        """Waits until it watches; `began` is a moment shortly before."""
+        def look():
+            before = time.monotonic()
+            if "watching" not in self.text():
+                self.began = before
+            return "watching" in self.seen
+        wait_for(look, "the beginning of the watch", 30)
         return self
 
     def stop(self):

@@ -14,7 +14,7 @@ import termios
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 from tap import binary, cases, equal, has, main, run, test, true, wait_for  # noqa: E402
-from watching import HERE, name  # noqa: E402
+from watching import HERE, Holder, name  # noqa: E402
 
 
 class Terminal:
@@ -75,15 +75,20 @@ class Tmux:
         return wait_for(lambda: next((ln for ln in self.screen() if re.search(expression, ln)), None),
                         f"{expression} in {self.screen()}", 20)
 
-    def type(self, key):
-        self.ask("send-keys", key)
+    def type(self, *keys):
+        self.ask("send-keys", *keys)
+
+    def is_over(self):
+        """Whether the command has ended, and the server with it."""
+        return run("tmux", "-S", self.path, "has-session").returncode != 0
 
     def __enter__(self):
         self.ask(*self.start)
         return self
 
     def __exit__(self, *unused):
-        self.ask("kill-server")
+        if not self.is_over():
+            self.ask("kill-server")
 
 
 @test
@@ -137,6 +142,41 @@ def nothing_runs_over_the_edge(columns, lines):
             true(re.search(rf"\[{os.getpid()}\] fd \d+(,| unread| shared)", told), f"broken between words only: {told}")
         for s in kept:
             s.close()
+
+
+@test
+def processes_are_sorted_and_what_is_chosen_is_shown():
+    """By how many they hold, anew when that changes; keys that come faster than the screen is drawn
+    choose what they would have chosen, and no size of the terminal is too small."""
+    with Holder("screen-few") as few, Holder("screen-many") as many, tempfile.TemporaryDirectory() as folder:
+        ends = {h: [h.leak() for _ in range(n)] for h, n in ((few, 2), (many, 5))}
+        with Tmux(f"{folder}/tmux", 100, 12,
+                  f"{binary('unclosed')} watch --after 10ms --comm 'screen-*'") as t:
+            def rows():
+                found = [re.match(r" *(\d+) screen-\S+ +(\d+) ", ln) for ln in t.screen()]
+                return [(int(m[1]), int(m[2])) for m in found if m]
+            wait_for(lambda: rows() == [(many.pid, 5), (few.pid, 2)], "the one with more first", 20)
+            ends[few] += [few.leak() for _ in range(4)]
+            wait_for(lambda: rows() == [(few.pid, 6), (many.pid, 5)], "the order of now", 20)
+            t.type("Down", "Enter")
+            t.shows(rf"^unclosed watch: screen-many\[{many.pid}\] holds 5$")
+            listed = [re.search(r" (127\.0\.0\.1:\d+) <- ", ln)[1] for ln in t.screen() if " <- " in ln]
+            equal(sorted(listed), sorted(address for address, _ in ends[many]), "its sockets")
+            t.type("Down", "Down", "Enter")
+            t.shows(rf"half-closed {listed[2]} <- ")
+            t.ask("resize-window", "-x", 14, "-y", 12)
+            t.shows("drained|told")  # behind words that no row holds
+            for columns, lines in ((100, 2), (20, 1), (100, 12)):
+                t.ask("resize-window", "-x", columns, "-y", lines)
+                wait_for(lambda lines=lines: len(drawn := t.screen()) == lines and drawn[-1].startswith("q: back"),
+                         f"{columns} columns, {lines} lines", 20)
+            t.shows(rf"half-closed {listed[2]} <- ")
+            t.type("q", "q")
+            t.shows(r"^q: leave")
+            few.kill()
+            wait_for(lambda: rows() == [(many.pid, 5), (few.pid, 0)], "those of one that ended", 20)
+            t.type("q")
+            wait_for(t.is_over, "its end", 20)
 
 
 @test

@@ -132,16 +132,37 @@ def who_closed_first_of_one_that_was_dead_before():
 @test
 def list_and_watch_tell_the_same_age_of_a_dead_one():
     with listen() as ls:
+        before = time.time()
         client = die_as("nobody", ls)
-        begun = time.monotonic()
-        time.sleep(0.5)  # not synchronisation: an age to be told
+        after = time.time()
+        time.sleep(0.1)  # not synchronisation: an age to be told
+        asked = time.time()
         listed = json_lines(run(binary("unclosed"), "list", "--json", "--pid", os.getpid()).stdout)
-        ages = [(next(x for x in listed if x.get("local") == name(client)), time.monotonic() - begun)]
+        line = next(x for x in listed if x.get("local") == name(client))
+        ages = [(line, asked - after, time.time() - before)]
         with Watch("--after", "10ms", "--json", *HERE) as w:
-            ages.append((json.loads(w.line("half-closed", f'"local":"{name(client)}"')), time.monotonic() - begun))
-        for line, most in ages:
+            line = json.loads(w.line("half-closed", f'"local":"{name(client)}"'))
+            ages.append((line, line["time"] - after, line["time"] - before))
+        for line, least, most in ages:
             equal((line["cause"], line["age_is"]), ("dead", "at-least"), f"{line}")
-            true(490 <= line["age_ms"] <= most * 1000, f"age {line['age_ms']}, {most} s after its death")
+            # list counts in the kernel's ticks, of up to 10 ms.
+            true(least - 0.01 <= line["age_ms"] / 1000 <= most + 0.01, f"age {line['age_ms']}, not {least} to {most} s")
+        client.close()
+
+
+@test
+def a_dead_one_is_as_old_as_its_death():
+    with listen() as ls, Watch("--after", "10ms", "--json", *HERE) as w:
+        w.ready()
+        client, server = pair(ls)
+        server.shutdown(socket.SHUT_WR)
+        end = name(client)
+        w.line("half-closed", f'"local":"{end}"')
+        before = time.time()
+        reset(server)
+        line = json.loads(w.line('"event":"dead"', f'"local":"{end}"'))
+        died = line["time"] - line["age_ms"] / 1000
+        true(before - 0.001 <= died <= time.time(), f"died at {died}, reset at {before}")
         client.close()
 
 
