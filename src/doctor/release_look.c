@@ -12,6 +12,9 @@
 #include "doctor/release.h"
 #include "kernel/diag.h"
 
+/* The kernel tells nobody of a change of state: its notices of destroyed sockets (SKNLGRP_INET_*)
+ * come for the reader's own network namespace only, and not for an end that turns into TIME_WAIT.
+ * So it is asked again, at this pace, until all is settled or the time is up. */
 #define LOOK_AGAIN_MS 5
 
 static bool is_loopback(const struct tcp_addr *a)

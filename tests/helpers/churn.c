@@ -223,7 +223,9 @@ static void one_step(struct worker *w)
 	} else {
 		replace(w, s, choice < 75 ? HALF_CLOSED : HEALTHY);
 	}
-	if (((r >> 48) & 31) == 0) { /* some stay long enough to be released */
+	/* Not synchronisation but the adversary's own pace: without it nothing stays long enough to
+	 * be released, and every look comes too late. */
+	if (((r >> 48) & 31) == 0) {
 		struct timespec t = { .tv_nsec = (long)(r >> 32) % 3000000 };
 
 		nanosleep(&t, NULL);
