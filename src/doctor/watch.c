@@ -44,7 +44,11 @@ static void on_report(struct doctor *d, const struct watch_event *ev)
 {
 	struct open_end *end = ends_insert(&d->ends, ev->sk);
 
-	if (!end || remember_fresh(d, ev)) {
+	if (end && remember_fresh(d, ev)) {
+		ends_remove(&d->ends, end);
+		end = NULL;
+	}
+	if (!end) {
 		d->forgotten++;
 		return;
 	}

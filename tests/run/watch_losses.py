@@ -189,6 +189,7 @@ def reports_that_find_no_memory_are_counted():
         summary, lost = the_only_losses(w, "reports_forgotten")
         equal(summary["emitted"], summary["received"], f"balance of {summary}")
         equal(summary["reported"] + lost["reports_forgotten"], 800, f"reports of {summary}")
+        equal(summary["open"], summary["reported"], f"open of {summary}")
         for client in clients:
             client.close()
 
