@@ -13,7 +13,7 @@ CHECK_PACKAGES := $(BUILD_PACKAGES) busybox curl ncat netbase procps socat pytho
 	chromium chromium-driver fonts-dejavu-core
 BENCH_PACKAGES := $(BUILD_PACKAGES) python3 iproute2 netbase libbpf-tools
 
-.PHONY: kernels all lab check coverage soak bench install clean lint fuzz soak-flat soak-release packages-build packages-check packages-bench flake
+.PHONY: kernels all lab check coverage soak bench install uninstall clean lint fuzz soak-flat soak-release packages-build packages-check packages-bench flake
 .DEFAULT_GOAL := all
 
 packages-build:
@@ -68,8 +68,15 @@ kernels: all
 	@tools/need $(BUILD_PACKAGES) $(KERNEL_PACKAGES)
 	@tests/kernels/run $(BUILD)
 
+# A PREFIX that is named now counts, whatever the build was set up with.
 install: all
+ifneq ($(origin PREFIX),file)
+	@meson configure $(BUILD) --prefix=$(abspath $(PREFIX))
+	@ninja -C $(BUILD) --quiet >$(BUILD)/setup.log 2>&1 || { cat $(BUILD)/setup.log; exit 1; }
+endif
 	@meson install -C $(BUILD) --no-rebuild
+uninstall:
+	@ninja -C $(BUILD) uninstall
 
 # Looks for inputs that break a parser, FUZZ_SECONDS for each target; what it finds goes to its corpus.
 FUZZ_SECONDS ?= 60
