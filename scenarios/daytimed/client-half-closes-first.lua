@@ -4,7 +4,7 @@ scenario {
 	source = "daytimed(8); RFC 9293 3.6",
 	rfc = "3.6",
 	shows = [[The client has nothing to say and says so with a FIN before it reads. It is then the closer: no TIME_WAIT stays at
-the server.]],
+the server. The textbook server does as well here: nothing is left unread when it closes.]],
 }
 
 -- MSG_MORE holds the reply back for one RTO (tcp_probe0_base()); on a machine that stands still for longer the

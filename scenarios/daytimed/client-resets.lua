@@ -4,7 +4,8 @@ scenario {
 	source = "daytimed(8)",
 	rfc = "3.5.2",
 	loss = false, -- a reset is never sent again
-	shows = [[The client has its reply and resets instead of closing. The server frees its end and serves the next.]],
+	shows = [[The client has its reply and resets instead of closing. The server frees its end and serves the next. The textbook server does
+as well here: it has closed before.]],
 }
 
 local daytimed = server:run("daytimed", "--user=none", "--drain-time=60s", server.port)
