@@ -2,6 +2,7 @@
 #include "cmd/watch.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -82,6 +83,7 @@ static int set_comm(struct watch_job *job, const char *arg, struct err *e)
 			       "--comm '%s': a name has 15 bytes, a pattern up to %d parts", arg,
 			       GLOB_ELEMENTS);
 	rules->by_owner = rules->by_name = 1;
+	job->comm = arg;
 	return 0;
 }
 
@@ -179,6 +181,23 @@ static int set(struct watch_job *job, int c, const char *arg, struct err *e)
 	}
 }
 
+static void say_log(const char *text)
+{
+	fputs(text, stderr);
+}
+
+static int run_named(struct watch_job *job)
+{
+	struct err e = { 0 };
+	int code, r = watch_named_open(&job->named, job->pids, job->pid_count, &e);
+
+	if (r)
+		fprintf(stderr, "unclosed watch: %s\n", e.text);
+	code = r == -ENOENT ? EXIT_MISUSE : r ? EXIT_CANNOT : watch_run(job);
+	watch_named_close(&job->named);
+	return code;
+}
+
 static int run(int argc, char **argv)
 {
 	struct watch_job job = {
@@ -207,7 +226,9 @@ static int run(int argc, char **argv)
 		job.setup.watch.rules.by_owner = job.setup.watch.rules.follow = 1;
 		job.setup.skip_present = true;
 	}
-	return watch_run(&job);
+	if (getenv("UNCLOSED_DEBUG"))
+		job.setup.watch.log = say_log;
+	return run_named(&job);
 }
 
 const struct cmd cmd_watch = { "watch", &watch_usage, run };

@@ -12,6 +12,12 @@
 
 #define WATCH_MAX_PIDS 64
 
+/* The processes that --pid names. */
+struct watch_named {
+	int pidfds[WATCH_MAX_PIDS];
+	unsigned count, ended; /* the first so many have ended */
+};
+
 struct watch_job {
 	struct doctor_setup setup;
 	int64_t duration, interval; /* ns; 0: until interrupted; none */
@@ -19,6 +25,8 @@ struct watch_job {
 	bool plain; /* lines, also on a terminal */
 	pid_t pids[WATCH_MAX_PIDS];
 	unsigned pid_count;
+	struct watch_named named;
+	const char *comm;   /* the last --comm; NULL: none */
 	char **command;     /* NULL: none */
 	const char *output; /* file; NULL: stdout, or stderr beside a command */
 };
@@ -37,3 +45,12 @@ struct watch_child {
 int watch_child_make(struct watch_child *c, char **command, struct err *e);
 /* Returns 0, or -errno with text where the command cannot be run. Waits for its exec. */
 int watch_child_start(struct watch_child *c, char **command, struct err *e);
+
+/* Returns 0, or -ENOENT with text where there is no such process, or another -errno with text.
+ * Close it in each case. */
+int watch_named_open(struct watch_named *n, const pid_t *pids, unsigned count, struct err *e);
+/* Whether all have ended; never where none were named. */
+bool watch_named_ended(struct watch_named *n);
+void watch_named_close(struct watch_named *n);
+/* Says on stderr that no process has that name now, where it is so. */
+void watch_named_note(const char *comm);

@@ -25,6 +25,9 @@
 /* How long a program may take to end when it is asked to. */
 #define END_MS      2000
 #define END_STEP_MS 10
+/* How long what the processes that were named leave behind may take to be over, once all have
+ * ended: their FINs are acknowledged by somebody far away. */
+#define OVER_NS CLOCK_NS_PER_S
 /* How long who reads the output may take to read on, after a signal to stop. */
 #define GRACE_MS 1000
 /* Bytes from which memory is not taken from the heap. */
@@ -34,6 +37,7 @@ struct run {
 	struct watch_job *job;
 	struct doctor *doctor;
 	struct watch_child child;
+	int64_t named_ended; /* when that was seen, CLOCK_MONOTONIC; 0: not so */
 	struct report_style style;
 	struct screen *screen; /* NULL: lines */
 	FILE *out;
@@ -183,6 +187,17 @@ static void put_command(struct run *run)
 	put(run, &b);
 }
 
+static void put_named(struct run *run)
+{
+	struct buf b = { 0 };
+
+	if (run->job->json)
+		watch_json_ended(&b);
+	else
+		watch_text_ended(&b, run->job->named.count);
+	put(run, &b);
+}
+
 static void put_start(struct run *run)
 {
 	const char *reads = watch_reads_name(watch_reads(doctor_watch(run->doctor)));
@@ -212,6 +227,16 @@ static int block_signals(struct err *e)
 	return fd < 0 ? err_errno(e, -errno, "making a signalfd") : fd;
 }
 
+/* With the last process that was named ends the watch; with --comm others may come. */
+static bool nobody_left(struct run *run, int64_t now)
+{
+	if (run->job->comm || run->job->command || !watch_named_ended(&run->job->named))
+		return false;
+	if (!run->named_ended)
+		run->named_ended = now;
+	return now - run->named_ended >= OVER_NS || !doctor_summary(run->doctor).open;
+}
+
 static int loop(struct run *run, struct err *e)
 {
 	int64_t now = clock_mono_ns(), interval = run->job->interval;
@@ -230,7 +255,7 @@ static int loop(struct run *run, struct err *e)
 			r = put_lags(run, false, e);
 			next = now + interval;
 		}
-		if (r || now >= end || told_to_stop(run))
+		if (r || now >= end || told_to_stop(run) || nobody_left(run, now))
 			return r;
 		if (run->screen && screen_turn(run->screen))
 			return 0;
@@ -285,6 +310,7 @@ static int watch_all(struct run *run, struct err *e)
 	r = doctor_open(&run->doctor, &job->setup, put_line, run, e);
 	if (r)
 		return r;
+	watch_named_note(job->comm);
 	tidy_memory();
 	if (wants_screen(run)) {
 		run->screen = screen_open(e);
@@ -301,6 +327,8 @@ static int watch_all(struct run *run, struct err *e)
 	run->screen = NULL;
 	if (!r && run->child_ended)
 		put_command(run);
+	if (!r && run->named_ended)
+		put_named(run);
 	if (!r)
 		r = doctor_finish(run->doctor, e);
 	if (!r)

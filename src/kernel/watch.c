@@ -55,12 +55,18 @@ const char *watch_reads_name(enum watch_reads how)
 	return how < WATCH_READS_COUNT ? reads_names[how] : NULL;
 }
 
-/* libbpf's own words reach the person only where UNCLOSED_DEBUG asks for them. */
+/* libbpf has one printer for the whole process, without an argument. */
+static watch_log_fn *log_to;
+
 static int say(enum libbpf_print_level level, const char *fmt, va_list args)
 {
-	if (!getenv("UNCLOSED_DEBUG") || level == LIBBPF_DEBUG)
+	char *text;
+
+	if (!log_to || level == LIBBPF_DEBUG || vasprintf(&text, fmt, args) < 0)
 		return 0;
-	return vfprintf(stderr, fmt, args);
+	log_to(text);
+	free(text);
+	return 0;
 }
 
 static int on_event(void *arg, void *data, size_t size)
@@ -141,6 +147,7 @@ int watch_open(struct watch **out, const struct watch_setup *setup, struct err *
 
 	if (!w)
 		return err_set(e, -ENOMEM, "no memory for a watch");
+	log_to = setup->log;
 	libbpf_set_print(say);
 	w->pidns = proc_own_pidns();
 	r = load(w, setup, e);

@@ -22,10 +22,14 @@ enum watch_reads {
 /* "sock_recv_length", "fexit", "syscalls"; NULL past the end. */
 const char *watch_reads_name(enum watch_reads how);
 
+/* Gets what libbpf and the kernel's verifier say, whole lines. */
+typedef void watch_log_fn(const char *text);
+
 struct watch_setup {
 	struct watch_rules rules;
 	enum watch_reads reads;
 	uint32_t buffer; /* bytes for events on their way; 0: the default; a power of two pages */
+	watch_log_fn *log; /* of the loading; NULL: nobody wants it */
 };
 
 struct watch;

@@ -30,6 +30,9 @@ void watch_text_summary(struct buf *out, const struct tw_summary *s);
 /* Says that the command has ended, where so many of its children go on; nothing where none does. */
 void watch_text_command(struct buf *out, unsigned left_running);
 
+/* Says that the processes that were named, so many, have all ended. */
+void watch_text_ended(struct buf *out, unsigned processes);
+
 /* The same as lines of JSON; unclosed-watch(1) names their members. */
 void watch_json_start(struct buf *out, uint64_t after_ns, const char *reads);
 void watch_json(struct buf *out, const struct tw_line *line);
@@ -37,3 +40,4 @@ void watch_json_lag(struct buf *out, const struct lag_row *row);
 void watch_json_summary(struct buf *out, const struct tw_summary *s);
 /* `number`: of the signal that ended it where `killed`, else its status. */
 void watch_json_command(struct buf *out, bool killed, int number, unsigned left_running);
+void watch_json_ended(struct buf *out);

@@ -179,3 +179,8 @@ void watch_json_command(struct buf *out, bool killed, int number, unsigned left_
 		   "{\"schema\":%d,\"event\":\"command-ended\",\"%s\":%d,\"left_running\":%u}\n",
 		   WATCH_SCHEMA, killed ? "signal" : "status", number, left_running);
 }
+
+void watch_json_ended(struct buf *out)
+{
+	buf_printf(out, "{\"schema\":%d,\"event\":\"processes-ended\"}\n", WATCH_SCHEMA);
+}

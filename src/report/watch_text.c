@@ -232,3 +232,8 @@ void watch_text_command(struct buf *out, unsigned left_running)
 		buf_printf(out, "the command has ended; %u of its children still run, unwatched\n",
 			   left_running);
 }
+
+void watch_text_ended(struct buf *out, unsigned processes)
+{
+	buf_str(out, processes == 1 ? "the process has ended\n" : "all the processes have ended\n");
+}

@@ -221,8 +221,9 @@ def start_as(pid, *argv):
 
 @test
 def a_process_number_used_again_is_another_process():
+    # HERE: the watch would end with the first.
     with Holder("number-one") as one, \
-            Watch("--after", "50ms", "--json", "--no-stacks", "--pid", str(one.pid)) as w, \
+            Watch("--after", "50ms", "--json", "--no-stacks", "--pid", str(one.pid), *HERE) as w, \
             Watch("--after", "50ms", "--json", "--no-stacks", "--comm", "number-*") as both:
         w.ready()
         both.ready()

@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: MIT
+"""What unclosed watch says of processes that are not there, or no longer, and of what the kernel refuses."""
+import os
+import sys
+import threading
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
+from tap import binary, cases, equal, has, json_lines, main, run, test, true, wait_for  # noqa: E402
+from watching import HERE, Holder, Watch  # noqa: E402
+
+NOTE = "unclosed watch: no process is called '%s' now; one that comes will be watched\n"
+
+
+def a_free_pid():
+    with open("/proc/sys/kernel/pid_max", encoding="utf-8") as f:
+        return next(n for n in range(int(f.read()) - 1, 1, -1) if not os.path.exists(f"/proc/{n}"))
+
+
+@cases("alone", "beside one that is there")
+def a_process_that_is_not_there_is_misuse(how):
+    pid = a_free_pid()
+    r = run(binary("unclosed"), "watch", *(HERE if how != "alone" else ()), "--pid", pid)
+    equal((r.returncode, r.stdout, r.stderr), (2, "", f"unclosed watch: there is no process {pid}\n"), "answer")
+
+
+@test
+def a_thread_is_no_process():
+    done = threading.Event()
+    thread = threading.Thread(target=done.wait)
+    thread.start()
+    try:
+        r = run(binary("unclosed"), "watch", "--pid", thread.native_id)
+        equal((r.returncode, r.stderr),
+              (2, f"unclosed watch: {thread.native_id} is a thread; --pid wants its process\n"), "answer")
+    finally:
+        done.set()
+        thread.join()
+
+
+@cases("nosuch", "no[s]uch*")
+def a_name_that_nobody_has_is_said(name):
+    r = run(binary("unclosed"), "watch", "--duration", "10ms", "--comm", name)
+    equal((r.returncode, r.stderr), (0, NOTE % name), "answer")
+
+
+@test
+def a_name_that_somebody_has_is_not():
+    with Holder("is-there"):
+        r = run(binary("unclosed"), "watch", "--duration", "10ms", "--comm", "is-th?re")
+        equal((r.returncode, r.stderr), (0, ""), "answer")
+
+
+@test
+def who_comes_later_is_watched():
+    with Watch("--after", "50ms", "--no-stacks", "--comm", "comes-later") as w:
+        w.ready()
+        with Holder("comes-later") as holder:
+            w.line("half-closed", holder.leak()[0])
+        equal(w.stop(), (0, NOTE % "comes-later"), "exit")
+
+
+@cases("--plain", "--json")
+def it_ends_with_the_last_that_it_watches(how):
+    """What they held is over by then, and said."""
+    with Holder("the-first") as one, Holder("the-second") as two, \
+            Watch("--after", "50ms", "--no-stacks", how, "--pid", str(one.pid), "--pid", str(two.pid)) as w:
+        w.ready()
+        ends = [one.leak()[0], two.leak()[0]]
+        for end in ends:
+            w.line("half-closed", end)
+        two.kill()
+        w.line("over", ends[1])
+        equal(w.process.poll(), None, "it goes on while one is left")
+        one.kill()
+        wait_for(lambda: (w.text(), w.process.poll())[1] is not None, "its end", 20)
+        equal(w.stop(), (0, ""), "exit")
+        w.line("over", ends[0])
+        if how == "--json":
+            equal([x["event"] for x in json_lines(w.text()) if x["event"] != "lag"][-2:],
+                  ["processes-ended", "summary"], "last events")
+            equal(json_lines(w.text())[-1]["open"], 0, "open at the end")
+        else:
+            has(w.text(), "\nall the processes have ended\n")
+            has(w.text(), "\n2 reported, 0 still open\n")
+
+
+@test
+def it_does_not_wait_for_what_others_hold_on_to():
+    """The process has ended; what it shared with another does not end with it."""
+    with Holder("the-one") as one:
+        with Watch("--after", "50ms", "--no-stacks", "--pid", str(one.pid)) as w:
+            end, fd = one.leak()
+            w.line("half-closed", end)
+            copy = os.pidfd_open(one.pid)
+            kept = pidfd_getfd(copy, fd)
+            one.kill()
+            wait_for(lambda: (w.text(), w.process.poll())[1] is not None, "its end", 20)
+            has(w.text(), "\nthe process has ended\n")
+            has(w.text(), "\n1 reported, 1 still open\n")
+            os.close(kept)
+            os.close(copy)
+
+
+def pidfd_getfd(pidfd, fd):
+    import ctypes  # pylint: disable=import-outside-toplevel
+    got = ctypes.CDLL(None, use_errno=True).syscall(438, pidfd, fd, 0)
+    true(got >= 0, "pidfd_getfd")
+    return got
+
+
+@test
+def with_a_name_others_may_come():
+    with Holder("by-number") as one, \
+            Watch("--after", "50ms", "--no-stacks", "--pid", str(one.pid), "--comm", "by-name") as w:
+        w.ready()
+        end = one.leak()[0]
+        w.line("half-closed", end)
+        one.kill()
+        w.line("over", end)
+        with Holder("by-name") as two:
+            w.line("half-closed", two.leak()[0])
+        w.stop()
+        true("ended" not in w.text(), w.text())
+
+
+@cases(("", False), ("1", True))
+def what_is_refused_is_told_to_who_asks(value, told):
+    """UNCLOSED_DEBUG: what libbpf says of programs that the kernel refuses. Else the one line."""
+    env = {**os.environ, **({"UNCLOSED_DEBUG": value} if told else {})}
+    r = run("setpriv", "--bounding-set", "-perfmon,-sys_admin", binary("unclosed"), "watch", "--duration", "10ms",
+            env=env)
+    equal(r.returncode, 3, "exit code")
+    equal(r.stderr.splitlines()[-1], "unclosed watch: loading the watch programs: not permitted: CAP_PERFMON is missing;"
+          " run as root, or with CAP_BPF and CAP_PERFMON", "the last line")
+    equal("libbpf: " in r.stderr, told, f"libbpf's words in {r.stderr!r}")
+
+
+main()
