@@ -55,12 +55,13 @@ def bpf(command, attr):
 
 
 class Map:
-    """A map of a process, by its name."""
+    """A map of a process, by its name, or the end of it."""
 
     def __init__(self, pid, name):
         mine = {number for kind, number in bpf_ids(pid) if kind == "map"}
         shown = json.loads(run(BPFTOOL, "-j", "map", "show").stdout)
-        info = next(m for m in shown if m["id"] in mine and m.get("name") == name)
+        info = next(m for m in shown if m["id"] in mine and m.get("name", "").endswith(name))
+        self.btf = info.get("btf_id")
         self.key, self.value, self.size = info["bytes_key"], info["bytes_value"], info["max_entries"]
         self.fd = bpf(BPF_MAP_GET_FD_BY_ID, struct.pack("=III", info["id"], 0, 0))
 
@@ -87,6 +88,16 @@ class Map:
         with mmap.mmap(self.fd, stride * self.size) as m:
             for at in range(0, stride * self.size, stride):
                 struct.pack_into("=Q", m, at, word)
+
+    def put_in_array(self, variable, word):
+        """Of a section of variables: makes this the first 32 bits of each element of an array in it."""
+        types = {t["id"]: t for t in json.loads(run(BPFTOOL, "-j", "btf", "dump", "id", self.btf).stdout)["types"]}
+        number = next(i for i, t in types.items() if (t["kind"], t["name"]) == ("VAR", variable))
+        where = next(v for t in types.values() for v in t.get("vars", ()) if v["type_id"] == number)
+        stride = where["size"] // types[types[number]["type_id"]]["nr_elems"]
+        with mmap.mmap(self.fd, (self.value + mmap.PAGESIZE - 1) // mmap.PAGESIZE * mmap.PAGESIZE) as m:
+            for at in range(where["offset"], where["offset"] + where["size"], stride):
+                struct.pack_into("=I", m, at, word)
 
     def close(self):
         os.close(self.fd)

@@ -162,16 +162,19 @@ def ends_that_find_no_place_are_counted_exactly():
 def lags_that_find_no_place_are_counted_exactly():
     with listen() as ls, Watch("--after", "1h", "--new", "--json", "--no-stacks", *HERE) as w:
         w.ready()
-        lags = Map(w.process.pid, "lags")
+        lags, variables = Map(w.process.pid, "lags"), Map(w.process.pid, ".bss")
         lags.fill()
+        variables.put_in_array("lag_slots", 1)
         for client in half_closed(ls, 20):
             client.close()
         lags.empty()
+        variables.put_in_array("lag_slots", 0)
         half_closed(ls, 1)[0].close()
         _, lost = the_only_losses(w, "lags")
         equal(lost["lags"], 20, "lags")
         equal([x["count"] for x in json_lines(w.text()) if x["event"] == "lag"], [1], "lags that were counted")
-        lags.close()
+        for m in (lags, variables):
+            m.close()
 
 
 def reports_that_find_no_memory_are_counted():
@@ -184,11 +187,13 @@ def reports_that_find_no_memory_are_counted():
         resource.prlimit(w.process.pid, resource.RLIMIT_AS, (size, size))
         w.process.send_signal(signal.SIGSTOP)
         clients = half_closed(ls, 800)
+        time.sleep(0.01)  # not synchronisation: so that the last is due, too
         w.process.send_signal(signal.SIGINT)  # it looks for what came due before it ends
         w.process.send_signal(signal.SIGCONT)
         summary, lost = the_only_losses(w, "reports_forgotten")
         equal(summary["emitted"], summary["received"], f"balance of {summary}")
-        equal(summary["reported"] + lost["reports_forgotten"], 800, f"reports of {summary}")
+        # At most one of an event; some of those whose peers these are may be among them.
+        true(800 <= summary["reported"] + lost["reports_forgotten"] <= summary["emitted"], f"reports of {summary}")
         equal(summary["open"], summary["reported"], f"open of {summary}")
         for client in clients:
             client.close()
