@@ -304,4 +304,85 @@ def a_command_that_is_not_there_is_named():
     has(r.stderr, "running /nonexistent/command: No such file")
 
 
+@test
+def every_holder_is_named_wherever_among_its_descriptors():
+    """A socket that four processes hold, one of them at the first and the last descriptor of its table,
+    one with its first thread gone; and nobody else."""
+    numbers = (31, 32, 63, 64, 1023)
+    with listen() as ls, Watch("--new", "--after", "300ms", "--json", "--port",
+                               str(ls.getsockname()[1])) as w:
+        w.ready()
+        client, server = pair(ls)
+        pids = []
+        for number in numbers:
+            go, made = os.pipe()
+            pid = os.fork()
+            if not pid:
+                os.dup2(client.fileno(), number)
+                for fd in (client.fileno(), server.fileno()):
+                    os.close(fd) if fd != number else None
+                os.write(made, b"x")
+                while True:
+                    signal.pause()
+            os.read(go, 1)
+            os.close(go)
+            os.close(made)
+            pids.append(pid)
+        try:
+            held = sorted([(os.getpid(), client.fileno()), *zip(pids, numbers)])
+            server.close()
+            line = json.loads(w.line("half-closed", name(client)))
+            equal(sorted((h["pid"], h["fd"]) for h in line["holders"]), held, "holders")
+            equal(line["cause"], "shared", "cause")
+        finally:
+            for pid in pids:
+                os.kill(pid, signal.SIGKILL)
+                os.waitpid(pid, 0)
+            client.close()
+
+
+def keep_only(sock):
+    """A process that holds this socket, and no other."""
+    ready, made = os.pipe()
+    pid = os.fork()
+    if not pid:
+        keep = os.dup2(sock.fileno(), 3)
+        os.dup2(made, 4)
+        os.closerange(5, 4096)
+        os.write(4, b"x")
+        os.close(4)
+        while keep:
+            signal.pause()
+    os.close(made)
+    os.read(ready, 1)
+    os.close(ready)
+    sock.close()
+    return pid
+
+
+@cases("64", "65", "200")
+def many_that_come_due_at_once_have_their_holders(count):
+    """More than the watch asks for one by one, and fewer; five are held by a process of their own."""
+    with listen() as ls, Watch("--new", "--after", "200ms", "--json", "--port",
+                               str(ls.getsockname()[1])) as w:
+        w.ready()
+        pairs = [pair(ls) for _ in range(int(count))]
+        held = [(name(client), client.fileno(), os.getpid()) for client, _ in pairs]
+        others = range(0, int(count), int(count) // 5)
+        for i in others:
+            held[i] = (held[i][0], 3, keep_only(pairs[i][0]))
+        try:
+            for _, server in pairs:
+                server.close()
+            for end, fd, pid in held:
+                line = json.loads(w.line("half-closed", f'"local":"{end}"'))
+                equal([(h["pid"], h["fd"]) for h in line["holders"]], [(pid, fd)], end)
+        finally:
+            for i in others:
+                os.kill(held[i][2], signal.SIGKILL)
+                os.waitpid(held[i][2], 0)
+            for client, _ in pairs:
+                client.close()
+
+
 main()

@@ -253,4 +253,51 @@ os.unlink(path)
         equal((first["function"], first["object"]), ("jitted_read", "perf map"), "innermost")
 
 
+BRIEF = """
+import socket, sys, time
+ls = socket.create_server(("127.0.0.1", 0))
+print("ready", flush=True)
+sys.stdin.readline()
+c = socket.create_connection(ls.getsockname())
+name = "%s:%d" % c.getsockname()
+ls.accept()[0].close()
+time.sleep(0.5)
+c.recv(1)
+time.sleep(0.01)
+c.close()
+print(name, flush=True)
+sys.stdin.read()
+"""
+
+
+@test
+def what_happens_while_a_stack_is_read_is_said_after_it_and_in_order():
+    """The first stack of a program takes longer than this connection stays half-closed."""
+    with Program("/usr/bin/python3", "-c", BRIEF) as p, \
+            Watch("--after", "1ms", "--json", "--pid", str(p.process.pid)) as w:
+        w.ready()
+        p.go()
+        address = p.process.stdout.readline().strip()
+        w.line("over", f'"local":"{address}"', seconds=30)
+        said = [x for x in map(json.loads, w.whole_lines().splitlines()) if x.get("local") == address]
+        equal([x["event"] for x in said], ["half-closed", "told", "closed", "over"], "order")
+        equal(said[1]["told"]["stack_note"], "", "note")
+        in_order(said[1]["told"]["stack"], "_PyEval_EvalFrameDefault", "Py_RunMain", "Py_BytesMain")
+
+
+@test
+def one_program_s_files_are_read_once_for_all_its_processes():
+    """Nine, one more than are kept apart: each has its own stack."""
+    programs = [Program("/usr/bin/python3", "-c", PYTHON) for _ in range(9)]
+    pids = [option for p in programs for option in ("--pid", str(p.process.pid))]
+    with Watch("--after", "100ms", "--json", *pids) as w:
+        w.ready()
+        for p in programs:
+            with p:
+                p.go()
+                address = p.process.stdout.readline().strip()
+                line = json.loads(w.line("half-closed", f'"local":"{address}"', seconds=30))
+                in_order(line["told"]["stack"], "_PyEval_EvalFrameDefault", "Py_RunMain", "Py_BytesMain")
+                equal((line["told"]["pid"], line["told"]["stack_note"]), (p.process.pid, ""), "whose")
+
 main()

@@ -266,6 +266,12 @@ static void a_process_is_kept_once(void **state)
 	ends_free(&t);
 }
 
+/* A hundred thousand connections with both ends here are twice as many records. */
+static void a_record_is_small(void **state)
+{
+	assert_true(sizeof(struct open_end) <= 72);
+}
+
 static void more_owners_than_are_kept_are_counted(void **state)
 {
 	struct tw_owner o;
@@ -294,6 +300,7 @@ int main(void)
 		cmocka_unit_test(both_ends_find_each_other),
 		cmocka_unit_test(removing_keeps_the_others),
 		cmocka_unit_test(a_process_is_kept_once),
+		cmocka_unit_test(a_record_is_small),
 		cmocka_unit_test(more_owners_than_are_kept_are_counted),
 	};
 
