@@ -226,9 +226,12 @@ static void add_headline(struct buf *out, const struct summary *sum)
 	char older[48];
 
 	num_duration_text((int64_t)sum->older_ms * 1000000, older, sizeof(older));
-	if (sum->findings)
-		buf_printf(out, "%" PRIu32 " of %" PRIu32 " sockets need a person", sum->findings,
-			   sum->sockets);
+	if (sum->sockets == 1)
+		buf_str(out, sum->findings ? "1 socket needs a person"
+					   : "1 socket, which needs no person");
+	else if (sum->findings)
+		buf_printf(out, "%" PRIu32 " of %" PRIu32 " sockets need%s a person", sum->findings,
+			   sum->sockets, sum->findings == 1 ? "s" : "");
 	else
 		buf_printf(out, "None of %" PRIu32 " sockets needs a person", sum->sockets);
 	if (sum->older_ms)

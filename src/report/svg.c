@@ -17,6 +17,7 @@
 #include "tcp/explain.h"
 
 #define WIDTH      576
+#define ONE_SHEET  1100 /* highest that is still legible when made to fit a sheet of paper */
 #define TIME_X     42
 #define CLIENT_X   198
 #define SERVER_X   420
@@ -489,8 +490,9 @@ void svg_diagram(struct buf *out, const struct tl_run *run, const struct story *
 	_buf_ struct buf body = { 0 };
 	int height = draw(&body, run, story, 0);
 
-	buf_printf(out, "<svg class=\"diagram\" viewBox=\"0 0 %d %d\" role=\"group\" aria-label=\"",
-		   WIDTH, height);
+	buf_printf(out,
+		   "<svg class=\"diagram%s\" viewBox=\"0 0 %d %d\" role=\"group\" aria-label=\"",
+		   height <= ONE_SHEET ? " one-sheet" : "", WIDTH, height);
 	XML_FIELD(out, run->name);
 	buf_str(out, "\">\n");
 	buf_add(out, body.data, body.len);

@@ -163,9 +163,9 @@ extern const char *const tl_conclusions[TL_CONCLUSIONS];
 struct tl_run {
 	char name[64]; /* "server-never-closes" */
 	char title[96];
-	char source[96]; /* "experiment 2" */
-	char rfc[32];    /* "3.6": section of RFC 9293 */
-	char shows[768]; /* the scenario's own explanation; lines separated by \n */
+	char source[192]; /* "experiment 2" */
+	char rfc[32];     /* "3.6": section of RFC 9293 */
+	char shows[768];  /* the scenario's own explanation; lines separated by \n */
 	char conclusion[TL_CONCLUSIONS][32]; /* names of the conclusions that this run bears on */
 	uint8_t status;                      /* enum tl_status */
 	uint8_t loss;                        /* percent of the packets that chance took */

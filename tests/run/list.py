@@ -400,6 +400,14 @@ def what_needs_a_person_is_marked(tier):
 
 
 @test
+def one_socket_is_no_plural():
+    with Fixture("unread=1") as made:
+        for cause, said in (("unread", "1 socket needs a person"), ("orphan", "1 socket, which needs no person")):
+            r = text(made, "--older", "0", "--cause", cause)
+            has(r.stdout.splitlines()[0], said)
+
+
+@test
 def the_summary_says_who_what_and_why():
     with Fixture("unread=7", "not-accepted=3", "time-wait=2") as made:
         pid = made.of("unread", end="server")[0]["pid"]

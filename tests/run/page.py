@@ -299,6 +299,10 @@ def printing():
         s => getComputedStyle(document.querySelector(s)).display)""")
     equal(shown, ["block", "block", "none", "none"], "display")
     equal(BROWSER.run("return getComputedStyle(document.querySelector('.later')).opacity"), "1", "later rows")
+    BROWSER.media(type="print", scheme="dark")
+    inks = BROWSER.run("""return ['.run', '.run .diagram text.heading', '.run .diagram text'].map(s =>
+        document.querySelector(s)).filter(e => e).map(e => getComputedStyle(e)).map(s => s.fill + s.color)""")
+    true(all("228, 232, 239" not in ink for ink in inks) and inks, f"white paper takes dark ink: {inks}")
     BROWSER.media(scheme="light")
 
 
