@@ -13,7 +13,7 @@ CHECK_PACKAGES := $(BUILD_PACKAGES) busybox curl ncat netbase procps socat pytho
 	chromium chromium-driver fonts-dejavu-core
 BENCH_PACKAGES := $(BUILD_PACKAGES) python3 iproute2 netbase libbpf-tools
 
-.PHONY: kernels all lab check coverage soak bench install uninstall clean lint fuzz soak-flat soak-release packages-build packages-check packages-bench flake
+.PHONY: kernels all lab check coverage soak bench install uninstall clean lint fuzz soak-flat soak-release packages-build packages-check packages-bench flake losses
 .DEFAULT_GOAL := all
 
 packages-build:
@@ -47,6 +47,11 @@ RUNS ?= 200
 flake: all
 	@tools/need stress-ng
 	@tools/flake $(BUILD) $(RUNS)
+
+# Every scenario that may lose packets by chance, with 5 to 30 % losses and SEEDS seeds.
+SEEDS ?= 10
+losses: all
+	@tools/losses $(BUILD) $(SEEDS)
 
 # Line and branch coverage of src/daytime; clients of all sorts at daytimed for MINUTES.
 MINUTES ?= 1

@@ -3,7 +3,7 @@ scenario {
 	title = "A client that sent bytes first loses nothing, even when the reply is lost on the way",
 	source = "daytimed(8); RFC 1122 4.2.2.13; RFC 2525 2.17",
 	rfc = "3.6.1",
-	loss = false, -- loses one packet of its own
+	loss = false, -- its textbook server sends a reset, which is never sent again
 	shows = [[Both servers' replies are lost once. daytimed has read what the client sent, and its kernel sends reply and
 FIN again. The textbook server closes with bytes unread: that is a reset, and nobody sends the reply again.]],
 }

@@ -3,7 +3,6 @@ scenario {
 	title = "The FIN rides on the reply's segment",
 	source = "daytimed(8); Linux tcp_send_fin()",
 	rfc = "3.6",
-	loss = false, -- counts packets
 	shows = [[daytimed sends with MSG_MORE and then shuts down its sending side: reply and FIN are one packet. The
 textbook server beside it writes and closes: two.]],
 }

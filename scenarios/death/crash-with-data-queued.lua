@@ -3,7 +3,6 @@ scenario {
 	title = "A process crashes with data still queued",
 	source = "Linux __tcp_close(): FIN_WAIT_1 until the queue is sent; tcp_check_oom()",
 	rfc = "3.9.1.5",
-	loss = false, -- hundreds of segments: their losses take minutes
 	shows = [[What write() has taken belongs to the kernel. It is delivered after the crash, and the FIN after it: the
 peer reads everything.]],
 }

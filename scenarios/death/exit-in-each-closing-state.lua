@@ -3,7 +3,6 @@ scenario {
 	title = "A process ends in each closing state",
 	source = "Linux exit_files(), __tcp_close()",
 	rfc = "3.6",
-	loss = false, -- it drops single packets
 	shows = [[Whatever its connection is in when a process ends, the kernel takes over: what waits for an ACK goes on
 as an orphan, FIN_WAIT_2 gets its timer, CLOSE_WAIT is closed at last.]],
 }

@@ -3,7 +3,6 @@ scenario {
 	title = "The peer's host is gone, and keepalive notices",
 	source = "RFC 9293 3.8.4; tcp(7), TCP_KEEPIDLE, TCP_KEEPINTVL, TCP_KEEPCNT; Linux tcp_keepalive_timer()",
 	rfc = "3.8.4",
-	loss = false, -- the link is cut on purpose
 	shows = [[With SO_KEEPALIVE an idle end asks whether the other is there. After the last probe without an answer
 the connection is given up, and the reader gets ETIMEDOUT. By default that takes 2 h 11 min; here 2 s.]],
 }

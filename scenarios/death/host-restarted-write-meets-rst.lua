@@ -3,7 +3,6 @@ scenario {
 	title = "The peer's host has restarted",
 	source = "RFC 9293 3.5.1, figure 9 (half-open connection discovery)",
 	rfc = "3.5.1",
-	loss = false, -- a reset is never sent again
 	shows = [[The server's host was off for a moment, and knows nothing of the connection. The client's next segment
 belongs to no connection there, and is answered with RST.]],
 }

@@ -3,7 +3,6 @@ scenario {
 	title = "A server that does not accept fills its queue",
 	source = "listen(2); Linux sk_acceptq_is_full(); tcp_v4_syn_recv_sock()",
 	rfc = "3.10.7.2",
-	loss = false, -- it is about packets that the kernel drops itself
 	shows = [[The program is stuck; the kernel goes on connecting clients until backlog + 1 wait. They all give up:
 the queue is full of CLOSE_WAIT, and new clients cannot connect although nobody is connected.]],
 }

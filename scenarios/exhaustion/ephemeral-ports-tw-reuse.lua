@@ -3,7 +3,6 @@ scenario {
 	title = "tcp_tw_reuse gives the ports back",
 	source = "RFC 6191; RFC 9293 3.6.1; Linux tcp_twsk_unique(); sysctl tcp_tw_reuse",
 	rfc = "3.6.1",
-	loss = false, -- a second that a loss takes lets the ports be used again
 	shows = [[With tcp_tw_reuse = 1 connect() may take a port whose TIME_WAIT is older than a second: timestamps tell
 old segments from new. The server meets a SYN for a connection that it has forgotten long ago.]],
 }

@@ -3,7 +3,6 @@ scenario {
 	title = "What a program can do in FIN_WAIT_1",
 	source = "RFC 9293 3.10.4 (CLOSE: error, closing), 3.10.2 (SEND: error), 3.10.3 (RECEIVE as in ESTABLISHED); Linux tcp_shutdown(), tcp_sendmsg_locked()",
 	rfc = "3.10.4",
-	loss = false, -- it holds single packets back
 	shows = [[The client has shut down its side, and its FIN has not been acknowledged. It can no longer write, but
 reads as before; a second shutdown() and a close() change nothing for the peer.]],
 }

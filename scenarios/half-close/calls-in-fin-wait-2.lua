@@ -3,7 +3,6 @@ scenario {
 	title = "What a program can do in FIN_WAIT_2",
 	source = "RFC 9293 3.10.2, 3.10.3, 3.10.4; Linux tcp_shutdown(), tcp_recvmsg_locked()",
 	rfc = "3.10.3",
-	loss = false, -- a reset is never sent again
 	shows = [[Its FIN is acknowledged; the client reads on. Once it has shut down reading as well, read() returns 0
 although the stream has not ended, and data that comes now is answered with RST: nobody is left for it.]],
 }

@@ -3,7 +3,6 @@ scenario {
 	title = "Writing to a peer that has closed: RST, then EPIPE",
 	source = "RFC 9293 3.10.7.4 (data after CLOSE); RFC 1122 4.2.2.13; Linux tcp_rcv_state_process()",
 	rfc = "3.6.1",
-	loss = false, -- a reset is never sent again
 	shows = [[The server closes. To the client that looks like a half-close, so its first write succeeds, and only
 the packet learns the truth: the server's kernel has nobody to give the data to, and resets. The second write
 fails with EPIPE, as the reset was reported by neither.]],

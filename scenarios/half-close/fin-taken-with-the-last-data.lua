@@ -3,7 +3,6 @@ scenario {
 	title = "One read takes the last data and the FIN",
 	source = "Linux tcp_recvmsg_locked(): the FIN is a byte of sequence behind the data it came with",
 	rfc = "3.6",
-	loss = false, -- counts packets
 	shows = [[The FIN came in the segment of the last data, and the read that took the data took it too: Recv-Q is 0, and yet
 no read has returned 0. From outside this cannot be told from a program that was told: the cause drained.]],
 }

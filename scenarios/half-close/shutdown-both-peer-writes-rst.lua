@@ -3,7 +3,6 @@ scenario {
 	title = "SHUT_RDWR, and the peer writes: reset",
 	source = "Linux tcp_rcv_state_process(): RCV_SHUTDOWN and new data in FIN_WAIT_1/2; RFC 1122 4.2.2.13",
 	rfc = "3.6.1",
-	loss = false, -- a reset is never sent again
 	shows = [[With both sides shut down nobody is left to read. Data that arrives in FIN_WAIT_2 is then answered with
 RST, as after close(), although the descriptor is still open; its holder, too, is told ECONNRESET.]],
 }

@@ -3,7 +3,6 @@ scenario {
 	title = "A pooled connection, found dead only at its next use",
 	source = "RFC 9112 9.5, 9.6 (idle connections may be closed at any time); RFC 9293 3.6.1",
 	rfc = "3.6.1",
-	loss = false, -- a reset is never sent again
 	shows = [[The server closes a connection that was idle too long. The client's pool does not read, so it does not
 learn: CLOSE_WAIT. Its next request is written successfully, and then fails with ECONNRESET.]],
 }

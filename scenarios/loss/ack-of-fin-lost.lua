@@ -3,7 +3,6 @@ scenario {
 	title = "The ACK of the FIN is lost",
 	source = "RFC 9293 3.10.7.4 (CLOSE-WAIT, FIN: remain); Linux tcp_data_queue(), tcp_send_dupack()",
 	rfc = "3.10.7.4",
-	loss = false, -- it loses one packet of its own choice
 	shows = [[The server is in CLOSE_WAIT, the client still in FIN_WAIT_1: it sends its FIN again, and the old FIN is
 acknowledged again, without any change at the server.]],
 }

@@ -3,7 +3,7 @@ scenario {
 	title = "close() behind a window that is shut",
 	source = "RFC 9293 3.8.6.1 (zero-window probes); Linux tcp_probe_timer(), tcp_write_wakeup()",
 	rfc = "3.8.6.1",
-	loss = false, -- the probes are counted
+	loss = false, -- a lost probe doubles the wait for the next
 	shows = [[The server has more to send than the client takes, and closes. The FIN waits behind the data: the state
 is FIN_WAIT_1, though no FIN has been sent. Probes ask for the window until the client reads.]],
 }

@@ -3,7 +3,6 @@ scenario {
 	title = "Both close at once, and the ACKs are lost",
 	source = "RFC 9293 3.10.7.4 (CLOSING); Linux tcp_retransmit_timer()",
 	rfc = "3.6",
-	loss = false, -- it loses packets of its own choice
 	shows = [[CLOSING lasts as long as the ACK is missing: both ends send their FIN again, and a FIN that is sent again
 acknowledges the other's. So the FINs themselves end it.]],
 }

@@ -3,7 +3,6 @@ scenario {
 	title = "Data that was read comes again, and then close()",
 	source = "RFC 2525 2.17; Linux __tcp_close(), commit 5f9238530970 (only send RST when required)",
 	rfc = "3.6",
-	loss = false, -- it makes packets up
 	shows = [[The client's last segment comes a second time, after the server has read it. That is no unread data: the
 server's close() is a FIN, not a reset.]],
 }

@@ -3,7 +3,7 @@ scenario {
 	title = "A FIN comes although the window is shut",
 	source = "Linux tcp_data_queue(); RFC 9293 3.10.7.4, first: check sequence number",
 	rfc = "3.10.7.4",
-	loss = false, -- it makes packets up
+	loss = false, -- the window has to be shut when the FIN comes, and a loss makes it late
 	shows = [[A FIN needs a place in the window like any byte, and Linux never sends one into a shut window; other stacks do.
 Linux 6.18 takes it all the same, where refusing it could go on for ever; kernels that do not only acknowledge what
 they have.]],

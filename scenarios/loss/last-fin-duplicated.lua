@@ -3,7 +3,7 @@ scenario {
 	title = "The last FIN arrives twice: TIME_WAIT is assassinated",
 	source = "RFC 1337; Linux tcp_timewait_state_process(), tcp_v4_send_reset()",
 	rfc = "3.10.7.4",
-	loss = false, -- it duplicates packets of its own choice
+	loss = false, -- about what tcp_rfc1337 prevents, which is set where packets are lost
 	shows = [[TIME_WAIT answers the second copy of the FIN, as it must. But by then the server has had its ACK and is
 gone: it answers with RST, and Linux lets that end TIME_WAIT. With tcp_rfc1337 the entry stays.]],
 }

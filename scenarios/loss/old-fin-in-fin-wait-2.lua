@@ -3,7 +3,6 @@ scenario {
 	title = "An old FIN comes back",
 	source = "RFC 9293 3.10.7.4, first: check sequence number; Linux tcp_validate_incoming()",
 	rfc = "3.10.7.4",
-	loss = false, -- it makes packets up
 	shows = [[A FIN from before the window, as a duplicate of an earlier incarnation would be, is answered with an ACK
 and ignored: in FIN_WAIT_2 as in CLOSE_WAIT.]],
 }

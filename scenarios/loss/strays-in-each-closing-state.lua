@@ -3,7 +3,6 @@ scenario {
 	title = "Old data, an old FIN, a stray SYN, an ACK of nothing: in each closing state",
 	source = "RFC 9293 3.10.7.4, first and fourth; RFC 5961 4.2; Linux tcp_validate_incoming(), tcp_timewait_state_process()",
 	rfc = "3.10.7.4",
-	loss = false, -- it makes packets up
 	shows = [[What does not belong into the window is answered with an ACK and changes nothing, a SYN included: a
 challenge ACK asks whoever sent it to prove itself with a reset. TIME_WAIT exists to give just these answers.]],
 }
@@ -19,6 +18,8 @@ local function connected()
 	check(c:read(8) == "12345678", "the client has read")
 	check(s:read(8) == "12345678", "the server has read")
 	wire.quiet()
+	expect(client, "ESTABLISHED", { send_q = 0, connection = n })
+	expect(server, "ESTABLISHED", { send_q = 0, connection = n })
 	return c, s, { connection = n }
 end
 -- The first rule sees every packet, before those that lose some.

@@ -3,7 +3,7 @@ scenario {
 	title = "A shut window in CLOSE_WAIT, LAST_ACK and CLOSING",
 	source = "RFC 9293 3.8.6.1; Linux tcp_probe_timer(), tcp_send_fin(): the FIN waits behind the data",
 	rfc = "3.8.6.1",
-	loss = false, -- the probes are counted
+	loss = false, -- a lost probe doubles the wait for the next
 	shows = [[The client does not read, and has closed its side: the server's data cannot leave. LAST_ACK and CLOSING
 then mean that close() was called, not that a FIN was sent; the window is probed meanwhile.]],
 }

@@ -3,7 +3,7 @@ scenario {
 	title = "The listener ends during the handshake",
 	source = "Linux inet_csk_listen_stop(), tcp_v4_rcv() (TCP_NEW_SYN_RECV): the listener is looked up again",
 	rfc = "3.10.7.4",
-	loss = false, -- it holds single packets back
+	loss = false, -- a reset is never sent again
 	shows = [[The listener is closed, or shut down, between the SYN ACK and the ACK. The client is ESTABLISHED as far as
 it knows; its ACK finds nobody who could accept, and is answered with RST.]],
 }

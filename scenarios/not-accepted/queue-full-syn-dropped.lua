@@ -3,7 +3,6 @@ scenario {
 	title = "The accept queue is full: SYNs are dropped",
 	source = "listen(2); Linux tcp_conn_request(), sk_acceptq_is_full()",
 	rfc = "3.10.7.2",
-	loss = false, -- it is about packets that the kernel drops itself
 	shows = [[A backlog of 0 holds one connection (the comparison is "more than"). The next SYN is dropped without a
 word, and the client's connect() waits until its retransmitted SYN finds room.]],
 }

@@ -3,7 +3,7 @@ scenario {
 	title = "SO_LINGER 0 and close() in each closing state",
 	source = "RFC 9293 3.10.5 (ABORT); Linux __tcp_close(), tcp_disconnect(), tcp_need_reset()",
 	rfc = "3.10.5",
-	loss = false, -- it drops single packets
+	loss = false, -- a reset is never sent again
 	shows = [[An abort in FIN_WAIT_1, FIN_WAIT_2 or CLOSE_WAIT sends RST, so that both ends are gone. In CLOSING and
 LAST_ACK the FIN was sent already and Linux goes without a word: tcp_need_reset() does not count these states.]],
 }

@@ -3,7 +3,6 @@ scenario {
 	title = "close() in SYN_SENT",
 	source = "RFC 9293 3.10.4 (CLOSE in SYN-SENT: delete the TCB); Linux __tcp_close(), tcp_disconnect()",
 	rfc = "3.10.4",
-	loss = false, -- it holds single packets back
 	shows = [[The client gives up before its SYN was answered. It sends nothing: nobody has heard of it so far. When the
 answer comes after all it belongs to no connection, and RST frees the server's end.]],
 }

@@ -3,7 +3,6 @@ scenario {
 	title = "SO_LINGER with a deadline that passes",
 	source = "socket(7), SO_LINGER; Linux inet_release(), __tcp_close()",
 	rfc = "3.9.1.5",
-	loss = false, -- the link is cut on purpose
 	shows = [[Nobody answers. After its second close() returns, without an error: the program does not learn that
 nothing was delivered. The kernel goes on alone, as after any other close().]],
 }

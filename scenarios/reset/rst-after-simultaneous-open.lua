@@ -3,7 +3,6 @@ scenario {
 	title = "A reset, and an abort, after SYNs have crossed",
 	source = "RFC 9293 3.5 figure 7, 3.10.7.4 (SYN-RECEIVED); Linux tcp_rcv_synsent_state_process(), tcp_need_reset()",
 	rfc = "3.10.7.4",
-	loss = false, -- it makes packets up
 	shows = [[A SYN that comes where a SYN ACK was awaited takes the client to SYN_RECV, although it called connect().
 A reset there ends its connect() with ECONNRESET; its own close() with SO_LINGER 0 there sends one.]],
 }

@@ -3,7 +3,6 @@ scenario {
 	title = "A reset in CLOSING",
 	source = "RFC 9293 3.10.7.4 (CLOSING: enter CLOSED)",
 	rfc = "3.10.7.4",
-	loss = false, -- it holds single packets back
 	shows = [[Both have closed at once and wait for ACKs. A reset ends it there, without TIME_WAIT.]],
 }
 

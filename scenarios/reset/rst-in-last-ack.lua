@@ -3,7 +3,6 @@ scenario {
 	title = "A reset in LAST_ACK",
 	source = "RFC 9293 3.10.7.4 (LAST-ACK: enter CLOSED)",
 	rfc = "3.10.7.4",
-	loss = false, -- it drops single packets
 	shows = [[The server's FIN is lost on its way to the client's TIME_WAIT. A reset does what the ACK would have done:
 the server's end is gone, only sooner.]],
 }

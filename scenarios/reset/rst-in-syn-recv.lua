@@ -3,7 +3,6 @@ scenario {
 	title = "A reset in SYN_RECV",
 	source = "RFC 9293 3.10.7.4, second (SYN-RECEIVED); Linux tcp_check_req(), inet_csk_reqsk_queue_drop()",
 	rfc = "3.10.7.4",
-	loss = false, -- it holds single packets back
 	shows = [[The client resets before its handshake is complete. The server's request is dropped, and its program never
 hears of it: the next connection is the first one it accepts.]],
 }

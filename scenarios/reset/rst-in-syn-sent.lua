@@ -3,7 +3,6 @@ scenario {
 	title = "A reset in SYN_SENT: connection refused",
 	source = "RFC 9293 3.10.7.1, 3.10.7.3; Linux tcp_rcv_synsent_state_process(): ECONNREFUSED",
 	rfc = "3.10.7.3",
-	loss = false, -- a reset is never sent again
 	shows = [[Nobody listens: the SYN is answered with RST that acknowledges it, and connect() fails at once. The socket
 stays, without a connection, until it is closed.]],
 }

@@ -3,7 +3,7 @@ scenario {
 	title = "A reset ends TIME_WAIT, unless tcp_rfc1337 forbids it",
 	source = "RFC 1337; Linux tcp_timewait_state_process()",
 	rfc = "3.10.7.4",
-	loss = false, -- it makes packets up
+	loss = false, -- about what tcp_rfc1337 prevents, which is set where packets are lost
 	shows = [[TIME-WAIT assassination: a stray reset removes the entry whose job it is to wait for strays. Linux lets
 it happen by default; with tcp_rfc1337 it ignores resets in TIME_WAIT.]],
 }

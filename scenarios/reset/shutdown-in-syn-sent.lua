@@ -3,7 +3,6 @@ scenario {
 	title = "shutdown() in SYN_SENT",
 	source = "Linux inet_shutdown() (TCP_SYN_SENT), tcp_disconnect()",
 	rfc = "3.10.4",
-	loss = false, -- it drops single packets
 	shows = [[shutdown() of either direction while a connection is being made is the end of it: Linux disconnects, sends
 nothing, and a connect() that waits fails with ECONNRESET. An answer that comes later meets RST.]],
 }

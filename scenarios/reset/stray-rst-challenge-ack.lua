@@ -3,7 +3,6 @@ scenario {
 	title = "A stray reset is questioned, not believed",
 	source = "RFC 5961 3.2; RFC 9293 3.10.7.4; Linux tcp_validate_incoming(), tcp_send_challenge_ack()",
 	rfc = "3.10.7.4",
-	loss = false, -- it makes packets up
 	shows = [[A reset counts only where its sequence number is exactly the next one. One that lies within the window
 gets a challenge ACK; one outside it gets nothing. Neither changes a state.]],
 }

@@ -3,7 +3,6 @@ scenario {
 	title = "An orphan's FIN_WAIT_2 runs out, and a late write meets RST",
 	source = "tcp(7), tcp_fin_timeout; Linux tcp_fin_time(), tcp_time_wait(); RFC 1122 4.2.2.20",
 	rfc = "3.6",
-	loss = false, -- a reset is never sent again
 	shows = [[TCP itself knows no such timer: Linux forgets FIN_WAIT_2 without a descriptor after 60 s (here 1 s), and
 does not tell the peer. The server's CLOSE_WAIT stays; its next write is answered with RST.]],
 }

@@ -3,7 +3,6 @@ scenario {
 	title = "Keepalive in CLOSE_WAIT, and nobody answers",
 	source = "Linux tcp_keepalive_timer(); tcp(7), TCP_KEEPCNT",
 	rfc = "3.8.4",
-	loss = false, -- the link is cut on purpose
 	shows = [[The client has closed, and then its host vanished. The keepalive probes of the server's CLOSE_WAIT are not
 answered, and after TCP_KEEPCNT of them the connection is given up.]],
 }

@@ -3,7 +3,6 @@ scenario {
 	title = "Keepalive in CLOSE_WAIT",
 	source = "Linux tcp_keepalive_timer(), tcp_write_wakeup(); RFC 9293 3.8.4",
 	rfc = "3.8.4",
-	loss = false, -- a reset is never sent again
 	shows = [[Keepalive goes on in CLOSE_WAIT. While the peer's kernel keeps FIN_WAIT_2 it answers; when that has run
 out it answers RST, and the forgotten CLOSE_WAIT is gone: keepalive cleans up after a server that does not close.]],
 }

@@ -3,7 +3,6 @@ scenario {
 	title = "Keepalive in FIN_WAIT_2 with a descriptor",
 	source = "Linux tcp_keepalive_timer()",
 	rfc = "3.8.4",
-	loss = false, -- the link is cut on purpose
 	shows = [[A half-closed client that waits for an answer has no timer of its own; keepalive gives it one. While the
 server's kernel answers the probes it waits on; when the host is gone it is told ETIMEDOUT.]],
 }

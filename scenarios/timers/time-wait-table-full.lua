@@ -3,7 +3,6 @@ scenario {
 	title = "No room for TIME_WAIT",
 	source = "Linux tcp_time_wait(), inet_twsk_alloc(); sysctl tcp_max_tw_buckets",
 	rfc = "3.6.1",
-	loss = false, -- it drops one packet of its own choice
 	shows = [[TIME_WAIT is a favour to the peer. With tcp_max_tw_buckets used up (here 1) the next closer is gone at
 once; a peer whose last ACK is lost then meets RST instead of an answer.]],
 }

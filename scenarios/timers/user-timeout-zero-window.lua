@@ -3,7 +3,7 @@ scenario {
 	title = "TCP_USER_TIMEOUT behind a shut window",
 	source = "RFC 5482; RFC 9293 3.8.6.1; Linux tcp_probe_timer(): icsk_user_timeout",
 	rfc = "3.8.6.1",
-	loss = false, -- the probes are counted
+	loss = false, -- its end is a reset, which is never sent again
 	shows = [[The peer is there and answers every probe, but its program never reads. A shut window may last for ever;
 TCP_USER_TIMEOUT ends it, with ETIMEDOUT here and a reset for the peer.]],
 }

@@ -209,8 +209,9 @@ static enum op_result judge_packets(struct lab *lab, struct pending *p,
 	snprintf(wanted, sizeof(wanted), "%s sent %s%s", arg_side(p) ? "server" : "client",
 		 tl_flags_text(w->set, flags_text), w->length < 0 ? "" : " of that length");
 	if (arg_given(p, "count"))
-		snprintf(wanted + strlen(wanted), sizeof(wanted) - strlen(wanted), ", %lld times",
-			 (long long)arg_int(p, "count", -1));
+		snprintf(wanted + strlen(wanted), sizeof(wanted) - strlen(wanted), ", %lld time%s",
+			 (long long)arg_int(p, "count", -1),
+			 arg_int(p, "count", -1) == 1 ? "" : "s");
 	snprintf(seen, sizeof(seen), "%lld such packets", (long long)w->count);
 	return lab_expect(lab, p, TL_NOBODY, w->least < 0 ? w->count > 0 : w->count == w->least,
 			  wanted, seen);

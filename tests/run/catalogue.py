@@ -80,7 +80,7 @@ def passes_with_losses(percent, seed):
     runs = catalogue(f"--loss={percent}", f"--seed={seed}")
     all_pass(runs)
     lossy = [r for r in runs.values() if r["loss"]]
-    true(len(lossy) >= 20, f"only {len(lossy)} scenarios lose packets by chance")
+    true(len(lossy) >= 88, f"only {len(lossy)} scenarios lose packets by chance")
     lost = sum(e.get("fate") == "dropped" for r in lossy for e in r["timeline"])
     sent = sum(e["kind"] == "packet" for r in lossy for e in r["timeline"])
     true(sent * percent / 300 < lost, f"only {lost} of {sent} packets were lost")
