@@ -459,6 +459,17 @@ def a_udp_flood_does_not_stop_tcp():
         true(now["replied"] <= 10, f"{now['replied']} replies to one source")
 
 
+@test
+def a_reply_is_256_bytes_at_most():
+    """one datagram over UDP, as RFC 867 has it; a format that makes more is no start"""
+    with Server("--udp", "--crlf", "--format=%254d") as server, udp_client() as s:
+        s.sendto(b"", ("127.0.0.1", server.port))
+        equal(len(s.recv(1000)), 256, "bytes")
+        udp_settled(server, received=1, replied=1)
+    got = run(binary("daytimed"), "--user=none", "--format=%255d", "0")
+    equal((got.returncode, got.stderr), (3, "daytimed: the time cannot be written in this format\n"), "start")
+
+
 # Signals.
 
 def listening(port):

@@ -54,6 +54,17 @@ def lint(name):
     equal((done.returncode, done.stdout), (0, ""), "mandoc")
 
 
+@cases(*[os.path.basename(p) for p in PAGES if p.endswith((".1", ".8"))])
+def sections(name):
+    """A page of a program has examples and exit codes; that of one that meets strangers has more."""
+    with open(os.path.join(SOURCE, "man", name), encoding="utf-8") as f:
+        there = set(re.findall(r"^\.Sh (.*)$", f.read(), re.M))
+    wanted = {"NAME", "SYNOPSIS", "DESCRIPTION", "EXAMPLES", "EXIT STATUS", "SEE ALSO"}
+    if name.startswith("daytime"):
+        wanted |= {"STANDARDS", "SECURITY"}
+    equal(wanted - there, set(), "sections that are missing")
+
+
 @cases(*[os.path.basename(p) for p in PAGES])
 def references(name):
     """Every page that another refers to as ours exists."""
