@@ -11,6 +11,9 @@
  * passed once more. So finding the overdue costs nothing per connection, and a search or two in the
  * time of a threshold.
  *
+ * Ten changes of state are seen of each connection whose ends are both here, between much other
+ * work. What they run is kept small for the processor's caches, and what is rare lies apart.
+ *
  * What must not be lost is counted where it is lost: see struct watch_counts. */
 #include "vmlinux.h"
 
@@ -35,18 +38,22 @@ char LICENSE[] SEC("license") = "Dual MIT/GPL";
 #include "watch_lag.bpf.h"
 /* clang-format on */
 
-/* Such an end changes its state no more: only on_destroy sees it go. Most machines have none, and
- * need not run it for every connection. User space is woken to attach it. */
-static __always_inline void note_death(struct end *e, const struct sock *sk)
+/* Not inlined: rare. Such an end changes its state no more: only on_destroy sees it go. Most
+ * machines have none, and need not run it for every connection. User space is woken to attach it.
+ */
+static __noinline int note_death(struct end *e, const struct sock *sk)
 {
 	static const __u64 nothing = 0;
 
+	if (!e)
+		return 0;
 	e->error = sk->sk_err;
 	e->inode = socket_inode(sk);
 	if (wants_destroy)
-		return;
+		return 0;
 	wants_destroy = true;
 	bpf_ringbuf_output(&events, (void *)&nothing, sizeof(nothing), BPF_RB_FORCE_WAKEUP);
+	return 0;
 }
 
 static __always_inline void fill(struct end *e, const struct sock *sk, const struct tcp_sock *tp,
@@ -93,23 +100,18 @@ static __always_inline void finish(__u64 key, struct end *e)
 	remove(key);
 }
 
-/* The clock that TCP read for the segment that filled the gap before the FIN. A connection that
- * comes with its FIN in the SYN has none yet. */
-static __always_inline void on_fin_received(struct sock *sk, int old)
+/* The peer's FIN has come, or ours goes. Of a FIN that came the time is what TCP read of the clock
+ * for its segment, or for the one that filled the gap before it. A connection whose FIN came with
+ * its SYN has no such time yet. */
+static __always_inline void on_half_closed(struct sock *sk, int old, int new)
 {
 	struct tcp_sock *tp = as_tcp(sk);
+	bool came = new == TCP_CLOSE_WAIT;
 
 	if (tp)
-		begin(sk, tp, old == TCP_ESTABLISHED ? tp->tcp_clock_cache : bpf_ktime_get_ns(),
-		      WATCH_HOLDER);
-}
-
-static __always_inline void begin_now(struct sock *sk, __u32 flags)
-{
-	struct tcp_sock *tp = as_tcp(sk);
-
-	if (tp)
-		begin(sk, tp, bpf_ktime_get_ns(), flags);
+		begin(sk, tp,
+		      came && old == TCP_ESTABLISHED ? tp->tcp_clock_cache : bpf_ktime_get_ns(),
+		      came ? WATCH_HOLDER : WATCH_CLOSED);
 }
 
 static __always_inline void on_fin_sent(struct sock *sk)
@@ -130,26 +132,40 @@ static __always_inline void on_fin_sent(struct sock *sk)
 		emit(WATCH_NEWS, key, e, 0);
 }
 
-/* The state is CLOSE: finished where nobody holds the socket any more, else dead from now on. */
-static __always_inline void on_closed(struct sock *sk)
+/* Not inlined: rare. */
+static __noinline int on_died(struct sock *sk)
 {
 	__u64 key = (__u64)sk;
 	struct end *e = find(key);
+	struct tcp_sock *tp;
 
-	if (sk->__sk_common.skc_flags & SOCK_DEAD_BIT) {
-		if (e)
-			finish(key, e);
-		return;
-	}
 	if (!e) {
-		begin_now(sk, WATCH_DEAD);
-		return;
+		tp = as_tcp(sk);
+		if (tp)
+			begin(sk, tp, bpf_ktime_get_ns(), WATCH_DEAD);
+		return 0;
 	}
 	e->since = bpf_ktime_get_ns();
 	note_death(e, sk);
 	__sync_fetch_and_or(&e->flags, WATCH_DEAD);
 	if (e->flags & WATCH_REPORTED)
 		emit(WATCH_NEWS, key, e, 0);
+	return 0;
+}
+
+/* The state is CLOSE: finished where nobody holds the socket any more, else dead from now on. */
+static __always_inline void on_closed(struct sock *sk)
+{
+	__u64 key = (__u64)sk;
+	struct end *e;
+
+	if (!(sk->__sk_common.skc_flags & SOCK_DEAD_BIT)) {
+		on_died(sk);
+		return;
+	}
+	e = find(key);
+	if (e)
+		finish(key, e);
 }
 
 #include "watch_reads.bpf.h"
@@ -160,14 +176,12 @@ int BPF_PROG(on_state, struct sock *sk, int old, int new)
 {
 	switch (new) {
 	case TCP_SYN_SENT: /* in the context of connect() */
-		if (is_suspect())
-			record_made((__u64)sk);
+		if (suspecting)
+			record_if_suspect((__u64)sk);
 		break;
 	case TCP_CLOSE_WAIT:
-		on_fin_received(sk, old);
-		break;
 	case TCP_FIN_WAIT1:
-		begin_now(sk, WATCH_CLOSED);
+		on_half_closed(sk, old, new);
 		break;
 	case TCP_LAST_ACK:
 		on_fin_sent(sk);

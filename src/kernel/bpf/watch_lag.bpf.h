@@ -69,13 +69,32 @@ static __always_inline bool count_in_slot(const struct watch_lag_key *key, __u64
 	return true;
 }
 
+/* Not inlined: rare. */
+static __noinline int count_in_map(const struct watch_lag_key *key, __u64 ns)
+{
+	struct watch_lag fresh = { .count = 1, .max = ns }, *lag;
+
+	if (!key)
+		return 0;
+	lag = bpf_map_lookup_elem(&lags, key);
+	if (lag) {
+		add_lag(lag, ns);
+		return 0;
+	}
+	name_process(bpf_get_current_task_btf(), fresh.comm);
+	if (!bpf_map_update_elem(&lags, key, &fresh, BPF_NOEXIST))
+		return 0;
+	lag = bpf_map_lookup_elem(&lags, key); /* another CPU was first, or the table is full */
+	count(lag ? &lag->count : &counts.lag_lost);
+	return 0;
+}
+
 /* Runs in the context of the call that sends the FIN: tcp_close_state() has no other callers than
  * tcp_close() and tcp_shutdown(). */
 static __always_inline void count_lag(const struct sock *sk, const struct end *e, __u64 now,
 				      struct task_struct *task)
 {
 	struct watch_lag_key key = {};
-	struct watch_lag fresh = { .count = 1 }, *lag;
 	__u64 ns = now - e->began;
 
 	key.start = task->group_leader->start_boottime;
@@ -83,20 +102,6 @@ static __always_inline void count_lag(const struct sock *sk, const struct end *e
 	key.outward = sk->sk_max_ack_backlog == 0;
 	key.port = key.outward ? bpf_ntohs(sk->__sk_common.skc_dport) : sk->__sk_common.skc_num;
 	key.bucket = lag_bucket(ns);
-	if (count_in_slot(&key, ns))
-		return;
-	lag = bpf_map_lookup_elem(&lags, &key);
-	if (lag) {
-		add_lag(lag, ns);
-		return;
-	}
-	fresh.max = ns;
-	name_process(task, fresh.comm);
-	if (!bpf_map_update_elem(&lags, &key, &fresh, BPF_NOEXIST))
-		return;
-	lag = bpf_map_lookup_elem(&lags, &key); /* another CPU was first, or the table is full */
-	if (lag)
-		count(&lag->count);
-	else
-		count(&counts.lag_lost);
+	if (!count_in_slot(&key, ns))
+		count_in_map(&key, ns);
 }

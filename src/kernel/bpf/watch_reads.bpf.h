@@ -112,6 +112,14 @@ int BPF_PROG(on_read_exit, struct pt_regs *regs, long ret)
 	return 0;
 }
 
+/* Not inlined: rare. */
+static __noinline int on_spliced(__u64 key, struct end *e)
+{
+	if (e)
+		on_told(key, e);
+	return 0;
+}
+
 /* splice() and sendfile() from a socket pass sock_recv_length by. tcp_read_sock() calls
  * tcp_rcv_space_adjust() each time, also where it found nothing but the FIN; recvmsg() calls it
  * only after it copied data, before it moves past the FIN. So everything read and nothing but the
@@ -132,7 +140,7 @@ int BPF_PROG(on_space, struct sock *sk)
 	if (!e)
 		return 0;
 	if (tp->copied_seq == tp->rcv_nxt && tp->copied_seq - e->read_seq <= 1)
-		on_told(key, e);
+		on_spliced(key, e);
 	e->read_seq = tp->copied_seq;
 	return 0;
 }

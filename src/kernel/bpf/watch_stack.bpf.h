@@ -89,6 +89,7 @@ static __always_inline bool is_same_way(const struct way *way, const struct way_
 		return false;
 	if (span > SITE_WORDS * 8 || bpf_probe_read_user(words, span, (void *)key->sp))
 		return false;
+#pragma clang loop unroll(disable) /* small, for the processor's caches */
 	for (__u32 i = 0; i < WAY_WORDS && i < way->count; i++)
 		if (words[way->at[i] & (SITE_WORDS - 1)] != way->word[i])
 			return false;
@@ -209,4 +210,12 @@ static __always_inline void record_made(__u64 sk)
 
 	if (site)
 		bpf_map_update_elem(&made, &sk, &site, BPF_ANY);
+}
+
+/* Not inlined: rare. */
+static __noinline int record_if_suspect(__u64 sk)
+{
+	if (is_suspect())
+		record_made(sk);
+	return 0;
 }

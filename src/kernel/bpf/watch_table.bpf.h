@@ -152,16 +152,13 @@ static __noinline struct end *claim_spill(__u64 sk, struct end *home)
 	return e;
 }
 
-/* A place for the end of `sk`, which has none; its number goes to `number`. NULL: there is no room
- * anywhere. */
-static __always_inline struct end *claim(__u64 sk, __u32 *number)
+/* Not inlined: rare. */
+static __noinline struct end *claim_away(__u64 sk, __u32 at, __u32 *number)
 {
-	__u32 at = home_of(sk);
 	struct end *home = place(at), *e;
 
-	*number = at;
-	if (!home || take_place(home, sk))
-		return home;
+	if (!home || !number)
+		return NULL;
 	for (__u32 i = 1; i < NEAR; i++) {
 		e = place(at + i);
 		if (e && take_place(e, sk)) {
@@ -172,6 +169,19 @@ static __always_inline struct end *claim(__u64 sk, __u32 *number)
 	}
 	*number = AWAY;
 	return claim_spill(sk, home);
+}
+
+/* A place for the end of `sk`, which has none; its number goes to `number`. NULL: there is no room
+ * anywhere. */
+static __always_inline struct end *claim(__u64 sk, __u32 *number)
+{
+	__u32 at = home_of(sk);
+	struct end *home = place(at);
+
+	*number = at;
+	if (!home || take_place(home, sk))
+		return home;
+	return claim_away(sk, at, number);
 }
 
 /* The end is filled: the search may see it. */
