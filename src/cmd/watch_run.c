@@ -40,6 +40,7 @@ struct run {
 	int64_t named_ended; /* when that was seen, CLOCK_MONOTONIC; 0: not so */
 	struct report_style style;
 	struct screen *screen; /* NULL: lines */
+	int64_t next_losses;   /* when the screen is told of them */
 	FILE *out;
 	int signals;
 	uint64_t faults;
@@ -237,6 +238,22 @@ static bool nobody_left(struct run *run, int64_t now)
 	return now - run->named_ended >= OVER_NS || !doctor_summary(run->doctor).open;
 }
 
+/* Of a screen's turn. Losses are asked for as often as the screen counts seconds: asking takes some
+ * system calls. Returns whether to leave. */
+static bool turn_screen(struct run *run, int64_t now)
+{
+	struct tw_summary s;
+
+	if (!run->screen)
+		return false;
+	if (now >= run->next_losses) {
+		s = doctor_summary(run->doctor);
+		screen_lost(run->screen, tw_losses_sum(&s.losses));
+		run->next_losses = now + CLOCK_NS_PER_S;
+	}
+	return screen_turn(run->screen);
+}
+
 static int loop(struct run *run, struct err *e)
 {
 	int64_t now = clock_mono_ns(), interval = run->job->interval;
@@ -257,7 +274,7 @@ static int loop(struct run *run, struct err *e)
 		}
 		if (r || now >= end || told_to_stop(run) || nobody_left(run, now))
 			return r;
-		if (run->screen && screen_turn(run->screen))
+		if (turn_screen(run, now))
 			return 0;
 		if ((end - now) / CLOCK_NS_PER_MS < wait_ms)
 			wait_ms = (int)((end - now) / CLOCK_NS_PER_MS) + 1;

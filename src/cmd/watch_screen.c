@@ -58,6 +58,7 @@ struct screen {
 	int32_t pid;              /* whose sockets are looked at */
 	uint32_t socket;          /* that is looked at: index into items */
 	struct report_style style;
+	uint64_t lost;
 	bool changed;
 };
 
@@ -387,6 +388,12 @@ static void add_title(const struct screen *s, struct buf *b)
 		   (unsigned long long)ever);
 }
 
+void screen_lost(struct screen *s, uint64_t lost)
+{
+	s->changed |= lost != s->lost;
+	s->lost = lost;
+}
+
 static void draw(struct screen *s)
 {
 	/* The way out comes first: a narrow terminal cuts the rest. */
@@ -399,6 +406,8 @@ static void draw(struct screen *s)
 
 	erase();
 	add_title(s, &title);
+	if (s->lost)
+		buf_printf(&title, "; incomplete: %llu lost", (unsigned long long)s->lost);
 	put_row(0, A_BOLD, &title);
 	if (s->view == VIEW_PROCS)
 		draw_procs(s);

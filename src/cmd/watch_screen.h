@@ -18,6 +18,9 @@ void screen_close(struct screen *s);
 /* Takes in a line of the watch. */
 void screen_line(struct screen *s, const struct tw_line *line);
 
+/* How much was lost so far, which the title says. */
+void screen_lost(struct screen *s, uint64_t lost);
+
 /* Draws if anything has changed or a second has passed, and heeds the keys that wait. Returns
  * whether the person wants to leave. */
 bool screen_turn(struct screen *s);

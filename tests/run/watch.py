@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: MIT
 """unclosed watch against connections that this test makes itself. --pid keeps out those of others."""
+import atexit
 import ctypes
 import fcntl
+import functools
 import json
 import os
 import select
@@ -140,27 +142,33 @@ KINDS = (("recvmsg", False), ("readv", False), ("read", False), ("read", True), 
          ("splice", True))
 
 
+@functools.cache
+def watch_of(tier):
+    """One watch for all the kinds of a tier; each looks for a connection of its own."""
+    w = Watch("--after", "150ms", "--json", *(() if tier == "auto" else ("--reads", tier)), *HERE)
+    atexit.register(w.__exit__)
+    return w.ready()
+
+
 @cases(*[(*kind, tier) for tier in ("auto", "syscalls") for kind in KINDS])
 def every_kind_of_read_counts(how, with_data, tier):
-    read = READS[how]
-    with listen() as ls, \
-            Watch("--after", "150ms", "--json", *(() if tier == "auto" else ("--reads", tier)),
-                  *HERE) as w:
-        w.ready()
+    read, w = READS[how], watch_of(tier)
+    with listen() as ls:
         client, server = pair(ls)
+        ends = name(client), name(server)
         if with_data:  # data and FIN in one segment: the first read takes both, the second is told
             server.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 1)
             server.send(b"data")
         server.close()
         if with_data:
             equal(len(read(client)), 4, "data")
-            line = json.loads(w.line("half-closed", name(client)))
+            line = json.loads(w.line("half-closed", *ends))
             equal(line["cause"], "drained", "cause before the second read")
             equal(read(client), b"", "end")
-            equal(json.loads(w.line('"event":"told"', name(client)))["told"]["pid"], os.getpid(), "told")
+            equal(json.loads(w.line('"event":"told"', *ends))["told"]["pid"], os.getpid(), "told")
         else:
             equal(read(client), b"", "end")
-            equal(json.loads(w.line("half-closed", name(client)))["cause"], "told", "cause")
+            equal(json.loads(w.line("half-closed", *ends))["cause"], "told", "cause")
         client.close()
 
 

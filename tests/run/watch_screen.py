@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import termios
+import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 from tap import binary, cases, equal, has, main, run, test, true, wait_for  # noqa: E402
@@ -177,6 +178,25 @@ def processes_are_sorted_and_what_is_chosen_is_shown():
             wait_for(lambda: rows() == [(many.pid, 5), (few.pid, 0)], "those of one that ended", 20)
             t.type("q")
             wait_for(t.is_over, "its end", 20)
+
+
+@test
+def losses_are_in_the_title():
+    with socket.create_server(("127.0.0.1", 0), backlog=512) as ls, \
+            Terminal(binary("unclosed"), "watch", "--after", "0", "--buffer", "4", "--no-stacks",
+                     "--port", ls.getsockname()[1]) as t:
+        t.shows("0 half-closed")
+        for _ in range(3):
+            clients = []
+            for _ in range(100):
+                clients.append(socket.create_connection(ls.getsockname()))
+                ls.accept()[0].close()
+            time.sleep(0.06)  # not synchronisation: room for reports, whose ends come all at once
+            for client in clients:
+                client.close()
+        t.shows("; incomplete: ", " lost")
+        t.type("q")
+        t.shows("this report is incomplete:")
 
 
 @test

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
 """unclosed watch while processes and namespaces come and go, and as a command's keeper."""
+import atexit
 import ctypes
+import functools
 import json
 import os
 import signal
@@ -166,26 +168,34 @@ def a_dead_one_is_as_old_as_its_death():
         client.close()
 
 
+@functools.cache
+def listener_and_watch():
+    """For all the ways through io_uring; each looks for a connection of its own."""
+    ls = listen()
+    w = Watch("--after", "50ms", "--json", "--port", str(ls.getsockname()[1]))
+    atexit.register(w.__exit__)
+    return ls, w.ready()
+
+
 @cases(*[(how, kind) for how in ("recv", "read", "readv") for kind in ("inline", "async")])
 def a_read_through_io_uring_counts(how, kind):
-    with listen() as ls, Watch("--after", "50ms", "--json", "--port", str(ls.getsockname()[1])) as w:
-        w.ready()
-        client, server = pair(ls)
-        server.close()
-        with subprocess.Popen([os.path.join(BUILD, "tests", "uread"), str(client.fileno()), how,
-                               *(["async"] if kind == "async" else [])], pass_fds=[client.fileno()],
-                              stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as p:
-            said = p.stdout.readline()
-            if p.poll() == 77:
-                raise Skip("the kernel refuses io_uring")
-            equal(said, "0\n", "read")
-            # By --port, so that the line may come before the read.
-            told = wait_for(lambda: next((x for x in json_lines(w.whole_lines()) if x.get("told")), None),
-                            "the told end")["told"]
-            equal(told["pid"], p.pid, "who was told")
-            equal(told["tid"] == p.pid, kind == "inline", f"thread {told['tid']} is the program's own")
-            p.stdin.close()
-        client.close()
+    ls, w = listener_and_watch()
+    client, server = pair(ls)
+    end = name(client)
+    server.close()
+    with subprocess.Popen([os.path.join(BUILD, "tests", "uread"), str(client.fileno()), how,
+                           *(["async"] if kind == "async" else [])], pass_fds=[client.fileno()],
+                          stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as p:
+        said = p.stdout.readline()
+        if p.poll() == 77:
+            raise Skip("the kernel refuses io_uring")
+        equal(said, "0\n", "read")
+        # By --port, so that the line may come before the read.
+        told = json.loads(w.line('"told":{', f'"local":"{end}"', seconds=20))["told"]
+        equal(told["pid"], p.pid, "who was told")
+        equal(told["tid"] == p.pid, kind == "inline", f"thread {told['tid']} is the program's own")
+        p.stdin.close()
+    client.close()
 
 
 @test
