@@ -116,8 +116,7 @@ static int decode_mptcp_attr(const struct nlattr *attr, void *arg)
 	return MNL_CB_OK;
 }
 
-/* As mnl_nlmsg_ok(), which takes a length of 2 GiB and more for a negative one and lets it pass. */
-static bool is_whole(const struct nlmsghdr *nlh, size_t len)
+bool diag_is_whole(const struct nlmsghdr *nlh, size_t len)
 {
 	return len >= sizeof(*nlh) && nlh->nlmsg_len >= sizeof(*nlh) && nlh->nlmsg_len <= len;
 }
@@ -141,7 +140,7 @@ static int decode(const void *msg, size_t len, mnl_attr_cb_t each_attr, struct t
 	const struct inet_diag_msg *d;
 	struct tcp_sample s = { 0 };
 
-	if (!is_whole(nlh, len))
+	if (!diag_is_whole(nlh, len))
 		return -EBADMSG;
 	if (nlh->nlmsg_type == NLMSG_DONE && mnl_nlmsg_get_payload_len(nlh) < sizeof(int))
 		return 0;
@@ -283,7 +282,7 @@ static int dump_block(struct dump *d, const char *space, int len, struct err *e)
 {
 	const struct nlmsghdr *nlh = (const struct nlmsghdr *)space;
 
-	for (; len > 0 && is_whole(nlh, (size_t)len); nlh = mnl_nlmsg_next(nlh, &len)) {
+	for (; len > 0 && diag_is_whole(nlh, (size_t)len); nlh = mnl_nlmsg_next(nlh, &len)) {
 		struct tcp_sample s;
 		int r;
 

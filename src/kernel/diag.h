@@ -2,6 +2,7 @@
 /* sock_diag(7): what the kernel of one network namespace knows of its TCP sockets. */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
 
@@ -46,8 +47,14 @@ int diag_dump_as(int fd, int family, unsigned states, bool info, diag_each_fn *e
  * has no MPTCP. */
 int diag_dump_mptcp(int fd, unsigned states, diag_each_fn *each, void *arg, struct err *e);
 
-/* Receives one block that the kernel sent on a sock_diag socket; what other processes send is
- * passed over. Returns its length; -EMSGSIZE where it does not fit; -errno. Blocks, at most 5 s. */
+/* Whether the message of which `len` bytes were received is all there. As mnl_nlmsg_ok(), which
+ * takes a length of 2 GiB and more for a negative one and lets it pass. */
+struct nlmsghdr;
+bool diag_is_whole(const struct nlmsghdr *nlh, size_t len);
+
+/* Receives one block that the kernel sent on a netlink socket; what other processes send is
+ * passed over. Returns its length; -EMSGSIZE where it does not fit; -errno. Blocks, on a socket of
+ * diag_open() or link_open() at most 5 s. */
 ssize_t diag_receive(int fd, void *space, size_t cap);
 
 /* The pure decoders, of TCP and of MPTCP, of one netlink message (header included) of a sock_diag

@@ -18,6 +18,8 @@
 #include <sys/time.h>
 #include <unistd.h>
 
+#include "kernel/diag.h"
+
 #define REQUEST_BYTES    1024
 #define ANSWER_TIMEOUT_S 5
 
@@ -28,7 +30,12 @@ int link_open(struct err *e)
 
 	if (fd < 0)
 		return err_errno(e, -errno, "opening an rtnetlink socket");
-	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
+	if (setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit)) < 0) {
+		int r = err_errno(e, -errno, "setting SO_RCVTIMEO on an rtnetlink socket");
+
+		close(fd);
+		return r;
+	}
 	return fd;
 }
 
@@ -47,23 +54,25 @@ static void *begin(struct ask *a, uint16_t type, uint16_t flags, size_t body)
 	return mnl_nlmsg_put_extra_header(a->nlh, body);
 }
 
-/* Sends it and receives the answer to it, of at least a header. Returns 0 or -errno. */
+/* Sends it and receives the kernel's answer to it, one whole message. Returns 0 or -errno. */
 static int exchange(int rtnl, struct ask *a, void *answer, size_t cap)
 {
 	static uint32_t seq;
 	struct sockaddr_nl kernel = { .nl_family = AF_NETLINK };
-	const struct nlmsghdr *got = answer;
+	struct nlmsghdr *got = answer;
 	ssize_t n;
 
 	a->nlh->nlmsg_seq = ++seq;
 	if (sendto(rtnl, a->nlh, a->nlh->nlmsg_len, 0, (struct sockaddr *)&kernel, sizeof(kernel)) <
 	    0)
 		return -errno;
-	do {
-		n = recv(rtnl, answer, cap, 0);
-		if (n < 0 && errno != EINTR)
-			return -errno;
-	} while (n < 0 || !mnl_nlmsg_ok(got, (int)n) || got->nlmsg_seq != seq);
+	do { /* an answer to an earlier request that timed out is passed over */
+		n = diag_receive(rtnl, answer, cap);
+		if (n < 0)
+			return (int)n;
+		if (!diag_is_whole(got, (size_t)n))
+			return -EBADMSG;
+	} while (got->nlmsg_seq != seq);
 	return 0;
 }
 

@@ -19,6 +19,9 @@
 #define READ_BYTES 32768
 /* HZ=250, where the clock does not say. */
 #define USUAL_TICK_NS 4000000
+/* A stamp of the future was made after the clock was read for its record: at most so long after.
+ * Every other difference is an age. */
+#define LATE_STAMP_NS 5000000000u
 
 /* Of these, sock_diag has numbers that matter and that a record has not: timers, windows. */
 #define NUMBERS_LACK                                                              \
@@ -87,11 +90,12 @@ static uint32_t tick_ns(void)
 	return (uint32_t)ts.tv_nsec;
 }
 
+/* The counter has 32 bits: what is older than that reads as younger (docs/KERNEL.md). */
 static uint32_t ticks_to_ms(uint32_t ticks, uint32_t tick)
 {
 	uint64_t ms;
 
-	if ((int32_t)ticks < 0) /* stamped after the pass began to look at it */
+	if ((uint64_t)(0u - ticks) * tick < LATE_STAMP_NS)
 		return 0;
 	ms = (uint64_t)ticks * tick / 1000000;
 	return ms > UINT32_MAX ? UINT32_MAX : (uint32_t)ms;

@@ -50,6 +50,7 @@ void sockets_count(struct sockets_count *c, const struct tcp_sample *s);
 int sockets_tally(struct sockets *s, unsigned others, struct sockets_count *out, uint64_t *others_n,
 		  struct err *e);
 
-/* The pure decoder of one record: `tick_ns` is the kernel's tick. Returns the record's length, or
- * -EBADMSG for bytes that are none. Never reads past `len`. */
+/* The pure decoder of one record: `tick_ns` is the kernel's tick. Stamps count 32 bits of ticks: an
+ * age up to that, less 5 s, is told rightly, UINT32_MAX standing for more milliseconds. Returns the
+ * record's length, or -EBADMSG for bytes that are none. Never reads past `len`. */
 int sockets_decode(const void *data, size_t len, uint32_t tick_ns, struct sockets_found *out);

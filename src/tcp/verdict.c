@@ -22,8 +22,9 @@
 
 /* TCP_TIMEWAIT_LEN of include/net/tcp.h; cannot be changed at run time. */
 #define TIME_WAIT_MS 60000
-/* Kernel stamps are read in ticks; HZ=100 is the coarsest kernel. */
-#define TICK_MS 10
+/* Kernel stamps are read in ticks; HZ=100 is the coarsest kernel. 64 bits, for stamps go up to
+ * UINT32_MAX. */
+#define TICK_MS UINT64_C(10)
 /* A half-close silent for longer than this is not called in use. */
 #define REPLY_MS 60000
 /* TCP_DELACK_MAX: how much later than a round trip the peer's ACK may come. */
@@ -219,6 +220,8 @@ static enum tcp_cause cause_of(const struct tcp_sample *s, const struct tcp_cont
 
 static void set_age(struct tcp_verdict *v, uint64_t ms, enum tcp_age_is is)
 {
+	if (is == TCP_AGE_EXACT && ms >= UINT32_MAX) /* as much as a sample can say */
+		is = TCP_AGE_AT_LEAST;
 	v->age_ms = ms;
 	v->age_is = (uint8_t)is;
 }

@@ -100,6 +100,13 @@ static void strange_bytes_are_escaped(void **state)
 	assert_escaped("\xed\xa0\x80", 3, true, "\\xed\\xa0\\x80"); /* a surrogate */
 	assert_escaped("\xc0\xaf", 2, true, "\\xc0\\xaf");          /* not the shortest form */
 	assert_escaped("\xe2\x82", 2, true, "\\xe2\\x82");          /* cut short */
+	assert_escaped("\xe0\x80\xaf", 3, true, "\\xe0\\x80\\xaf"); /* in three bytes */
+	assert_escaped("\xe0\x9f\xbf", 3, true, "\\xe0\\x9f\\xbf"); /* U+7FF */
+	assert_escaped("\xe0\xa0\x80", 3, true, "\xe0\xa0\x80");    /* U+800: the least of three */
+	assert_escaped("\xf0\x8f\xbf\xbd", 4, true, "\\xf0\\x8f\\xbf\\xbd"); /* U+FFFD in four */
+	assert_escaped("\xf0\x90\x80\x80", 4, true, "\xf0\x90\x80\x80");     /* U+10000 */
+	assert_escaped("\xef\xbb\xbf", 3, true, "\\xef\\xbb\\xbf");          /* U+FEFF: no width */
+	assert_escaped("\xef\xbb\xbe", 3, true, "\xef\xbb\xbe"); /* the letter before it */
 	assert_escaped("\0", 1, true, "\\x00");
 }
 

@@ -3,6 +3,7 @@
  * decoders of /proc. */
 #include "unit.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <linux/inet_diag.h>
 #include <linux/netlink.h>
@@ -15,7 +16,9 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "kernel/bpf/sockets.h"
 #include "kernel/diag.h"
+#include "kernel/link.h"
 #include "kernel/netns.h"
 #include "kernel/owners.h"
 #include "kernel/proc.h"
@@ -244,6 +247,145 @@ static void a_listener_is_listed(void **state)
 			 1);
 }
 
+static void a_message_is_decoded_whole(void **state)
+{
+	struct answer m = answer_of(1, TCPS_CLOSE_WAIT);
+	struct tcp_sample s = { 0 };
+
+	m.msg.idiag_timer = TCP_TIMER_RETRANSMIT;
+	m.msg.idiag_retrans = 3;
+	m.msg.idiag_expires = 77;
+	m.msg.idiag_rqueue = 11;
+	m.msg.idiag_wqueue = 12;
+	m.msg.idiag_uid = 13;
+	m.msg.idiag_inode = 14;
+	m.msg.id.idiag_if = 15;
+	m.msg.id.idiag_sport = htons(16);
+	m.msg.id.idiag_dport = htons(17);
+	m.msg.id.idiag_cookie[0] = 0x89abcdef;
+	m.msg.id.idiag_cookie[1] = 0x80000001;
+	assert_int_equal(diag_decode(&m, sizeof(m), &s), 1);
+	assert_true(s.cookie == 0x8000000189abcdef);
+	assert_int_equal(s.timer, TCP_TIMER_RETRANSMIT);
+	assert_int_equal(s.timer_ms, 77);
+	assert_int_equal(s.retransmits, 3);
+	assert_int_equal(s.recv_q, 11);
+	assert_int_equal(s.send_q, 12);
+	assert_int_equal(s.uid, 13);
+	assert_int_equal(s.inode, 14);
+	assert_int_equal(s.ifindex, 15);
+	assert_int_equal(s.local.port, 16);
+	assert_int_equal(s.peer.port, 17);
+	m.msg.idiag_timer = TCP_TIMER_NONE; /* the rest of that field means nothing then */
+	assert_int_equal(diag_decode(&m, sizeof(m), &s), 1);
+	assert_int_equal(s.timer_ms, 0);
+}
+
+/* What another process sends to a netlink socket, ahead of the kernel's answer. */
+static void send_forged(int to)
+{
+	struct sockaddr_nl name = { 0 };
+	socklen_t len = sizeof(name);
+	int protocol = 0;
+	_fd_ int fd = -1;
+
+	assert_int_equal(getsockname(to, (void *)&name, &len), 0);
+	len = sizeof(protocol);
+	assert_int_equal(getsockopt(to, SOL_SOCKET, SO_PROTOCOL, &protocol, &len), 0);
+	fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, protocol);
+	assert_true(fd >= 0);
+	if (name.nl_pid == 0) { /* it gets its number when it is bound or first used */
+		assert_int_equal(bind(to, (void *)&(struct sockaddr_nl){ AF_NETLINK, 0, 0, 0 },
+				      sizeof(name)),
+				 0);
+		len = sizeof(name);
+		assert_int_equal(getsockname(to, (void *)&name, &len), 0);
+	}
+	assert_int_equal(sendto(fd, "forged", 6, 0, (void *)&name, sizeof(name)), 6);
+}
+
+static void what_another_process_sends_is_passed_over(void **state)
+{
+	struct err e = { 0 };
+	_fd_ int diag = diag_open(&e), rtnl = link_open(&e);
+	unsigned count = 0;
+
+	assert_true(diag >= 0 && rtnl >= 0);
+	send_forged(diag);
+	assert_int_equal(diag_dump(diag, AF_INET, TCP_BIT(TCPS_LISTEN), count_one, &count, &e), 0);
+	send_forged(rtnl);
+	assert_int_equal(link_set_up(rtnl, "no-such-link", true, &e), -ENODEV);
+}
+
+/* An rtnetlink socket that answers with `len` bytes of this message. */
+static int set_up_from(struct nlmsghdr *nlh, size_t len)
+{
+	static uint32_t seq = 1; /* the kernel's own answer above was to the first request */
+	struct err e = { 0 };
+	int pair[2], r;
+
+	nlh->nlmsg_seq = ++seq;
+	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
+	assert_int_equal(send(pair[1], nlh, len, 0), len);
+	r = link_set_up(pair[0], "x", true, &e);
+	close(pair[0]);
+	close(pair[1]);
+	return r;
+}
+
+static void an_answer_of_rtnetlink_is_whole_or_an_error(void **state)
+{
+	struct {
+		struct nlmsghdr nlh;
+		int error;
+	} a = { { sizeof(a), NLMSG_ERROR, 0, 0, 0 }, -EBUSY };
+
+	assert_int_equal(set_up_from(&a.nlh, sizeof(a)), -EBUSY);
+	a.error = 0;
+	assert_int_equal(set_up_from(&a.nlh, sizeof(a)), 0);
+	a.nlh.nlmsg_len = 0x80000010; /* mnl_nlmsg_ok() takes it */
+	assert_int_equal(set_up_from(&a.nlh, sizeof(a)), -EBADMSG);
+	a.nlh.nlmsg_len = sizeof(a) + 1;
+	assert_int_equal(set_up_from(&a.nlh, sizeof(a)), -EBADMSG);
+	a.nlh.nlmsg_len = sizeof(a);
+	assert_int_equal(set_up_from(&a.nlh, 3), -EBADMSG);
+	a.nlh.nlmsg_len = sizeof(a.nlh);
+	assert_int_equal(set_up_from(&a.nlh, sizeof(a.nlh)), -EBADMSG);
+}
+
+static uint32_t age_of(uint32_t ticks, uint32_t tick_ns)
+{
+	struct sockets_record r = { .kind = SOCKETS_TCP,
+				    .state = TCPS_CLOSE_WAIT,
+				    .family = AF_INET,
+				    .sent_ticks = ticks,
+				    .received_ticks = ticks,
+				    .ack_ticks = ticks };
+	struct sockets_found f;
+
+	assert_int_equal(sockets_decode(&r, sizeof(r), tick_ns, &f), sizeof(r));
+	assert_int_equal(f.s.last_ack_recv_ms, f.s.last_data_sent_ms);
+	assert_int_equal(f.s.last_ack_recv_ms, f.s.last_data_recv_ms);
+	return f.s.last_ack_recv_ms;
+}
+
+/* A leak of 25 days is one: only a stamp of the next moment is no age. */
+static void an_old_stamp_is_old(void **state)
+{
+	assert_int_equal(age_of(0, 1000000), 0);
+	assert_int_equal(age_of(1, 1000000), 1);
+	assert_int_equal(age_of(0x7fffffff, 1000000), 0x7fffffff);
+	assert_int_equal(age_of(0x80000000, 1000000), 0x80000000);
+	assert_int_equal(age_of(0x80000001, 1000000), 0x80000001);
+	assert_int_equal(age_of(0u - 5000, 1000000), 0u - 5000);
+	assert_int_equal(age_of(0u - 4999, 1000000), 0);
+	assert_int_equal(age_of(UINT32_MAX, 1000000), 0);
+	assert_int_equal(age_of(0x3fffffff, 4000000), 0xfffffffc); /* HZ=250 */
+	assert_int_equal(age_of(0x40000000, 4000000), UINT32_MAX);
+	assert_int_equal(age_of(0u - 1250, 4000000), UINT32_MAX);
+	assert_int_equal(age_of(0u - 1249, 4000000), 0);
+}
+
 static void links_are_read(void **state)
 {
 	assert_int_equal(owner_socket_inode("socket:[123]", 12), 123);
@@ -267,6 +409,14 @@ static void stat_is_read(void **state)
 	assert_int_equal(decode_stat("7 (nginx) S 1 2", &s), -EBADMSG);
 	assert_int_equal(decode_stat("7 nginx S 1 2 3", &s), -EBADMSG);
 	assert_int_equal(decode_stat("", &s), -EBADMSG);
+	assert_int_equal(decode_stat("7 (a) S 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 "
+				     "18446744073709551616",
+				     &s),
+			 -EBADMSG); /* 2^64 */
+	assert_int_equal(decode_stat("7 (a) S 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 "
+				     "184467440737095516150",
+				     &s),
+			 -EBADMSG);
 	assert_string_equal(s.comm, "as it was");
 	assert_int_equal(s.start, 5);
 	assert_int_equal(decode_stat("7 (a) R 1 (b) S 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 "
@@ -283,6 +433,11 @@ static void stat_is_read(void **state)
 		0);
 	assert_true(s.is_kernel_thread);
 	assert_int_equal(s.start, 4);
+	assert_int_equal(decode_stat("7 (a) S 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 "
+				     "18446744073709551615",
+				     &s),
+			 0);
+	assert_true(s.start == UINT64_MAX);
 }
 
 static void a_container_is_named(void **state)
@@ -361,6 +516,10 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_dump_is_whole_or_an_error),
 		cmocka_unit_test(a_listener_is_listed),
+		cmocka_unit_test(a_message_is_decoded_whole),
+		cmocka_unit_test(what_another_process_sends_is_passed_over),
+		cmocka_unit_test(an_answer_of_rtnetlink_is_whole_or_an_error),
+		cmocka_unit_test(an_old_stamp_is_old),
 		cmocka_unit_test(links_are_read),
 		cmocka_unit_test(stat_is_read),
 		cmocka_unit_test(a_container_is_named),

@@ -197,6 +197,97 @@ static void an_unanswered_fin(void **state)
 	}
 }
 
+/* Each threshold, on both sides. */
+static void one_byte_is_the_fin_itself(void **state)
+{
+	struct tcp_sample s = { .state = TCPS_FIN_WAIT1, .send_q = 1, .timer = TCP_TIMER_PROBE };
+
+	assert_int_equal(cause(&s, &one), TCP_CAUSE_CLOSING);
+	s.send_q = 2;
+	assert_int_equal(cause(&s, &one), TCP_CAUSE_SEND_BLOCKED);
+	s.timer = TCP_TIMER_RETRANSMIT;
+	assert_int_equal(cause(&s, &one), TCP_CAUSE_CLOSING);
+	s.retransmits = 1;
+	assert_int_equal(cause(&s, &one), TCP_CAUSE_PEER_GONE);
+}
+
+static void a_timeout_is_at_most_two_minutes(void **state)
+{
+	struct tcp_sample s = { .state = TCPS_LAST_ACK,
+				.has_info = true,
+				.timer = TCP_TIMER_RETRANSMIT,
+				.timer_ms = 20000,
+				.rto_ms = 120000 };
+
+	assert_int_equal(tcp_verdict(&s, &one).age_ms, 100000);
+	assert_int_equal(tcp_verdict(&s, &one).age_is, TCP_AGE_AT_LEAST);
+	s.rto_ms = 120001;
+	assert_int_equal(tcp_verdict(&s, &one).age_is, TCP_AGE_UNKNOWN);
+}
+
+static void told_outranks_replying(void **state)
+{
+	struct tcp_context told = one;
+	struct tcp_sample s = close_wait();
+
+	s.send_q = 100;
+	assert_int_equal(cause(&s, &one), TCP_CAUSE_REPLYING);
+	told.told = true;
+	assert_int_equal(cause(&s, &told), TCP_CAUSE_TOLD);
+}
+
+/* Sent `sent` ms ago, acknowledged by what came `ack` ms ago. */
+static enum tcp_cause replied(uint32_t sent, uint32_t ack, uint32_t received)
+{
+	struct tcp_sample s = close_wait();
+
+	s.after_fin = TCP_AFTER_FIN_SEGMENTS;
+	s.bytes_sent = 100;
+	s.last_data_sent_ms = sent;
+	s.last_ack_recv_ms = ack;
+	s.last_data_recv_ms = received;
+	s.rtt_ms = 50;
+	return cause(&s, &one);
+}
+
+static void an_ack_comes_within_two_round_trips(void **state)
+{
+	assert_int_equal(replied(1300, 1000, 5000), TCP_CAUSE_REPLYING); /* 2 * 50 + 200 */
+	assert_int_equal(replied(1301, 1000, 5000), TCP_CAUSE_DRAINED);
+	assert_int_equal(replied(990, 1000, 5000), TCP_CAUSE_REPLYING); /* a tick early */
+	assert_int_equal(replied(989, 1000, 5000), TCP_CAUSE_DRAINED);
+	assert_int_equal(replied(1000, 1000, 990), TCP_CAUSE_REPLYING); /* since the last data */
+	assert_int_equal(replied(1000, 1000, 989), TCP_CAUSE_DRAINED);
+	assert_int_equal(replied(60000, 60000, 70000), TCP_CAUSE_REPLYING);
+	assert_int_equal(replied(60001, 60001, 70000), TCP_CAUSE_DRAINED);
+	assert_int_equal(replied(1000, 1000, UINT32_MAX), TCP_CAUSE_REPLYING);
+}
+
+static enum tcp_age_is between(uint32_t ack, uint32_t received)
+{
+	struct tcp_sample s = close_wait();
+
+	s.last_ack_recv_ms = ack;
+	s.last_data_recv_ms = received;
+	return tcp_verdict(&s, &one).age_is;
+}
+
+static void a_tick_apart_is_the_same(void **state)
+{
+	struct tcp_sample s = close_wait();
+
+	assert_int_equal(between(1000, 1010), TCP_AGE_EXACT);
+	assert_int_equal(between(1000, 1011), TCP_AGE_AT_LEAST);
+	assert_int_equal(between(UINT32_MAX - 1, UINT32_MAX), TCP_AGE_EXACT);
+	assert_int_equal(between(UINT32_MAX, UINT32_MAX), TCP_AGE_AT_LEAST);
+	s.after_fin = TCP_AFTER_FIN_NOTHING; /* a sample says no more than 49.7 days */
+	s.last_ack_recv_ms = UINT32_MAX;
+	assert_int_equal(tcp_verdict(&s, &one).age_is, TCP_AGE_AT_LEAST);
+	assert_true(tcp_verdict(&s, &one).age_ms == UINT32_MAX);
+	s.last_ack_recv_ms--;
+	assert_int_equal(tcp_verdict(&s, &one).age_is, TCP_AGE_EXACT);
+}
+
 static void dead_was_alive(void **state)
 {
 	struct tcp_sample s = { .state = TCPS_CLOSE, .inode = 3 };
@@ -281,6 +372,11 @@ int main(void)
 		cmocka_unit_test(waiting_for_the_answer_is_no_leak),
 		cmocka_unit_test(fin_wait_2_without_a_descriptor),
 		cmocka_unit_test(an_unanswered_fin),
+		cmocka_unit_test(one_byte_is_the_fin_itself),
+		cmocka_unit_test(a_timeout_is_at_most_two_minutes),
+		cmocka_unit_test(told_outranks_replying),
+		cmocka_unit_test(an_ack_comes_within_two_round_trips),
+		cmocka_unit_test(a_tick_apart_is_the_same),
 		cmocka_unit_test(dead_was_alive),
 		cmocka_unit_test(close_wait_age),
 		cmocka_unit_test(time_wait_age),
