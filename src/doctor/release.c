@@ -195,6 +195,8 @@ static int shut_down_from(struct release *r, struct release_item *item,
 	if (err == 0)
 		err = still_meant(r, s, &now, e);
 	if (err == 0)
+		item->ifindex = now.ifindex;
+	if (err == 0)
 		err = holdcopy_shutdown(copy, now.state, &item->own.after, e);
 	return err;
 }
@@ -217,7 +219,7 @@ static void release_by_shutdown(struct release *r, struct release_item *item)
 static void release_by_reset(struct release *r, struct release_item *item)
 {
 	const struct census_socket *s = &r->census->sockets[item->socket];
-	struct tcp_sample now;
+	struct tcp_sample now = { 0 };
 	struct err e = { 0 };
 	int fd = nsdiag(r->census, r->diag, s->netns, &e), err;
 
@@ -226,11 +228,12 @@ static void release_by_reset(struct release *r, struct release_item *item)
 		failed(item, fd, &e);
 		return;
 	}
-	err = diag_lookup_bound(fd, s->s.ifindex, &s->s.local, &s->s.peer, &now, &e);
+	err = diag_find(fd, &s->s, &now, &e);
 	if (err == 0 && now.state == TCPS_GONE)
 		err = err_set(&e, -ENOENT, "it is gone");
 	if (err == 0)
 		err = still_meant(r, s, &now, &e);
+	item->ifindex = now.ifindex;
 	if (err == 0)
 		err = destroy_socket(fd, &now, &e);
 	item->result = (uint8_t)(err == 0 ? RELEASE_DONE : failed(item, err, &e));

@@ -70,7 +70,7 @@ static bool look_at(struct release *r, struct release_item *item, bool again)
 		find_peer(r, item);
 		return true;
 	}
-	item->own.known = state_of(r, s->netns, s->s.ifindex, &s->s.local, &s->s.peer, s->s.cookie,
+	item->own.known = state_of(r, s->netns, item->ifindex, &s->s.local, &s->s.peer, s->s.cookie,
 				   &item->own.after);
 	if (item->peer.known)
 		item->peer.known = state_of(r, item->peer_netns, 0, &local, &peer, 0,

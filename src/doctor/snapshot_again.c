@@ -9,6 +9,7 @@
  * runs from the end of the first look at descriptors, so that the rest of that look is no wait. */
 #include <errno.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <time.h>
 
 #include "base/clock.h"
@@ -58,7 +59,7 @@ static int collect(struct again *a, const struct filter *only)
 	return 0;
 }
 
-static int each_mptcp(const struct tcp_sample *now, void *arg)
+static int each_by_cookie(const struct tcp_sample *now, void *arg)
 {
 	struct again *a = arg;
 	uint32_t i = map_get(&a->by_cookie, now->cookie);
@@ -74,11 +75,29 @@ static int each_mptcp(const struct tcp_sample *now, void *arg)
 	return 0;
 }
 
+/* What no look-up finds is sought among all that are in such a state: an MPTCP connection, and what
+ * is bound to an interface that the first look did not tell (sockets_pass()). */
+struct unfound {
+	bool mptcp;
+	unsigned states; /* TCP_BIT set, of those that may be bound */
+};
+
+static int seek(struct again *a, int fd, const struct unfound *u, struct err *e)
+{
+	int r = 0;
+
+	if (u->mptcp)
+		r = diag_dump_mptcp(fd, TCP_HALF_CLOSED, each_by_cookie, a, e);
+	if (r == 0 && u->states)
+		r = diag_dump_as(fd, AF_UNSPEC, u->states, true, each_by_cookie, a, e);
+	return r;
+}
+
 /* Asks sock_diag for the doubtful connections of one namespace. */
 static int visit_netns(struct snapshot_visit *v, struct err *e)
 {
 	struct again *a = (struct again *)v;
-	bool mptcp = false;
+	struct unfound unfound = { 0 };
 	int r = 0, fd = -1;
 
 	for (uint32_t i = 0; i < a->n && r == 0; i++) {
@@ -90,17 +109,18 @@ static int visit_netns(struct snapshot_visit *v, struct err *e)
 		if (fd < 0)
 			fd = diag_open(e);
 		if (s->s.mptcp == TCP_MPTCP_CONNECTION) { /* no look-up finds it */
-			mptcp = true;
+			unfound.mptcp = true;
 			continue;
 		}
-		r = fd < 0 ? fd : diag_lookup(fd, &s->s.local, &s->s.peer, &now, e);
-		if (r < 0 || now.cookie != s->s.cookie || now.state != s->s.state)
-			continue;
-		a->v[i].there = true;
-		a->v[i].flowing = tcp_flow(&now) > tcp_flow(&s->s);
+		r = fd < 0 ? fd
+			   : diag_lookup_bound(fd, s->s.ifindex, &s->s.local, &s->s.peer, &now, e);
+		if (r == 0 && now.cookie == s->s.cookie)
+			each_by_cookie(&now, a);
+		else if (!s->s.ifindex)
+			unfound.states |= TCP_BIT(s->s.state);
 	}
-	if (r == 0 && mptcp)
-		r = fd < 0 ? fd : diag_dump_mptcp(fd, TCP_HALF_CLOSED, each_mptcp, a, e);
+	if (r == 0)
+		r = fd < 0 ? 0 : seek(a, fd, &unfound, e);
 	fd_close(fd);
 	return r;
 }

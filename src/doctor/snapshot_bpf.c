@@ -21,6 +21,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "base/clock.h"
 #include "base/fd.h"
@@ -191,11 +192,23 @@ static bool count_lacking(struct bpf_tier *t)
 	return any;
 }
 
-/* The numbers of what nobody told of in full. */
+static int each_number(const struct tcp_sample *now, void *arg)
+{
+	const struct builder *b = ((struct snapshot_visit *)arg)->b;
+	uint32_t i = map_get(&b->by_cookie, now->cookie);
+
+	if (i != MAP_NONE && !(i & BUILDER_IS_LISTENER) && is_lacking(&b->c->sockets[i].s))
+		b->c->sockets[i].s = *now;
+	return 0;
+}
+
+/* The numbers of what nobody told of in full. No look-up finds what is bound to an interface, which
+ * records do not tell: that is sought among all in its state. */
 static int visit_numbers(struct snapshot_visit *v, struct err *e)
 {
 	struct told *told = &((struct bpf_tier *)v)->told[v->netns];
 	struct census *c = v->b->c;
+	unsigned unfound = 0;
 	int r = 0, fd = -1;
 
 	for (uint32_t i = 0; told->lacking && i < c->sockets_n && r == 0; i++) {
@@ -206,10 +219,14 @@ static int visit_numbers(struct snapshot_visit *v, struct err *e)
 		told->lacking--;
 		if (fd < 0)
 			fd = diag_open(e);
-		r = fd < 0 ? fd : diag_lookup(fd, &s->local, &s->peer, &now, e);
+		r = fd < 0 ? fd : diag_lookup_bound(fd, s->ifindex, &s->local, &s->peer, &now, e);
 		if (r == 0 && now.cookie == s->cookie)
 			*s = now;
+		else if (r == 0 && !s->ifindex)
+			unfound |= TCP_BIT(s->state);
 	}
+	if (r == 0 && unfound)
+		r = diag_dump_as(fd, AF_UNSPEC, unfound, true, each_number, v, e);
 	fd_close(fd);
 	return r;
 }

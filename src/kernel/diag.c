@@ -400,6 +400,35 @@ int diag_dump_mptcp(int fd, unsigned states, diag_each_fn *each, void *arg, stru
 	return r == -ENOENT ? 0 : r;
 }
 
+static int find_cookie(const struct tcp_sample *s, void *arg)
+{
+	struct tcp_sample *wanted = arg;
+
+	if (s->cookie == wanted->cookie)
+		*wanted = *s;
+	return 0; /* a dump that is not read to its end is in the way of the next */
+}
+
+int diag_find(int fd, const struct tcp_sample *then, struct tcp_sample *out, struct err *e)
+{
+	struct tcp_sample now = { 0 };
+	int r = diag_lookup_bound(fd, then->ifindex, &then->local, &then->peer, &now, e);
+
+	if (r == 0 && now.cookie != then->cookie && then->cookie && !then->ifindex) {
+		now = (struct tcp_sample){ .local = then->local,
+					   .peer = then->peer,
+					   .state = TCPS_GONE,
+					   .cookie = then->cookie };
+		r = diag_dump_as(fd, then->local.family, TCP_BIT(then->state), true, find_cookie,
+				 &now, e);
+		if (now.state == TCPS_GONE)
+			now.cookie = 0;
+	}
+	if (r == 0)
+		*out = now;
+	return r;
+}
+
 int diag_dump(int fd, int family, unsigned states, diag_each_fn *each, void *arg, struct err *e)
 {
 	return diag_dump_as(fd, family, states, true, each, arg, e);

@@ -71,7 +71,7 @@ static int ask_identity(int copy, struct tcp_sample *s, struct err *e)
 {
 	socklen_t len = sizeof(s->cookie);
 	struct stat st;
-	int r;
+	int r, ifindex = 0;
 
 	if (fstat(copy, &st) < 0)
 		return err_errno(e, -errno, "asking a copied socket for its inode");
@@ -85,6 +85,8 @@ static int ask_identity(int copy, struct tcp_sample *s, struct err *e)
 		return err_set(e, r, "it has no peer any more");
 	if (r < 0)
 		return err_errno(e, r, "asking a copied socket for its addresses");
+	if (ask_int(copy, SO_BINDTOIFINDEX, &ifindex) == 0) /* since Linux 5.0 */
+		s->ifindex = (uint32_t)ifindex;
 	return 0;
 }
 

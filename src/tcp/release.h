@@ -72,7 +72,8 @@ struct release_item {
 	uint8_t result;  /* enum release_result */
 	uint32_t pid;    /* RELEASE_KIN_*: who; after a shutdown: whose descriptor was copied */
 	int32_t fd;
-	bool looked; /* `own`, and `peer` where that is known, were looked at again */
+	uint32_t ifindex; /* of the interface that the socket released is bound to; 0: none */
+	bool looked;      /* `own`, and `peer` where that is known, were looked at again */
 	struct release_end own, peer;
 	uint32_t peer_netns; /* index into the census */
 	char error[256];     /* of RELEASE_CHANGED, FAILED, HIT_OTHER */

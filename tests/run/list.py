@@ -534,6 +534,54 @@ print(flush=True); sys.stdin.read()
             p.wait(20)
 
 
+BOUND = """
+import array, os, socket, sys
+lo = socket.if_nametoindex("lo")
+listener = socket.socket(socket.AF_INET6); listener.bind(("fe80::1", 0, 0, lo)); listener.listen()
+def pair():
+    c = socket.socket(socket.AF_INET6); c.connect(listener.getsockname()[:3] + (lo,)); return c, listener.accept()[0]
+c, s = pair(); c.close(); here, there = socket.socketpair(socket.AF_UNIX)
+here.sendmsg([b"x"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [s.fileno()]))]); s.close()
+blocked, deaf = pair(); blocked.setblocking(False)
+try:
+    while True: blocked.send(b"x" * 65536)
+except BlockingIOError: pass
+blocked.shutdown(socket.SHUT_WR)
+gone, held = pair(); gone.close()
+print(blocked.fileno(), held.fileno(), flush=True); sys.stdin.read()
+"""
+
+
+@cases(*TIERS)
+def what_is_bound_to_an_interface_is_found_again(tier):
+    """Link-local: no look-up without the interface finds it, neither for a second look nor for release."""
+    argv = ["unshare", "--net", "sh", "-c",
+            'ip link set lo up && ip addr add fe80::1/64 dev lo nodad && exec python3 -c "$0"', BOUND]
+    with tempfile.TemporaryDirectory() as folder, \
+            subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+                             start_new_session=True) as p:
+        try:
+            blocked, held = [int(word) for word in p.stdout.readline().split()]
+            ino = os.stat(f"/proc/{p.pid}/ns/net").st_ino
+
+            def look():
+                r = run(binary("unclosed"), "list", "--json", "--tier", tier, "--netns", ino, "--state",
+                        "CLOSE_WAIT,FIN_WAIT_1")
+                return {s["holders"][0]["fd"] if s["holders"] else None: s["cause"] for s in json_lines(r.stdout)}
+            wait_for(lambda: look().get(blocked) == "send-blocked", "a window that is shut")
+            found = look()
+            equal(found, {None: "no-descriptor", blocked: "send-blocked", held: "unread"}, "causes")
+            for cause, how in (("no-descriptor", ["--reset"]), ("unread", [])):
+                r = run(binary("unclosed"), "release", "--json", "--netns", ino, "--cause", cause, *how, "--yes",
+                        "--audit", os.path.join(folder, "audit"))
+                (o,) = json_lines(r.stdout)
+                equal((r.returncode, o["result"], o["own"]["before"], o["own"]["after"]),
+                      (0, "done", "CLOSE_WAIT", "gone"), f"release of {cause}: {r.stderr}")
+        finally:
+            p.stdin.close()
+            p.wait(20)
+
+
 @test
 def columns_are_for_scripts():
     with Fixture("unread=2", "shared=1") as made:

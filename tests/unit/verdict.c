@@ -263,6 +263,23 @@ static void an_ack_comes_within_two_round_trips(void **state)
 	assert_int_equal(replied(1000, 1000, UINT32_MAX), TCP_CAUSE_REPLYING);
 }
 
+/* FIN_WAIT_2: the last that came was data, or was not. */
+static void data_that_came_last_is_a_reply(void **state)
+{
+	struct tcp_sample s = close_wait();
+
+	s.state = TCPS_FIN_WAIT2;
+	s.after_fin = TCP_AFTER_FIN_SEGMENTS;
+	s.last_data_recv_ms = 1010;
+	assert_int_equal(cause(&s, &one), TCP_CAUSE_REPLYING);
+	s.last_data_recv_ms = 1011;
+	assert_int_equal(cause(&s, &one), TCP_CAUSE_HALF_CLOSED_HERE);
+	s.last_data_recv_ms = s.last_ack_recv_ms = 60000;
+	assert_int_equal(cause(&s, &one), TCP_CAUSE_REPLYING);
+	s.last_data_recv_ms = s.last_ack_recv_ms = 60001;
+	assert_int_equal(cause(&s, &one), TCP_CAUSE_HALF_CLOSED_HERE);
+}
+
 static enum tcp_age_is between(uint32_t ack, uint32_t received)
 {
 	struct tcp_sample s = close_wait();
@@ -376,6 +393,7 @@ int main(void)
 		cmocka_unit_test(a_timeout_is_at_most_two_minutes),
 		cmocka_unit_test(told_outranks_replying),
 		cmocka_unit_test(an_ack_comes_within_two_round_trips),
+		cmocka_unit_test(data_that_came_last_is_a_reply),
 		cmocka_unit_test(a_tick_apart_is_the_same),
 		cmocka_unit_test(dead_was_alive),
 		cmocka_unit_test(close_wait_age),
