@@ -308,6 +308,30 @@ static void tell_limits(const struct census *c)
 		fprintf(stderr, "unclosed list: not seen: %s\n", out.data);
 }
 
+/* Shows the look, or why it shows nothing; sets its exit code. What a filter names and the caller
+ * may not look into is no reason to call it healthy. Returns 0, or -errno of writing. */
+static int show(const struct list *l, const struct census *c, const struct summary *sum, bool first,
+		int *code)
+{
+	struct err e = { 0 };
+	bool hidden;
+	int r;
+
+	if (check(l, c, sum, first, &e) < 0) {
+		*code = no_such(&e);
+		return 0;
+	}
+	hidden = first && filter_check_seen(&l->filter, c, &e) < 0;
+	r = hidden && !sum->sockets ? 0 : print(l, c, sum);
+	if (r == 0 && hidden) {
+		int cannot = failed(&e);
+
+		if (!sum->sockets || (*code == EXIT_FINE && !l->watch_ns))
+			*code = cannot;
+	}
+	return r;
+}
+
 static int look(const struct list *l, bool first)
 {
 	struct summary sum = { 0 };
@@ -319,10 +343,8 @@ static int look(const struct list *l, bool first)
 		return failed(&e);
 	r = summarise(l, &c, &sum);
 	code = exit_code(l, &c, &sum);
-	if (r == 0 && check(l, &c, &sum, first, &e) < 0)
-		code = no_such(&e);
-	else if (r == 0)
-		r = print(l, &c, &sum);
+	if (r == 0)
+		r = show(l, &c, &sum, first, &code);
 	if (r < 0) {
 		err_errno(&e, r, "writing the list");
 		code = failed(&e);

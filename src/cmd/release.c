@@ -31,6 +31,7 @@ enum {
 	OPT_AUDIT,
 	OPT_WAIT,
 	OPT_JSON,
+	OPT_COLOUR,
 };
 
 static const struct opt release_opts[] = {
@@ -43,6 +44,7 @@ static const struct opt release_opts[] = {
 	  "file" },
 	{ OPT_WAIT, "wait", "TIME", "how long to wait for both ends to be gone (1s)", NULL },
 	{ OPT_JSON, "json", NULL, "one JSON object a line and socket", NULL },
+	{ OPT_COLOUR, "colour", "[=WHEN]", "auto, always or never", "auto always never" },
 	OPTS_COMMON,
 	OPTS_END,
 };
@@ -62,6 +64,7 @@ struct job {
 	const char *audit_path;
 	uint64_t at_most, wait_ms;
 	bool yes, json;
+	enum term_when colour;
 
 	struct census census;
 	struct session session;
@@ -143,7 +146,7 @@ static void add_sum(struct buf *out, const struct job *j)
 
 	if (r->n == 0)
 		buf_str(out, "No socket matches.\n");
-	else if (!j->yes)
+	else if (!j->yes && r->qualified <= j->at_most) /* else refuse_number() says what is */
 		buf_printf(out, "%u would be released, %u refused. Nothing was done%s.\n",
 			   r->qualified, refused, r->qualified ? "; --yes does it" : "");
 	if (!j->census.limits.privileged && list_unseen_line(&unseen, &j->census) && !unseen.failed)
@@ -167,6 +170,17 @@ static int print_plan(struct job *j)
 	return print(&out);
 }
 
+/* When the released died only BPF tells. */
+static void add_aftermath(struct buf *out, const struct job *j, bool one)
+{
+	buf_printf(out, "%s open until the program closes %s: `unclosed list` shows %s as dead",
+		   one ? "The descriptor stays" : "The descriptors stay", one ? "it" : "them",
+		   one ? "it" : "them");
+	if (j->census.tier == CENSUS_TIER_BPF)
+		buf_printf(out, ", which needs a person only after %u s", CENSUS_OLDER_MS / 1000);
+	buf_str(out, ".\n");
+}
+
 /* Whether all that was meant was released. */
 static int print_done(struct job *j)
 {
@@ -188,12 +202,7 @@ static int print_done(struct job *j)
 			release_text_done(&out, &j->census, item, j->who.method, &j->style);
 	}
 	if (!j->json && shut)
-		buf_printf(&out,
-			   "%s open until the program closes %s: `unclosed list` shows %s as dead, "
-			   "which needs a person only after %u s.\n",
-			   shut == 1 ? "The descriptor stays" : "The descriptors stay",
-			   shut == 1 ? "it" : "them", shut == 1 ? "it" : "them",
-			   CENSUS_OLDER_MS / 1000);
+		add_aftermath(&out, j, shut == 1);
 	if (!j->json)
 		buf_printf(&out, "Recorded in %s\n", j->audit.path);
 	r = print(&out);
@@ -216,8 +225,11 @@ static int carry_out(struct job *j)
 	struct err e = { 0 };
 	int r, code;
 
-	if (open_audit(j, &e) < 0)
-		return cannot(&e);
+	if (open_audit(j, &e) < 0) {
+		fprintf(stderr, "unclosed release: %s%s\n", e.text,
+			j->audit_path ? "" : "; name another with --audit=FILE");
+		return EXIT_CANNOT;
+	}
 	hold_signals(SIG_BLOCK);
 	r = release_carry_out(&j->release, record, asked_to_stop, j, &e);
 	release_look(&j->release, true, (uint32_t)j->wait_ms);
@@ -262,23 +274,39 @@ static bool anything_meant(const struct job *j)
 	return false;
 }
 
-static int with_census(struct job *j)
+/* What the filter names must be there, and in sight. Says what is not; returns the exit code of
+ * what goes no further, or EXIT_FINE. `*hidden`: something of it may not be looked into. */
+static int check(const struct job *j, bool *hidden)
 {
+	bool anything = anything_meant(j);
 	struct err e = { 0 };
-	int r;
 
 	if (j->census.limits.partial)
 		fprintf(stderr, "unclosed release: the picture is partial: %s\n",
 			j->census.limits.why);
-	if (!anything_meant(j) && filter_check(&j->filter, &j->census, &e) < 0) {
+	if (!anything && filter_check(&j->filter, &j->census, &e) < 0) {
 		fprintf(stderr, "unclosed release: %s\n", e.text);
 		return EXIT_MISUSE;
 	}
+	*hidden = filter_check_seen(&j->filter, &j->census, &e) < 0;
+	if (*hidden)
+		cannot(&e);
+	return *hidden && !anything ? EXIT_CANNOT : EXIT_FINE;
+}
+
+static int with_census(struct job *j)
+{
+	struct err e = { 0 };
+	bool hidden = false;
+	int r = check(j, &hidden);
+
+	if (r != EXIT_FINE)
+		return r;
 	if (release_plan(&j->release, &j->census, &j->filter, &j->session, j->who.method, &e) < 0)
 		return cannot(&e);
 	r = with_plan(j);
 	release_free(&j->release);
-	return r;
+	return r == EXIT_FINE && hidden ? EXIT_CANNOT : r;
 }
 
 static int release(struct job *j)
@@ -310,6 +338,10 @@ static int set_option(struct job *j, int id, const char *arg, struct err *e)
 		return 0;
 	case OPT_JSON:
 		j->json = true;
+		return 0;
+	case OPT_COLOUR:
+		if (term_parse_when(arg, &j->colour) < 0)
+			return err_set(e, -EINVAL, "--colour=%s: say auto, always or never", arg);
 		return 0;
 	case OPT_AUDIT:
 		j->audit_path = arg;
@@ -361,7 +393,7 @@ static int run(int argc, char **argv)
 	j.who.argc = argc;
 	j.who.argv = argv;
 	j.who.older_ms = j.filter.has_older ? j.filter.older_ms : CENSUS_OLDER_MS;
-	j.style = term_style(STDOUT_FILENO, TERM_AUTO, false);
+	j.style = term_style(STDOUT_FILENO, j.colour, false);
 	return release(&j);
 }
 

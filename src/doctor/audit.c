@@ -25,9 +25,7 @@ int audit_default(char path[256], unsigned uid, const char *xdg, const char *hom
 	else if (home && *home == '/')
 		n = snprintf(path, 256, "%s/.local/state/%s", home, AUDIT_USER);
 	else
-		return err_set(e, -ENOENT,
-			       "no place for the audit file: HOME is not set; name one "
-			       "with --audit");
+		return err_set(e, -ENOENT, "no place for the audit file: HOME is not set");
 	if (n >= 256)
 		return err_set(e, -ENAMETOOLONG, "the path of the audit file is too long");
 	return 0;

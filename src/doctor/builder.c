@@ -69,24 +69,10 @@ static bool same_destination(const struct census_time_wait *a, const struct cens
 	       tcp_addr_equal(&a->local, &b->local) && tcp_addr_equal(&a->peer, &b->peer);
 }
 
-/* A port of the ephemeral range on which nobody listens was chosen by the kernel for a connection
- * that this host made. */
-static bool is_outgoing(const struct builder *b, const struct tcp_sample *s, uint32_t netns)
-{
-	const struct census_netns *ns = &b->c->netns[netns];
-
-	if (s->local.port < ns->port_lo || s->local.port > ns->port_hi)
-		return false;
-	for (uint32_t i = 0; i < b->c->listeners_n; i++)
-		if (b->c->listeners[i].netns == netns &&
-		    b->c->listeners[i].s.local.port == s->local.port)
-			return false;
-	return true;
-}
-
 static int sum_time_wait(struct builder *b, const struct tcp_sample *s, uint32_t netns)
 {
-	struct census_time_wait t = { s->local, s->peer, netns, 0, 0, is_outgoing(b, s, netns) };
+	struct census_time_wait t = { s->local, s->peer, netns,
+				      0,        0,       census_is_outgoing(b->c, s, netns) };
 	struct census_time_wait *sum;
 	uint64_t key;
 	uint32_t i;

@@ -88,7 +88,7 @@ static int set_causes(struct filter *f, const char *value, struct err *e)
 
 		if (cause < 0)
 			return no_such(e, "cause", word, explain_nearest(word, EXPLAIN_CAUSES),
-				       "unread, drained, dead ...");
+				       "unread, drained, dead ...; `unclosed explain` lists all");
 		set |= TCP_CAUSE_BIT((unsigned)cause);
 	}
 	if (!value || !set)

@@ -57,6 +57,12 @@ bool filter_match_proc(const struct filter *f, const struct census_proc *p);
  */
 int filter_check(const struct filter *f, const struct census *c, struct err *e);
 
+/* Whether the caller may see what is held by the processes that --pid, --comm and --cgroup mean: if
+ * not, nothing found is not nothing there. Returns 0, also where the filter means no process or BPF
+ * told of every descriptor; -EACCES with one line that names one such process; -errno. Reads /proc.
+ */
+int filter_check_seen(const struct filter *f, const struct census *c, struct err *e);
+
 /* Whether sockets of this namespace can be meant. */
 bool filter_match_netns(const struct filter *f, const struct census *c, uint32_t netns);
 

@@ -20,10 +20,14 @@ bool release_is_aimed(const struct filter *f)
 	       f->comm || f->netns || f->cgroup;
 }
 
-static bool is_meant(const struct filter *f, const struct census *c, const struct census_socket *s)
+/* `or_dead`: dead sockets are meant, too. */
+static bool is_meant(const struct filter *f, const struct census *c, const struct census_socket *s,
+		     bool or_dead)
 {
 	if (!filter_match(f, c, s))
 		return false;
+	if (or_dead && s->v.cause == TCP_CAUSE_DEAD)
+		return true;
 	return !(ONLY_IF_NAMED & TCP_CAUSE_BIT(s->v.cause)) || (f->states & TCP_BIT(s->s.state)) ||
 	       (f->causes & TCP_CAUSE_BIT(s->v.cause));
 }
@@ -121,9 +125,10 @@ int release_plan(struct release *out, const struct census *c, const struct filte
 		err = -ENOMEM;
 	for (uint32_t i = 0; err == 0 && i < c->netns_n; i++)
 		r.diag[i] = NSDIAG_NOT_OPENED;
-	for (uint32_t i = 0; err == 0 && i < c->sockets_n; i++)
-		if (is_meant(f, c, &c->sockets[i]))
-			err = add_item(&r, &k, i);
+	for (int or_dead = 0; err == 0 && r.n == 0 && or_dead < 2; or_dead++)
+		for (uint32_t i = 0; err == 0 && i < c->sockets_n; i++)
+			if (is_meant(f, c, &c->sockets[i], or_dead))
+				err = add_item(&r, &k, i);
 	free(k.kin);
 	if (err < 0) {
 		free(r.items);

@@ -35,7 +35,8 @@ struct release {
 bool release_is_aimed(const struct filter *f);
 
 /* Makes the plan. The three referred to must outlive it. Sockets that end by themselves or are in
- * use are meant only where the filter names their state or cause. Returns 0, to be freed with
+ * use are meant only where the filter names their state or cause; dead ones also where it means
+ * nothing else, so that the plan says why none is released. Returns 0, to be freed with
  * release_free(), or -errno with text. Changes nothing; reads /proc. */
 int release_plan(struct release *out, const struct census *c, const struct filter *f,
 		 const struct session *session, enum release_method method, struct err *e);

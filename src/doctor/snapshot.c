@@ -277,6 +277,7 @@ static int look(const struct snapshot_opts *opts, struct census *c, struct err *
 	if (r == 0)
 		r = builder_start(&b, c, &spaces);
 	c->limits.netns_untold = spaces.unseen;
+	memcpy(c->limits.netns_untold_pid, spaces.unseen_pid, sizeof(spaces.unseen_pid));
 	c->limits.privileged = snapshot_sees_all_processes() && has_capability(CAP_SYS_ADMIN);
 	if (r == 0)
 		r = join(&b, opts, &spaces, &l, e);

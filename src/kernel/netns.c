@@ -62,7 +62,11 @@ static int add_of_proc(uint32_t pid, void *arg)
 
 	snprintf(path, sizeof(path), "/proc/%u/ns/net", pid);
 	if (stat(path, &st) < 0) {
-		l->unseen += (errno == EACCES || errno == EPERM) && !is_kernel_thread(pid);
+		if ((errno == EACCES || errno == EPERM) && !is_kernel_thread(pid)) {
+			if (l->unseen < CENSUS_UNTOLD_PIDS)
+				l->unseen_pid[l->unseen] = pid;
+			l->unseen++;
+		}
 		return 0;
 	}
 	ns = find(l, st.st_ino);

@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "tcp/census.h"
 
 struct netns {
 	uint64_t ino;
@@ -17,7 +18,8 @@ struct netns {
 struct netns_list {
 	struct netns *v;
 	uint32_t n, cap;
-	uint32_t unseen; /* processes whose namespace may not be read */
+	uint32_t unseen;                         /* processes whose namespace may not be read */
+	uint32_t unseen_pid[CENSUS_UNTOLD_PIDS]; /* of them, the first */
 };
 
 /* Lists the namespaces of all processes that may be looked at, and those that are mounted. The

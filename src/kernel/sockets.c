@@ -118,7 +118,7 @@ static void decode_numbers(const struct sockets_record *r, uint32_t tick, struct
 	s->bytes_sent = r->bytes_sent;
 	s->segs_in = r->segs_in;
 	if (r->state == TCPS_CLOSE)
-		s->dead_ms = r->quiet_ms;
+		s->dead_ms = r->quiet_ms ? r->quiet_ms : 1; /* 0 would be: unknown */
 	else
 		s->rtt_ms = r->rtt_us / 1000;
 }

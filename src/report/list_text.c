@@ -92,10 +92,14 @@ static void add_who(struct buf *out, const struct census *c, const struct summar
 	}
 }
 
-/* The ports of the end that has fewer: a service's, not those that the other end got by chance. */
-static void add_ports(struct buf *out, const struct summary_group *g, bool utf8)
+/* The ports of the end that has fewer: a service's, not those that the other end got by chance.
+ * Where both have as many, those that were connected to. */
+static void add_ports(struct buf *out, const struct census *c, const struct summary_group *g,
+		      bool utf8)
 {
-	bool peer = g->peer.n < g->local.n;
+	const struct census_socket *s = &c->sockets[g->sample];
+	bool peer = g->peer.n < g->local.n ||
+		    (g->peer.n == g->local.n && census_is_outgoing(c, &s->s, s->netns));
 	const struct summary_ports *p = peer ? &g->peer : &g->local;
 	uint32_t n = p->n < SUMMARY_PORTS ? p->n : SUMMARY_PORTS;
 
@@ -139,7 +143,7 @@ static void make_cell(struct buf *out, int cell, const struct census *c,
 		add_who(out, c, g, utf8);
 		break;
 	default:
-		add_ports(out, g, utf8);
+		add_ports(out, c, g, utf8);
 	}
 	if (!out->len)
 		buf_str(out, "-");
@@ -330,6 +334,20 @@ static void add_descriptors_unseen(struct buf *out, const struct census_unseen *
 	buf_str(out, ")");
 }
 
+/* The processes are named where they are few. */
+static void add_netns_untold(struct buf *out, const struct census_limits *l)
+{
+	const char *between = " (";
+
+	buf_printf(out, "other network namespaces in which %" PRIu32 " process%s may be",
+		   l->netns_untold, l->netns_untold == 1 ? "" : "es");
+	if (l->netns_untold > CENSUS_UNTOLD_PIDS)
+		return;
+	for (uint32_t i = 0; i < l->netns_untold; i++, between = ", ")
+		buf_printf(out, "%s%" PRIu32, between, l->netns_untold_pid[i]);
+	buf_str(out, ")");
+}
+
 static bool add_unseen(struct buf *out, const struct census_limits *l, int what)
 {
 	size_t before = out->len;
@@ -340,8 +358,7 @@ static bool add_unseen(struct buf *out, const struct census_limits *l, int what)
 		buf_printf(out, "%" PRIu32 " other network namespace%s", l->netns_unseen,
 			   l->netns_unseen == 1 ? "" : "s");
 	if (what == UNSEEN_NETNS_OF && l->netns_untold)
-		buf_printf(out, "other network namespaces in which %" PRIu32 " process%s may be",
-			   l->netns_untold, l->netns_untold == 1 ? "" : "es");
+		add_netns_untold(out, l);
 	if (what == UNSEEN_DEAD && l->dead_unseen)
 		buf_printf(out, "whether %" PRIu32 " descriptor%s dead", l->dead_unseen,
 			   l->dead_unseen == 1 ? " is" : "s are");

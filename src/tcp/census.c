@@ -167,13 +167,28 @@ uint32_t census_next_listener(const struct census *c, const struct census_socket
 	return after == CENSUS_NONE ? s->listener : CENSUS_NONE;
 }
 
+bool census_is_outgoing(const struct census *c, const struct tcp_sample *s, uint32_t netns)
+{
+	const struct census_netns *ns;
+
+	if (netns == CENSUS_NONE)
+		return false;
+	ns = &c->netns[netns];
+	if (s->local.port < ns->port_lo || s->local.port > ns->port_hi)
+		return false;
+	for (uint32_t i = 0; i < c->listeners_n; i++)
+		if (c->listeners[i].netns == netns && c->listeners[i].s.local.port == s->local.port)
+			return false;
+	return true;
+}
+
 bool census_is_older(const struct census_socket *s, uint64_t older_ms)
 {
 	if (older_ms == 0)
 		return true;
 	if (s->v.age_is == TCP_AGE_UNKNOWN)
 		return false;
-	if (s->v.cause == TCP_CAUSE_DEAD)
+	if (s->v.cause == TCP_CAUSE_DEAD && !s->s.dead_ms)
 		return s->s.last_ack_recv_ms >= older_ms;
 	return s->v.age_ms >= older_ms;
 }

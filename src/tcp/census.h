@@ -84,15 +84,19 @@ struct census_unseen {
 	} users[CENSUS_UNSEEN_USERS];
 };
 
+/* So many are named. */
+#define CENSUS_UNTOLD_PIDS 4
+
 /* What could not be seen. */
 struct census_limits {
 	struct census_unseen procs_unseen;
 	uint32_t netns_unseen; /* namespaces that may not be entered */
 	uint32_t netns_untold; /* processes whose namespace may not be known */
-	uint32_t dead_unseen;  /* descriptors without a connection that could not be looked into */
-	bool privileged;       /* no caller could see more */
-	bool partial;          /* an answer of the kernel was cut short, changed or refused */
-	char why[256];         /* of `partial`: one line */
+	uint32_t netns_untold_pid[CENSUS_UNTOLD_PIDS]; /* of them, the first */
+	uint32_t dead_unseen; /* descriptors without a connection that could not be looked into */
+	bool privileged;      /* no caller could see more */
+	bool partial;         /* an answer of the kernel was cut short, changed or refused */
+	char why[256];        /* of `partial`: one line */
 	char tier_why[256]; /* why the BPF tier was not used; "" where it was, or was not wanted */
 };
 
@@ -145,10 +149,14 @@ uint32_t census_next_listener(const struct census *c, const struct census_socket
 	for (uint32_t i = census_next_listener(c, s, CENSUS_NONE); i != CENSUS_NONE; \
 	     i = census_next_listener(c, s, i))
 
+/* Whether this host made the connection: its port is of the ephemeral range, so that the kernel
+ * chose it, and nobody listens there. `netns` is an index, or CENSUS_NONE: not known, false. */
+bool census_is_outgoing(const struct census *c, const struct tcp_sample *s, uint32_t netns);
+
 /* Whether it counts as at least `older_ms` in its state. 0: always. What has no known age never
- * does; what is known "at least" is as old as that. A dead one has no stamp, and nothing but its
- * program ends it: it counts where two looks found it, unless the last ACK that it got proves that
- * it was alive less than `older_ms` ago. */
+ * does; what is known "at least" is as old as that. Where it is not known when a dead one died
+ * (dead_ms), it counts where two looks found it, as nothing but its program ends it, unless the
+ * last ACK that it got proves that it was alive less than `older_ms` ago. */
 bool census_is_older(const struct census_socket *s, uint64_t older_ms);
 
 /* What is younger than this needs nobody yet, unless a person says otherwise. */

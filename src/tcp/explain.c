@@ -255,8 +255,8 @@ static const struct explain causes[] = {
 	},
 	{
 		"dead",
-		"The connection is gone, reset or timed out, and the descriptor was never closed. ss "
-		"does not show it.",
+		"The connection is gone, reset, timed out or ended by `unclosed release`, and the "
+		"descriptor was never closed. ss does not show it.",
 		"The program that holds the descriptor.",
 		"Its close; the end of the process.",
 		"The program at this end: close on every error.",

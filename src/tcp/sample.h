@@ -72,5 +72,6 @@ struct tcp_sample {
 	uint32_t snd_wnd; /* bytes the peer is ready to take */
 	uint32_t rto_ms;
 	uint32_t rtt_ms;  /* smoothed; 0: less than 1 ms, or unknown */
-	uint32_t dead_ms; /* without a connection for so long at least, if it had one; 0: unknown */
+	uint32_t dead_ms; /* without a connection for so long at least (begun milliseconds count),
+			     if it had one; 0: unknown */
 };

@@ -319,6 +319,7 @@ def what_is_not_there_is_no_all_well(command):
                 r = run(binary("unclosed"), command, *args, *more)
                 equal((r.returncode, r.stdout, r.stderr.count("\n")), (2, "", 1), f"{args}: {r.stdout}{r.stderr}")
                 has(r.stderr, words)
+                true("run as root" not in r.stderr, f"it is run as root: {r.stderr}")
         r = made.run(binary("unclosed"), command, "--netns", made.netns, "--pid", p.pid)
         equal((r.returncode, r.stderr), (0, ""), "there, and nothing is wrong with it")
         p.communicate("\n")
@@ -365,6 +366,7 @@ def exit_codes_make_a_health_check():
 def misuse_is_named():
     for args, words in ((("--older", "60"), "--older"), (("--state", "x"), "no state 'x'"),
                         (("--state", "CLOSE_WAI"), "did you mean CLOSE_WAIT?"),
+                        (("--cause", "nosuch"), "say unread, drained, dead ...; `unclosed explain` lists all"),
                         (("--state", "half_close"), "did you mean half-closed?"),
                         (("--state", "CLOSE_WAIT,,"), "with commas"),
                         (("--state", "close\x1bwait"), "'close\\x1bwait'"),
@@ -666,7 +668,8 @@ def who_may_see_less_is_told_so():
         threads = sum(not os.path.exists(f"/proc/{pid}/exe") for pid in os.listdir("/proc") if pid.isdigit())
         processes = sum(pid.isdigit() for pid in os.listdir("/proc"))
         true(abs(processes - threads - int(unseen[1])) < 40, f"{unseen[1]} of {processes}, {threads} of the kernel")
-        true(re.search(r"Not seen: other network namespaces in which \d+ process(es)? may be\.", r.stdout), r.stdout)
+        true(re.search(r"Not seen: other network namespaces in which \d+ process(es)? may be( \([\d, ]+\))?\.", r.stdout),
+             r.stdout)
         has(r.stdout, "Run as root to see all.")
         for how in ("--json", "--sockets", "--columns=cause"):
             has(run(*argv, how).stderr, "not seen: the descriptors of ")
@@ -679,6 +682,68 @@ def who_may_see_less_is_told_so():
         r = run(*argv, "--tier", "bpf")
         equal(r.returncode, 3, "BPF is not to be had")
         has(r.stderr, "CAP_BPF")
+
+
+@test
+def what_may_not_be_looked_into_is_no_all_well():
+    """As nobody, of a process of root's: not "healthy", and not "no such process"."""
+    with tempfile.TemporaryDirectory() as folder, Fixture("unread=2") as made:
+        os.chmod(folder, 0o755)
+        copy = shutil.copy(binary("unclosed"), folder)
+        pid = made.of("unread")[0]["pid"]
+        port = made.of("unread")[0]["local"].rpartition(":")[2]
+        with open(f"/proc/{pid}/cgroup", encoding="utf-8") as f:
+            group = max((line.rstrip("\n").split(":", 2)[2] for line in f), key=len)
+
+        def nobody(*args, command="list"):
+            return made.run("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--bounding-set=-all",
+                            "--inh-caps=-all", copy, command, *args)
+        for how in ([], ["--json"], ["--columns=pid"], ["--sockets"]):
+            r = nobody("--pid", pid, *how)
+            equal((r.returncode, r.stdout), (3, ""), f"nothing is shown with {how}")
+            has(r.stderr, f"may not see process {pid}'s descriptors; run as root")
+        for names in (["--comm=mkcause"], [f"--comm=mkcaus?", f"--port={port}"], [f"--cgroup={group}"]):
+            r = nobody(*names)
+            equal((r.returncode, r.stdout), (3, ""), f"nothing is shown of {names}")
+            has(r.stderr, "may not see ")
+            has(r.stderr, "; run as root")
+        for how in ([], ["--yes"]):
+            r = nobody("--pid", pid, *how, command="release")
+            equal((r.returncode, r.stdout), (3, ""), "release")
+            has(r.stderr, f"may not see process {pid}'s descriptors; run as root")
+        equal(nobody("--port", port, "--older", "0").returncode, 1, "a filter that names no process")
+        equal(nobody("--comm", "setpriv").returncode, 2, "nobody is called so: it is unclosed by then")
+        own = nobody("--comm", "unclosed")
+        true(own.returncode == 0 or "may not see" in own.stderr, f"its own are seen: {own.stderr}")
+
+
+@test
+def the_ports_are_those_of_the_service():
+    """With one socket, too, whose two ports are as many: the one that it was connected to."""
+    program = """
+import socket, sys
+a = socket.create_server(("127.0.0.1", 0)); c = socket.create_connection(a.getsockname()); a.accept()[0].close()
+b = socket.create_server(("127.0.0.1", 0)); socket.create_connection(b.getsockname()).close(); s, _ = b.accept(); s.recv(1)
+print(a.getsockname()[1], b.getsockname()[1], flush=True); sys.stdin.readline()
+d = socket.create_connection(a.getsockname()); a.accept()[0].close(); print(flush=True); sys.stdin.read()
+"""
+    argv = ["unshare", "--net", "sh", "-c", 'ip link set lo up && exec python3 -c "$0"', program]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as p:
+        try:
+            client, server = p.stdout.readline().split()
+            ino = os.stat(f"/proc/{p.pid}/ns/net").st_ino
+
+            def ports():
+                out = run(binary("unclosed"), "list", "--netns", ino, "--state", "CLOSE_WAIT").stdout
+                return {li.split()[2]: li.rpartition("  ")[2] for li in out.splitlines() if "CLOSE_WAIT" in li}
+            equal(ports(), {"unread": f"→ :{client}", "drained": f":{server}"}, "one each")
+            p.stdin.write("\n")
+            p.stdin.flush()
+            p.stdout.readline()
+            equal(ports()["unread"], f"→ :{client}", "two")
+        finally:
+            p.stdin.close()
+            p.wait(20)
 
 
 @test

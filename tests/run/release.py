@@ -137,6 +137,65 @@ def what_was_released_raises_no_alarm():
 
 
 @test
+def nor_does_what_was_released_from_a_peer_that_was_gone():
+    """The peer answers with a RST, which leaves no stamp of an ACK: the release itself counts."""
+    with Holder() as holder, Files() as files:
+        holder.close_wait()
+        holder("close", "c")
+        pid = str(holder.process.pid)
+        ino = str(os.stat(f"/proc/{pid}/ns/net").st_ino)
+        run("nsenter", "-t", pid, "-n", "ss", "-K", "state", "fin-wait-2")
+        look = [UNCLOSED, "list", "--netns", ino, "--json", "--older", "2s"]
+        (old,) = wait_for(lambda: json_lines(run(*look).stdout), "two seconds pass")
+        equal((old["state"], old["needs_person"]), ("CLOSE_WAIT", True), "before")
+        done = release("--pid", pid, "--yes", "--json", audit=files.audit)
+        equal((done.returncode, objects(done)[0]["own"]["after"]), (0, "gone"), "released")
+        (dead,) = json_lines(run(*look[:-1], "0").stdout)
+        true(dead["cause"] == "dead" and dead["evidence"]["last_ack_recv_ms"] >= 2000, f"an old ACK: {dead}")
+        done = run(*look)
+        equal((done.returncode, done.stdout), (0, ""), "younger than two seconds")
+        wait_for(lambda: run(*look).returncode == 1, "two more seconds pass")
+
+
+@test
+def of_the_dead_alone_it_says_why_not():
+    with Fixture("dead=2") as made, Files() as files:
+        for how in ([], ["--yes"]):
+            done = release(f"--netns={made.netns}", *how, audit=files.audit)
+            equal((done.returncode, done.stdout.count("its connection is gone already; only its holder can close it")),
+                  (1, 2), f"refused: {done.stdout}")
+        asked = release(f"--netns={made.netns}", "--cause=dead", "--yes")
+        equal(*[re.sub(r"at least .*?,", "", d.stdout) for d in (done, asked)], "as if asked for")
+    with Fixture("dead=2", "unread=1") as made:
+        has(release(f"--netns={made.netns}").stdout, "1 would be released, 0 refused")
+
+
+@test
+def no_place_for_the_record_is_told_what_to_do():
+    with Fixture("unread=1") as made, tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o755)
+        copy = shutil.copy(UNCLOSED, folder)
+        for home, words in (("/nonexistent", "opening the audit file /nonexistent/"), ("", "HOME is not set")):
+            done = made.run("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups",
+                            "--inh-caps=-all,+sys_ptrace,+dac_read_search", "--ambient-caps=-all,+sys_ptrace,+dac_read_search",
+                            "--bounding-set=-all,+sys_ptrace,+dac_read_search", copy, "release", "--pid", made.of("unread")[0]["pid"],
+                            "--yes", env={**os.environ, "HOME": home, "XDG_STATE_HOME": ""})
+            equal(done.returncode, 3, f"exit status: {done.stdout}{done.stderr}")
+            has(done.stderr, words)
+            has(done.stderr, "; name another with --audit=FILE")
+
+
+@test
+def colour_is_as_asked_for():
+    with Fixture("unread=1") as made:
+        for how, env, wanted in (([], {}, False), (["--colour=always"], {"NO_COLOR": "1"}, True),
+                                 (["--colour=never"], {}, False)):
+            done = release(f"--netns={made.netns}", *how, env=env)
+            equal("\033[" in done.stdout, wanted, f"colour with {how}")
+        equal(release("--pid=5", "--colour=x").returncode, 2, "no such word")
+
+
+@test
 def without_yes_nothing_is_done():
     with Fixture("unread=3", "half-closed-here", "idle=2") as made, Files() as files:
         before = made.ss(users=False)
@@ -296,6 +355,9 @@ def more_than_at_most_is_none():
         equal(done.returncode, 1, "exit status")
         has(done.stderr, "5 sockets qualify, more than --at-most=4: nothing was done")
         same(made, before)
+        done = release(f"--netns={made.netns}", "--at-most=4", audit=files.audit)
+        has(done.stderr, "5 sockets qualify, more than --at-most=4: nothing was done")
+        true("would be released" not in done.stdout and "--yes" not in done.stdout, done.stdout)
         equal(release(f"--netns={made.netns}", "--at-most=5", "--yes",
                       audit=files.audit).returncode, 0, "exit status")
 

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "report/list.h"
 #include "report/story.h"
 #include "report/style.h"
 #include "report/xml.h"
@@ -232,9 +233,32 @@ static void calls_are_said(void **state)
 		    "shutdown SHUT_WR");
 }
 
+static void what_was_not_seen_is_named(void **state)
+{
+	struct census c = { .limits = { .netns_untold = 4, .netns_untold_pid = { 7, 8, 9, 10 } } };
+	struct buf b = { 0 };
+
+	c.limits.privileged = true;
+	assert_true(list_unseen_line(&b, &c));
+	assert_string_equal(b.data,
+			    "other network namespaces in which 4 processes may be (7, 8, 9, 10)");
+	b.len = 0;
+	c.limits.netns_untold = 1;
+	assert_true(list_unseen_line(&b, &c));
+	assert_string_equal(b.data, "other network namespaces in which 1 process may be (7)");
+	b.len = 0;
+	c.limits.netns_untold = 5; /* not all are known */
+	c.limits.privileged = false;
+	assert_true(list_unseen_line(&b, &c));
+	assert_string_equal(b.data, "other network namespaces in which 5 processes may be; "
+				    "run as root to see all");
+	buf_free(&b);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(what_was_not_seen_is_named),
 		cmocka_unit_test(every_event_is_shown_or_counted),
 		cmocka_unit_test(every_expectation_has_one_place),
 		cmocka_unit_test(no_state_is_skipped),
