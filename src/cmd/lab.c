@@ -80,7 +80,7 @@ static const struct usage lab_usage = {
 	.name = "unclosed lab",
 	.operands = "[scenario...]",
 	.summary =
-		"Runs scenarios between two network namespaces and shows both ends, packet by packet",
+		"run scenarios between two network namespaces and show both ends, packet by packet",
 	.opts = lab_opts,
 	.complete = "scenario",
 	.more = "A scenario is a name, a theme, a glob of either, or the path of a Lua file. Without any,\n"
@@ -95,75 +95,90 @@ struct lab_settings {
 	enum term_when colour;
 };
 
-static int set_option(struct lab_settings *s, int id, const char *arg, struct err *e)
+/* The options that are on or off. Returns NULL where the option takes a value. */
+static bool *flag_of(struct lab_settings *s, int id)
+{
+	switch (id) {
+	case OPT_LIST:
+		return &s->list;
+	case OPT_MATRIX:
+		return &s->matrix;
+	case OPT_JSON:
+		return &s->json;
+	case OPT_ASCII:
+		return &s->ascii;
+	case OPT_LOOPBACK:
+		return &s->jobs.lab.loopback;
+	case 'q':
+		return &s->quiet;
+	case '6':
+		return &s->jobs.lab.ipv6;
+	default:
+		return NULL;
+	}
+}
+
+/* The options that name a file. */
+static const char **file_of(struct lab_settings *s, int id)
+{
+	return id == OPT_PCAP   ? &s->pcap
+	       : id == OPT_HTML ? &s->html
+	       : id == OPT_SVG  ? &s->svg
+				: NULL;
+}
+
+static int set_value(struct lab_settings *s, int id, const char *arg, struct err *e)
 {
 	struct lab_options *lab = &s->jobs.lab;
 	uint64_t n;
 
 	switch (id) {
-	case OPT_LIST:
-		s->list = true;
-		break;
-	case OPT_MATRIX:
-		s->matrix = true;
-		break;
-	case OPT_JSON:
-		s->json = true;
-		break;
-	case OPT_PCAP:
-		s->pcap = arg;
-		break;
-	case OPT_HTML:
-		s->html = arg;
-		break;
-	case OPT_SVG:
-		s->svg = arg;
-		break;
-	case 'q':
-		s->quiet = true;
-		break;
-	case '6':
-		lab->ipv6 = true;
-		break;
 	case 'j':
 		if (num_u64(arg, 1, JOBS_MAX, &n) < 0)
 			return err_set(e, -EINVAL, "--jobs takes 1 to %d, not '%s'", JOBS_MAX, arg);
 		s->jobs.at_once = (unsigned)n;
-		break;
+		return 0;
 	case OPT_TIMEOUT:
 		if (num_duration(arg, &lab->timeout_ns) < 0 || lab->timeout_ns == 0)
 			return err_set(e, -EINVAL,
 				       "--timeout takes a duration such as 60s, not '%s'", arg);
-		break;
+		return 0;
 	case OPT_ALLOW:
 		if (lab->nallow == ALLOW_MAX)
 			return err_set(e, -EINVAL, "--allow may be given %d times", ALLOW_MAX);
 		s->allow[lab->nallow++] = arg;
-		break;
-	case OPT_LOOPBACK:
-		lab->loopback = true;
-		break;
-	case OPT_ASCII:
-		s->ascii = true;
-		break;
+		return 0;
 	case OPT_COLOUR:
 		if (term_parse_when(arg, &s->colour) < 0)
 			return err_set(e, -EINVAL, "--colour is auto, always or never, not '%s'",
 				       arg);
-		break;
+		return 0;
 	case OPT_LOSS:
 		if (num_u64(arg, 0, LOSS_MAX, &n) < 0)
 			return err_set(e, -EINVAL, "--loss takes 0 to %d percent, not '%s'",
 				       LOSS_MAX, arg);
 		lab->loss = (uint32_t)n;
-		break;
+		return 0;
 	case OPT_SEED:
 		if (num_u64(arg, 0, UINT64_MAX, &lab->seed) < 0)
 			return err_set(e, -EINVAL, "--seed takes a number, not '%s'", arg);
-		break;
+		return 0;
 	default:
 		return -EINVAL;
 	}
+}
+
+static int set_option(struct lab_settings *s, int id, const char *arg, struct err *e)
+{
+	bool *flag = flag_of(s, id);
+	const char **file = file_of(s, id);
+
+	if (flag)
+		*flag = true;
+	else if (file)
+		*file = arg;
+	else
+		return set_value(s, id, arg, e);
 	return 0;
 }
 
@@ -185,6 +200,15 @@ struct shown {
 	struct buf text;
 };
 
+/* Writes it out now: what went wrong is known only here. Returns 0 or -errno. */
+static int put(FILE *file, const struct buf *text)
+{
+	errno = 0;
+	if (fwrite(text->data, 1, text->len, file) == text->len && fflush(file) == 0)
+		return 0;
+	return errno ? -errno : -EIO;
+}
+
 /* Shows one run when its turn has come. */
 static int show(const struct tl_run *run, void *arg)
 {
@@ -199,9 +223,9 @@ static int show(const struct tl_run *run, void *arg)
 		r = lab_text(&s->text, run, &s->style);
 	if (!s->settings->json)
 		buf_str(&s->text, "\n");
-	if (r == 0 && !s->text.failed && s->text.len > 0)
-		fwrite(s->text.data, 1, s->text.len, report_file(s->settings));
 	r = s->text.failed ? -ENOMEM : r;
+	if (r == 0)
+		r = put(report_file(s->settings), &s->text);
 	buf_free(&s->text);
 	return r;
 }
@@ -341,23 +365,37 @@ static int can_write_files(const struct lab_settings *s, struct err *e)
 	return 0;
 }
 
+/* "wrote x.pcap (25 packets)", where `r` says that it was. */
+static void say_written(const struct lab_settings *s, int r, const char *path, size_t n,
+			const char *what)
+{
+	if (r == 0 && !s->quiet && strcmp(path, "-") != 0)
+		fprintf(stderr, "unclosed lab: wrote %s (%zu %s%s)\n", path, n, what,
+			n == 1 ? "" : "s");
+}
+
 /* The capture, the page and the picture. */
 static int write_files(const struct lab_settings *s, const struct tl_run *const runs[], size_t n,
 		       struct err *e)
 {
 	_buf_ struct buf page = { 0 };
 	_buf_ struct buf picture = { 0 };
+	size_t packets = 0;
 	int r = 0;
 
-	if (s->pcap)
-		r = lab_pcap(s->pcap, runs, n, e);
+	if (s->pcap) {
+		r = lab_pcap(s->pcap, runs, n, &packets, e);
+		say_written(s, r, s->pcap, packets, "packet");
+	}
 	if (r == 0 && s->html) {
 		page.failed |= lab_html(&page, runs, n) < 0;
 		r = write_file(s->html, &page, e);
+		say_written(s, r, s->html, n, "scenario");
 	}
 	if (r == 0 && s->svg) {
 		picture.failed |= lab_svg(&picture, runs[0]) < 0;
 		r = write_file(s->svg, &picture, e);
+		say_written(s, r, s->svg, n, "scenario");
 	}
 	return r;
 }
@@ -376,12 +414,22 @@ static int conclude(const struct lab_settings *s, const struct jobs *jobs,
 		runs[i] = jobs->jobs[i].run;
 	if (!s->json)
 		lab_text_summary(&text, runs, jobs->n, jobs->elapsed_us, style);
-	if (text.len > 0)
-		fwrite(text.data, 1, text.len, report_file(s));
+	r = text.len > 0 ? put(report_file(s), &text) : 0;
 	buf_free(&text);
-	r = write_files(s, runs, jobs->n, e);
+	r = r < 0 ? err_errno(e, r, "writing the report") : write_files(s, runs, jobs->n, e);
 	free(runs);
 	return r;
+}
+
+/* What is narrower than a diagram breaks its lines. */
+static void warn_of_columns(const struct lab_settings *s, const struct report_style *style)
+{
+	if (style->columns < STYLE_COLUMNS_MIN && !s->quiet && !s->json && !s->list &&
+	    isatty(fileno(report_file(s))))
+		fprintf(stderr,
+			"unclosed lab: a diagram needs %d columns, and this terminal has %u: its "
+			"lines will break\n",
+			STYLE_COLUMNS_MIN, style->columns);
 }
 
 static int run_all(struct lab_settings *s, struct jobs *jobs)
@@ -391,6 +439,7 @@ static int run_all(struct lab_settings *s, struct jobs *jobs)
 	struct err e = { 0 };
 	int r;
 
+	warn_of_columns(s, &shown.style);
 	s->jobs.lab.describe = s->list;
 	s->jobs.lab.loopback |=
 		s->list; /* a script that only says what it is needs no namespaces */
@@ -406,12 +455,22 @@ static int run_all(struct lab_settings *s, struct jobs *jobs)
 	}
 	if (s->list)
 		return s->json ? list_json(jobs) : list(jobs);
-	if (conclude(s, jobs, &shown.style, &e) < 0 || fflush(stdout) != 0) {
-		fprintf(stderr, "unclosed lab: %s\n",
-			e.text[0] ? e.text : "writing the report failed");
+	if (conclude(s, jobs, &shown.style, &e) < 0) {
+		fprintf(stderr, "unclosed lab: %s\n", e.text);
 		return EXIT_CANNOT;
 	}
 	return exit_code(jobs);
+}
+
+/* The file among those to be written that has a scenario's name: --pcap both-close. */
+static const char *file_named_as_scenario(const struct lab_settings *s, const struct catalogue *c)
+{
+	const char *const paths[] = { s->pcap, s->html, s->svg };
+
+	for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++)
+		if (paths[i] && catalogue_names(c, paths[i]))
+			return paths[i];
+	return NULL;
 }
 
 static int choose_and_run(struct lab_settings *s, int argc, char **argv, int first)
@@ -419,6 +478,7 @@ static int choose_and_run(struct lab_settings *s, int argc, char **argv, int fir
 	struct jobs jobs = { 0 };
 	struct err e = { 0 };
 	const char *const everything[] = { "*" };
+	const char *named;
 	int r, code;
 
 	if (s->list && first == argc)
@@ -431,6 +491,12 @@ static int choose_and_run(struct lab_settings *s, int argc, char **argv, int fir
 	} else if (r < 0) {
 		fprintf(stderr, "unclosed lab: %s\n", e.text);
 		code = r == -EINVAL || r == -EFBIG ? EXIT_MISUSE : EXIT_CANNOT;
+	} else if ((named = file_named_as_scenario(s, &jobs.all))) {
+		code = opts_misuse(
+			&lab_usage,
+			"'%s' is a scenario, not a FILE to write; ./%s would be a file of "
+			"that name",
+			named, named);
 	} else if (s->json && stdout_is_taken(s)) {
 		code = opts_misuse(&lab_usage,
 				   "--json and a file named - cannot both have standard output");

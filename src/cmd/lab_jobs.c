@@ -244,7 +244,7 @@ static int run_loop(struct jobs *jobs, unsigned at_once, jobs_show_fn *show, voi
 			return r;
 		shown = show_some(jobs, (size_t)shown, show, arg);
 		if (shown < 0)
-			return err_errno(e, (int)shown, "showing a run");
+			return err_errno(e, (int)shown, "writing the report");
 		progress(jobs, (size_t)shown);
 		if (shown == (ssize_t)jobs->n || running(jobs) == 0)
 			continue;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* unclosed: finds the subcommand and runs it. */
+#include <errno.h>
 #include <fcntl.h>
 #include <locale.h>
 #include <stdio.h>
@@ -75,10 +76,13 @@ static void open_standard(void)
 /* What could not be written is no success. */
 static int finish(int code)
 {
-	if (fflush(stdout) == 0 && !ferror(stdout))
+	int why = fflush(stdout) == 0 ? 0 : errno;
+
+	if (why == 0 && !ferror(stdout))
 		return code;
 	if (code != EXIT_CANNOT)
-		fprintf(stderr, "unclosed: writing to standard output failed\n");
+		fprintf(stderr, "unclosed: writing to standard output failed%s%s\n",
+			why ? ": " : "", why ? strerror(why) : "");
 	return EXIT_CANNOT;
 }
 

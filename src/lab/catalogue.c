@@ -99,13 +99,40 @@ int catalogue_open(struct catalogue *c, const char *dir, struct err *e)
 	return r;
 }
 
+/* "THEME/" is the theme. */
+static bool is_theme(const char *theme, const char *word)
+{
+	size_t len = strlen(theme);
+
+	return !strncmp(theme, word, len) && word[len + strspn(word + len, "/")] == '\0';
+}
+
 static bool matches(const struct catalogue_entry *x, const char *word)
 {
 	char whole[512];
 
 	snprintf(whole, sizeof(whole), "%s/%s", x->theme, x->name);
-	return !strcmp(x->theme, word) || fnmatch(word, x->name, 0) == 0 ||
+	return is_theme(x->theme, word) || fnmatch(word, x->name, 0) == 0 ||
 	       fnmatch(word, whole, FNM_PATHNAME) == 0;
+}
+
+bool catalogue_names(const struct catalogue *c, const char *word)
+{
+	for (size_t i = 0; i < c->n; i++)
+		if (!strcmp(c->entries[i].name, word) || !strcmp(c->entries[i].theme, word))
+			return true;
+	return false;
+}
+
+/* Whether a word is THEME/REST, where nothing can be meant but a scenario of the theme. */
+static bool is_below_theme(const struct catalogue *c, const char *word)
+{
+	size_t len = strcspn(word, "/");
+
+	for (size_t i = 0; i < c->n && word[len]; i++)
+		if (strlen(c->entries[i].theme) == len && !memcmp(c->entries[i].theme, word, len))
+			return true;
+	return false;
 }
 
 static bool is_chosen(const struct catalogue *chosen, const char *path)
@@ -118,12 +145,15 @@ static bool is_chosen(const struct catalogue *chosen, const char *path)
 
 static int nothing_called(const struct catalogue *c, const char *word, struct err *e)
 {
-	const char **names = calloc(c->n + 1, sizeof(*names)), *near = NULL;
+	const char **names = calloc(2 * c->n + 1, sizeof(*names)), *near = NULL;
+	const char *slash = strrchr(word, '/');
 
-	for (size_t i = 0; names && i < c->n; i++)
-		names[i] = c->entries[i].name;
+	for (size_t i = 0; names && i < c->n; i++) {
+		names[2 * i] = c->entries[i].name;
+		names[2 * i + 1] = c->entries[i].theme;
+	}
 	if (names)
-		near = text_nearest(word, names, c->n);
+		near = text_nearest(slash && slash[1] ? slash + 1 : word, names, 2 * c->n);
 	free(names);
 	if (near)
 		return err_set(e, -ENOENT, "no scenario '%s'; did you mean '%s'?", word, near);
@@ -147,9 +177,10 @@ int catalogue_choose(const struct catalogue *c, const char *word, struct catalog
 	}
 	if (any || r < 0)
 		return r;
-	/* A glob that matches nothing is no path, unless there is a file of that very name. */
+	/* A glob that matches nothing, or what should lie in a theme, is no path, unless there is a
+	 * file of that very name. */
 	if ((!strchr(word, '/') && !has_suffix(word)) ||
-	    (strpbrk(word, "*?[") && access(word, F_OK) < 0))
+	    ((strpbrk(word, "*?[") || is_below_theme(c, word)) && access(word, F_OK) < 0))
 		return nothing_called(c, word, e);
 	return is_chosen(chosen, word) ? 0 : add(chosen, "", word, e);
 }

@@ -33,6 +33,9 @@ int catalogue_open(struct catalogue *c, const char *dir, struct err *e);
 int catalogue_choose(const struct catalogue *c, const char *word, struct catalogue *chosen,
 		     struct err *e);
 
+/* Whether a scenario or a theme has exactly that name. */
+bool catalogue_names(const struct catalogue *c, const char *word);
+
 /* Reads an entry's script. Returns 0 or -errno with text. */
 int catalogue_read(struct catalogue_entry *entry, struct err *e);
 

@@ -15,8 +15,10 @@
 /* Between the last packet of a run and the first moment of the next. */
 #define GAP_NS CLOCK_NS_PER_S
 
-/* Adds the packets of a run that begins at `start_ns`. Returns the time of the last one. */
-static int64_t add_run(pcap_dumper_t *dump, const struct tl_run *run, int64_t start_ns)
+/* Adds the packets of a run that begins at `start_ns`, and counts them. Returns the time of the
+ * last one. */
+static int64_t add_run(pcap_dumper_t *dump, const struct tl_run *run, int64_t start_ns,
+		       size_t *packets)
 {
 	int64_t last_ns = start_ns;
 
@@ -35,26 +37,31 @@ static int64_t add_run(pcap_dumper_t *dump, const struct tl_run *run, int64_t st
 		h.caplen = h.len = v->packet.frame_len;
 		pcap_dump((unsigned char *)dump, &h, run->frames + v->packet.frame_off);
 		last_ns = ns;
+		(*packets)++;
 	}
 	return last_ns;
 }
 
 /* All runs one after another. They went side by side, with the same addresses: where one began
- * before the one in front of it in the file ended, its times are moved behind that. */
-static void add_runs(pcap_dumper_t *dump, const struct tl_run *const runs[], size_t n)
+ * before the one in front of it in the file ended, its times are moved behind that. Returns how
+ * many packets there were. */
+static size_t add_runs(pcap_dumper_t *dump, const struct tl_run *const runs[], size_t n)
 {
 	int64_t free_from_ns = 0;
+	size_t packets = 0;
 
 	for (size_t i = 0; i < n; i++) {
 		int64_t start_ns = runs[i]->started_ns;
 
 		if (start_ns < free_from_ns)
 			start_ns = free_from_ns;
-		free_from_ns = add_run(dump, runs[i], start_ns) + GAP_NS;
+		free_from_ns = add_run(dump, runs[i], start_ns, &packets) + GAP_NS;
 	}
+	return packets;
 }
 
-int lab_pcap(const char *path, const struct tl_run *const runs[], size_t n, struct err *e)
+int lab_pcap(const char *path, const struct tl_run *const runs[], size_t n, size_t *packets,
+	     struct err *e)
 {
 	pcap_t *p = pcap_open_dead_with_tstamp_precision(DLT_EN10MB, SNAP_LENGTH,
 							 PCAP_TSTAMP_PRECISION_NANO);
@@ -71,7 +78,7 @@ int lab_pcap(const char *path, const struct tl_run *const runs[], size_t n, stru
 		pcap_close(p);
 		return r;
 	}
-	add_runs(dump, runs, n);
+	*packets = add_runs(dump, runs, n);
 	errno = 0;
 	if (pcap_dump_flush(dump) < 0 || ferror(pcap_dump_file(dump)))
 		r = err_errno(e, errno ? -errno : -EIO, "writing the capture %s", path);

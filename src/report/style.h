@@ -8,10 +8,13 @@
 
 #include "base/buf.h"
 
+/* What a diagram, and text beside it, need. */
+#define STYLE_COLUMNS_MIN 80
+
 struct report_style {
 	bool colour;      /* SGR sequences may be used */
 	bool utf8;        /* else plain ASCII */
-	unsigned columns; /* of the terminal; below 80 counts as 80 */
+	unsigned columns; /* of the terminal; below STYLE_COLUMNS_MIN counts as that */
 };
 
 enum paint {

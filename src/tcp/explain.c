@@ -278,11 +278,6 @@ static const struct explain causes[] = {
 
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
 
-const struct explain *explain_state(unsigned state)
-{
-	return state < TCPS_COUNT ? explain_find(tcp_state_name(state)) : NULL;
-}
-
 const struct explain *explain_states(size_t i)
 {
 	return i < COUNT(states) ? &states[i] : NULL;

@@ -20,9 +20,6 @@ struct explain {
 	const char *scenario; /* a scenario of the catalogue that shows it; NULL where none does */
 };
 
-/* The text on a state (TCPS_*), NULL for a number that is none. */
-const struct explain *explain_state(unsigned state);
-
 /* All states in the order of a connection's life, then all causes in the order of the manual.
  * `i` counts from 0; NULL past the last. */
 const struct explain *explain_states(size_t i);

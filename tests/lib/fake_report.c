@@ -30,6 +30,7 @@ static int show_all(struct buf *out, const char *format, const struct tl_run *co
 		    size_t n, const struct report_style *style)
 {
 	struct err e = { 0 };
+	size_t packets;
 	int r = 0;
 
 	if (!strncmp(format, "summary", 7)) {
@@ -39,7 +40,7 @@ static int show_all(struct buf *out, const char *format, const struct tl_run *co
 	if (!strcmp(format, "html"))
 		return lab_html(out, runs, n);
 	if (!strncmp(format, "pcap=", 5)) {
-		r = lab_pcap(format + 5, runs, n, &e);
+		r = lab_pcap(format + 5, runs, n, &packets, &e);
 		if (r < 0)
 			fprintf(stderr, "fake_report: %s\n", e.text);
 		return r;

@@ -8,7 +8,7 @@ import sys
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
-from labtest import lab, place, records, script  # noqa: E402
+from labtest import lab, need, place, records, script  # noqa: E402
 from tap import SANITIZED, cases, equal, has, main, run, test, true  # noqa: E402
 
 # Runs a command and prints the most memory that any process below it had.
@@ -182,6 +182,23 @@ def the_room_is_closed():
                   [["2", "3"], ["0", "0"], ["0", "0"]], "limits")
         finally:
             lab_run.kill()
+
+
+@cases(*range(1, 5))
+def a_limit_that_cannot_be_set_ends_the_room(which):
+    """The CPU seconds are all that bounds a string function. strace refuses one of the room's setrlimit()s;
+    the lab traces its actors itself, so that only this process can be traced by another."""
+    need("strace")
+    path = script('scenario { title = "T" }\ncheck(true, "it ran")')
+    calls = os.path.join(place(), "calls")
+    done = run("strace", "-f", "-o", calls, "-e", "trace=setrlimit,prlimit64", "-e",
+               f"inject=setrlimit,prlimit64:error=EPERM:when={which}",
+               os.path.join(place(), "bin", "unclosed"), "lab", path)
+    with open(calls, encoding="utf-8") as f:
+        refused = [line for line in f if "INJECTED" in line]
+    true(refused, "a limit was refused")
+    equal(done.returncode, 2, f"exit code; {done.stdout}{done.stderr} {refused}")
+    true("it ran" not in done.stdout, done.stdout)
 
 
 def python_on(side, code):

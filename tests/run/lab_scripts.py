@@ -1,7 +1,12 @@
 # SPDX-License-Identifier: MIT
 """Scripts that are wrong, hostile or slow, and what people mistype: each gets one clear answer."""
+import fcntl
 import os
+import re
+import struct
+import subprocess
 import sys
+import termios
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 from labtest import illegal, lab, need, place, records, script  # noqa: E402
@@ -184,6 +189,13 @@ def it_ends_in_time():
 
 @cases(
     ("sever-never-closes", "did you mean 'server-never-closes'?"),
+    ("half-closed", "did you mean 'half-close'?"),
+    ("half-close/shutdown-then-closed", "did you mean 'shutdown-then-close'?"),
+    ("half-close/nosuch", "no scenario 'half-close/nosuch'"),
+    ("half-close/qqqqqqqqqqqq", "unclosed lab --list"),
+    ("--pcap=both-close", "'both-close' is a scenario, not a FILE to write; ./both-close would be"),
+    ("--html=half-close", "'half-close' is a scenario"),
+    ("--svg=experiments", "'experiments' is a scenario"),
     ("qqqqqqqqqqqq", "unclosed lab --list"),
     ("nosuch/*", "no scenario 'nosuch/*'"),
     ("--jsn", "did you mean --json?"),
@@ -247,6 +259,8 @@ def help_for_a_command():
     program = os.path.join(place(), "bin", "unclosed")
     equal(run(program, "help", "lab").stdout, run(program, "lab", "--help").stdout, "help lab")
     equal(run(program, "help").stdout, run(program, "--help").stdout, "help")
+    summaries = re.findall(r"^  [a-z]+ +(\S)", run(program, "--help").stdout.partition("Commands:")[2], re.M)
+    true(len(summaries) > 4 and all(c.islower() for c in summaries), f"how the summaries begin: {summaries}")
     done = run(program, "help", "lst")
     equal((done.returncode, done.stdout), (2, ""), "help lst")
     has(done.stderr, "did you mean 'list'?", "help lst")
@@ -258,7 +272,6 @@ def a_full_disk_is_told():
     equal(done.returncode, 3, "exit code of the capture")
     has(done.stderr, "No space left on device", "stderr")
     with open("/dev/full", "w", encoding="utf-8") as full:
-        import subprocess
         done = subprocess.run([os.path.join(place(), "bin", "unclosed"), "lab", "both-close"], stdout=full,
                               stderr=subprocess.PIPE, text=True, check=False)
     equal(done.returncode, 3, "exit code of the report")
@@ -350,6 +363,105 @@ def globs_and_themes_choose():
     names = [r["scenario"] for r in records("*-waits-*", "experiments/server-*")[1]]
     equal(names, ["client-waits-before-close", "server-waits-before-close", "server-never-closes"], "chosen")
     equal(len(records("experiments")[1]), 5, "a theme")
+    equal(len(records("experiments/")[1]), 5, "a theme as the shell completes a folder")
+
+
+@test
+def a_file_that_was_written_is_named():
+    """With what is in it; not where --quiet asks for less, or where it is standard output."""
+    files = {option: os.path.join(place(), "told." + option) for option in ("pcap", "html", "svg")}
+    options = [f"--{option}={path}" for option, path in files.items()]
+    done, (r,) = records("both-close", *options)
+    packets = sum(e["kind"] == "packet" for e in r["timeline"])
+    equal(done.stderr.splitlines(), [f"unclosed lab: wrote {files['pcap']} ({packets} packets)",
+                                     f"unclosed lab: wrote {files['html']} (1 scenario)",
+                                     f"unclosed lab: wrote {files['svg']} (1 scenario)"], "stderr")
+    equal(lab("both-close", "-q", *options).stderr, "", "--quiet")
+    equal(records("both-close", "--pcap=/dev/null")[0].stderr.count("wrote"), 1, "another")
+    equal(lab("both-close", "--html=-").stderr.count("wrote"), 0, "standard output")
+
+
+@test
+def the_report_on_a_full_disk_says_why():
+    program = os.path.join(place(), "bin", "unclosed")
+    for words in ("lab --json both-close", "lab both-close", "lab -q both-close", "--help"):
+        done = run("sh", "-c", f'exec "$0" {words} >/dev/full', program)
+        equal(done.returncode, 3, words)
+        has(done.stderr, "No space left on device", words)
+
+
+@test
+def quiet_is_one_line_for_each():
+    done = lab("-q", "both-close", script(HEAD + 'check(false, "no")'))
+    equal((done.returncode, done.stderr), (1, ""), "exit code, stderr")
+    lines = done.stdout.splitlines()
+    true(re.fullmatch(r"✓ both-close +[\d.]+ m?s", lines[0]), lines[0])
+    true(re.fullmatch(r"✗ own +[\d.]+ m?s  wanted no, saw not so", lines[1]), lines[1])
+    true("10.0.0." not in done.stdout, "no diagram")
+    has(done.stdout, "not all passed: 1 of 2 scenarios in", "the sum")
+
+
+def on_terminals(columns, *argv, stdout=False):
+    """Runs the lab with a terminal of that width as standard error, and as standard output or else a pipe.
+    Returns what the terminal was sent."""
+    parent, child = os.openpty()
+    fcntl.ioctl(child, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    with subprocess.Popen([os.path.join(place(), "bin", "unclosed"), "lab", *argv], stderr=child,
+                          stdout=child if stdout else subprocess.DEVNULL) as process:
+        os.close(child)
+        text = b""
+        while True:
+            try:
+                part = os.read(parent, 65536)
+            except OSError:  # EIO: nobody has it open any more
+                break
+            text += part
+    os.close(parent)
+    return text.decode().replace("\r\n", "\n")
+
+
+@test
+def progress_is_shown_on_a_terminal():
+    """One line that is overwritten, where the report goes elsewhere and there is something to wait for."""
+    text = on_terminals(80, "-q", "half-close/*")
+    steps = re.findall(r"\r(\d+) of (\d+) scenarios", text)
+    equal("".join(f"\r{done} of {n} scenarios" for done, n in steps) + "\n", text, "nothing else")
+    counts = [int(done) for done, _ in steps]
+    equal(counts, sorted(counts), "it only grows")
+    equal({int(n) for _, n in steps}, {counts[-1]}, "it ends with all")
+    true(len(set(counts)) > 1 and counts[0] < counts[-1], f"it begins before the end: {counts}")
+    equal(on_terminals(80, "-q", "who-closes-first/both*"), "", "few")
+    true("scenarios\r" not in on_terminals(80, "-q", "half-close/*", stdout=True), "not into the report")
+
+
+@test
+def a_narrow_terminal_is_told_what_a_diagram_needs():
+    warning = "a diagram needs 80 columns, and this terminal has 60"
+    has(on_terminals(60, "both-close", stdout=True), warning, "60 columns")
+    for columns, words in ((80, ["both-close"]), (60, ["-q", "both-close"]), (60, ["--json", "both-close"]),
+                           (60, ["--list", "both-close"])):
+        true("a diagram needs" not in on_terminals(columns, *words, stdout=True), f"{columns}: {words}")
+    true("a diagram needs" not in on_terminals(60, "both-close"), "no diagram there")
+
+
+@cases(1, 2, 3)
+def a_rule_takes_the_nth(nth):
+    """Of three writes, each of as many bytes as its number; the ones before and after pass."""
+    path = script(HEAD + f"""local l = server:listen(13)
+local c = client:connect(server, 13)
+local s = l:accept()
+c:set("TCP_NODELAY", 1)
+local r = wire.hold {{ from = client, data = true, nth = {nth} }}
+for n = 1, 3 do c:write(n) end
+r:caught()
+wire.quiet()
+wire.release()
+expect(client, "ESTABLISHED")
+""")
+    done, (r,) = records(path)
+    equal(done.returncode, 0, r["error"])
+    held = [e["len"] for e in r["timeline"] if e["kind"] == "packet" and e["fate"] == "held"]
+    equal(held, [nth], "held")
 
 
 main()

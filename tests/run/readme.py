@@ -5,6 +5,7 @@ import os
 import re
 import shlex
 import sys
+from collections import Counter
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 from labtest import lab, script  # noqa: E402
@@ -12,6 +13,7 @@ from tap import SOURCE, binary, equal, main, run, test, true  # noqa: E402
 
 with open(os.path.join(SOURCE, "README.md"), encoding="utf-8") as readme:
     TEXT = readme.read()
+WIDE = {**os.environ, "COLUMNS": "80"}
 PROGRAMS = ("unclosed", "daytime", "daytimed")
 
 
@@ -62,6 +64,26 @@ def the_scenario_passes():
     for option in ([], ["-6"]):
         done = lab(script(text, "readme.lua"), *option)
         equal(done.returncode, 0, done.stdout)
+
+
+def words(text):
+    """The words of a diagram, each with how often it is there. Times, ports and numbers of processes differ
+    from run to run, and with them where lines break and which of two processes comes first."""
+    return Counter(re.findall(r"[A-Za-z✓§][\w:'-]*", re.sub(r"\d+(\.\d+)? (us|ms|s)\b|\[\d+\]|:\d+", " ", text)))
+
+
+@test
+def the_diagram_is_what_the_lab_prints():
+    (shown,) = blocks("text")
+    printed = lab("server-never-closes", env=WIDE).stdout
+    printed = printed[:printed.index("\n\n", printed.index("passed: "))]
+    equal(words(shown), words(printed), "the words of the diagram")
+
+
+@test
+def what_it_says_of_explain_is_printed():
+    (shown,) = re.findall(r"^\$ unclosed explain (\S+)\n(.*?)```", TEXT, re.M | re.S)
+    equal(shown[1], run(binary("unclosed"), "explain", shown[0], env=WIDE).stdout, "explain " + shown[0])
 
 
 @test

@@ -10,20 +10,18 @@
 static void every_state_and_cause_is_explained(void **state)
 {
 	for (unsigned s = 0; s < TCPS_NEW_SYN_RECV; s++) {
-		const struct explain *x = explain_state(s);
+		const struct explain *x = explain_find(tcp_state_name(s));
 
 		assert_non_null(x);
 		assert_string_equal(x->name, tcp_state_name(s));
 	}
-	assert_ptr_equal(explain_state(TCPS_NEW_SYN_RECV), explain_state(TCPS_SYN_RECV));
-	assert_null(explain_state(TCPS_COUNT));
 	for (size_t i = 0; explain_causes(i); i++)
 		assert_ptr_equal(explain_cause(explain_causes(i)->name), explain_causes(i));
 	for (unsigned c = TCP_CAUSE_NONE + 1; c < TCP_CAUSE_COUNT; c++)
 		assert_non_null(explain_cause(tcp_cause_name(c)));
-	assert_ptr_equal(explain_find("Close-Wait"), explain_state(TCPS_CLOSE_WAIT));
+	assert_ptr_equal(explain_find("Close-Wait"), explain_find("CLOSE_WAIT"));
 	assert_ptr_equal(explain_find("HALF_CLOSED_HERE"), explain_find("half-closed-here"));
-	assert_ptr_equal(explain_find("time-wait"), explain_state(TCPS_TIME_WAIT));
+	assert_ptr_equal(explain_find("time-wait"), explain_find("TIME_WAIT"));
 	assert_string_equal(explain_cause("TIME_WAIT")->name, "time-wait");
 	assert_null(explain_find("closed-wait"));
 	assert_null(explain_find(""));
