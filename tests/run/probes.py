@@ -18,20 +18,28 @@ if os.environ.get("UNCLOSED_PROBE_NETNS") != "1":
                           *sys.argv])
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
-from tap import equal, main, test, true, wait_for  # noqa: E402
+from tap import binary, equal, json_lines, main, run, test, true, wait_for  # noqa: E402
 
 ESTABLISHED, FIN_WAIT1, FIN_WAIT2, TIME_WAIT, CLOSE_WAIT, LISTEN = 1, 4, 5, 6, 8, 10
 SO_COOKIE = 57
+SOCK_DIAG_BY_FAMILY, SOCK_DESTROY = 20, 21
+NLM_F_REQUEST, NLM_F_ACK = 1, 4
+TICK_MS = 10  # at most: HZ is 100 or more
+
+
+def message(kind, flags, local, peer):
+    """A request of sock_diag for that 4-tuple."""
+    ident = struct.pack("!HH", local[1], peer[1]) + socket.inet_aton(local[0]) + bytes(12) + \
+        socket.inet_aton(peer[0]) + bytes(12) + struct.pack("=III", 0, 0xffffffff, 0xffffffff)
+    body = struct.pack("=BBBBI", socket.AF_INET, socket.IPPROTO_TCP, 0, 0, 0xffffffff) + ident
+    return struct.pack("=IHHII", 16 + len(body), kind, flags, 1, 0) + body
 
 
 def diag(local, peer):
     """sock_diag's exact look-up of a 4-tuple: (state, timer, expires ms, rqueue, inode, cookie), or None
     where the kernel knows none."""
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 4) as nl:
-        ident = struct.pack("!HH", local[1], peer[1]) + socket.inet_aton(local[0]) + bytes(12) + \
-            socket.inet_aton(peer[0]) + bytes(12) + struct.pack("=III", 0, 0xffffffff, 0xffffffff)
-        body = struct.pack("=BBBBI", socket.AF_INET, socket.IPPROTO_TCP, 0, 0, 0xffffffff) + ident
-        nl.send(struct.pack("=IHHII", 16 + len(body), 20, 1, 1, 0) + body)
+        nl.send(message(SOCK_DIAG_BY_FAMILY, NLM_F_REQUEST, local, peer))
         answer = nl.recv(65536)
     kind = struct.unpack_from("=H", answer, 4)[0]
     if kind == 2:
@@ -42,6 +50,13 @@ def diag(local, peer):
     expires, rqueue, _, _, inode = struct.unpack_from("=IIIII", answer, 16 + 4 + 48)
     cookie = struct.unpack_from("=Q", answer, 16 + 4 + 40)[0]
     return state, timer, expires, rqueue, inode, cookie
+
+
+def destroy(local, peer):
+    """Asks for SOCK_DESTROY: 0, or the errno value of the answer."""
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 4) as nl:
+        nl.send(message(SOCK_DESTROY, NLM_F_REQUEST | NLM_F_ACK, local, peer))
+        return -struct.unpack_from("=i", nl.recv(65536), 16)[0]
 
 
 def pair():
@@ -215,6 +230,85 @@ def a_veth_pair_between_namespaces_needs_no_privileges():
     """The lab's hosts: made here in a user namespace, with checksum offload off."""
     true(os.geteuid() == 0, "root of its own user namespace only")
     equal(os.system("ip link add a0 type veth peer name b0 && ip link del a0"), 0, "ip link add type veth")
+
+
+def last_ack_recv(sock):
+    """tcpi_last_ack_recv of TCP_INFO, ms."""
+    return struct.unpack_from("=I", sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 104), 56)[0]
+
+
+@test
+def last_ack_recv_is_a_lower_bound_of_the_age_of_close_wait():
+    """The FIN carries an ACK; what is acknowledged later makes it younger, never older."""
+    _l, client, server, c, s = pair()
+    began = time.monotonic()
+    client.shutdown(socket.SHUT_WR)
+    wait_for(lambda: state_of(s, c) == CLOSE_WAIT, "CLOSE_WAIT")
+    wait_for(lambda: last_ack_recv(server) >= 50, "50 ms since the FIN")
+    seen = last_ack_recv(server)
+    age = (time.monotonic() - began) * 1000
+    true(seen <= age + TICK_MS, f"{seen} ms of at most {age:.1f}")
+    server.send(b"x")
+    wait_for(lambda: last_ack_recv(server) < 50, "what the peer acknowledges makes it younger")
+    equal(state_of(s, c), CLOSE_WAIT, "the state all the while")
+
+
+@test
+def a_holder_is_told_when_sock_destroy_ends_its_connection():
+    """SOCK_DESTROY, which `release --reset` uses: the holder reads ECONNABORTED, the peer a reset."""
+    _l, client, server, c, s = pair()
+    client.shutdown(socket.SHUT_WR)
+    wait_for(lambda: state_of(s, c) == CLOSE_WAIT, "CLOSE_WAIT")
+    equal(destroy(s, c), 0, "the answer to SOCK_DESTROY")
+    true(state_of(s, c) in (None, LISTEN), "the connection is gone")
+    for sock, code in ((server, errno.ECONNABORTED), (client, errno.ECONNRESET)):
+        equal(sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR), code, "what the ends are told")
+
+
+@test
+def states_asked_right_after_delivery_are_the_new_ones():
+    """The lab asks both kernels when send(2) of a frame on the veth has returned: SYN, FIN and their ACKs have
+    the states that they led to in the same row."""
+    (record,) = json_lines(run(binary("unclosed"), "lab", "--json", "server-never-closes").stdout)
+    led_to = {}
+    for event in record["timeline"]:
+        if event["kind"] == "packet":
+            led_to.setdefault((event["from"], event["flags"]), (event["client"], event["server"]))
+    equal(led_to["client", "SYN"], ("SYN_SENT", "SYN_RECV"), "SYN")
+    equal(led_to["server", "SYN ACK"], ("ESTABLISHED", "SYN_RECV"), "SYN ACK")
+    equal(led_to["client", "ACK"], ("ESTABLISHED", "ESTABLISHED"), "ACK")
+    equal(led_to["client", "FIN ACK"], ("FIN_WAIT_1", "CLOSE_WAIT"), "FIN ACK")
+    equal(led_to["server", "ACK"], ("FIN_WAIT_2", "CLOSE_WAIT"), "ACK of the FIN")
+
+
+@test
+def the_kernels_types_have_what_bpf_attaches_to():
+    """/sys/kernel/btf/vmlinux names tp_btf/inet_sock_set_state, iter/task_file, bpf_sock_from_file's result and, from
+    6.3 on, tp_btf/sock_recv_length, without which a fexit takes its place."""
+    with open("/sys/kernel/btf/vmlinux", "rb") as f:
+        names = set(f.read().split(b"\0"))
+    release = tuple(int(n) for n in os.uname().release.split("-")[0].split(".")[:2])
+    for name in (b"btf_trace_inet_sock_set_state", b"btf_trace_tcp_destroy_sock", b"bpf_iter__task_file",
+                 b"bpf_sock_from_file"):
+        true(name in names, f"no {name.decode()}")
+    equal(b"btf_trace_sock_recv_length" in names, release >= (6, 3), f"sock_recv_length in {release}")
+
+
+@test
+def libc_has_tables_to_unwind_its_frames():
+    """It has no frame pointers, so bpf_get_stack() ends in it: libdw reads .eh_frame instead."""
+    with open("/proc/self/maps", encoding="utf-8") as f:
+        (path, *_) = {line.split()[-1] for line in f if "/libc.so." in line or "/libc-2." in line}
+    with open(path, "rb") as f:
+        header = f.read(64)
+        offset, = struct.unpack_from("=Q", header, 40)
+        size, count, names_at = struct.unpack_from("=HHH", header, 58)
+        f.seek(offset)
+        sections = [struct.unpack_from("=IIQQQQ", f.read(size)) for _ in range(count)]
+        f.seek(sections[names_at][4])
+        names = f.read(sections[names_at][5])
+    held = {names[s[0]:names.index(b"\0", s[0])]: s[5] for s in sections}
+    true(held.get(b".eh_frame", 0) > 0 and held.get(b".eh_frame_hdr", 0) > 0, f"{path} has {sorted(held)}")
 
 
 main()
