@@ -2,6 +2,7 @@
 #include "base/fd.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <unistd.h>
 
 int fd_close(int fd)
@@ -50,4 +51,13 @@ ssize_t fd_read_all(int fd, void *data, size_t len)
 		got += (size_t)n;
 	}
 	return (ssize_t)got;
+}
+
+ssize_t fd_read_text(const char *path, char *text, size_t cap)
+{
+	_fd_ int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? -errno : fd_read_all(fd, text, cap - 1);
+
+	text[n > 0 ? n : 0] = '\0';
+	return n;
 }

@@ -32,3 +32,7 @@ int fd_write_all(int fd, const void *data, size_t len);
 
 /* Reads up to `len` bytes until end of file. Returns the count or -errno. */
 ssize_t fd_read_all(int fd, void *data, size_t len);
+
+/* Reads a small file as text, such as one of /proc: at most `cap` - 1 bytes of it, and a NUL behind
+ * them. Returns the count or -errno, with `text` empty. */
+ssize_t fd_read_text(const char *path, char *text, size_t cap);

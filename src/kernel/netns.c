@@ -201,27 +201,11 @@ int netns_run(const struct netns *ns, int (*fn)(void *arg, struct err *e), void 
 static int read_numbers(const char *name, unsigned *a, unsigned *b)
 {
 	char path[96], text[64];
-	_fd_ int fd = -1;
-	ssize_t n;
 
 	snprintf(path, sizeof(path), "/proc/sys/net/ipv4/%s", name);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	n = fd < 0 ? -1 : fd_read_all(fd, text, sizeof(text) - 1);
-	if (n <= 0)
+	if (fd_read_text(path, text, sizeof(text)) <= 0)
 		return 0;
-	text[n] = '\0';
 	return sscanf(text, "%u %u", a, b);
-}
-
-static bool read_text(const char *path, char *text, size_t cap)
-{
-	_fd_ int fd = open(path, O_RDONLY | O_CLOEXEC);
-	ssize_t n = fd < 0 ? -1 : fd_read_all(fd, text, cap - 1);
-
-	if (n <= 0)
-		return false;
-	text[n] = '\0';
-	return true;
 }
 
 /* "TCP: inuse 5 orphan 0 tw 2 alloc 7 mem 1", "TCP6: inuse 3". A kernel without IPv6 has no
@@ -232,13 +216,13 @@ static void read_sockstat(struct netns_numbers *out)
 	char text[1024];
 	const char *line;
 
-	if (!read_text("/proc/thread-self/net/sockstat", text, sizeof(text)))
+	if (fd_read_text("/proc/thread-self/net/sockstat", text, sizeof(text)) <= 0)
 		return;
 	line = strstr(text, "TCP: ");
 	if (!line ||
 	    sscanf(line, "TCP: inuse %u orphan %u tw %u", &in_use4, &orphans, &time_wait) != 3)
 		return;
-	if (read_text("/proc/thread-self/net/sockstat6", text, sizeof(text))) {
+	if (fd_read_text("/proc/thread-self/net/sockstat6", text, sizeof(text)) > 0) {
 		line = strstr(text, "TCP6: ");
 		if (!line || sscanf(line, "TCP6: inuse %u", &in_use6) != 1)
 			return;

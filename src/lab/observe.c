@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Looks closely at both ends: what the kernel says, who holds the descriptor, who was told. */
 #include <dirent.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,7 +13,6 @@ static void add_holder(struct tl_end *end, int pid, int fd)
 {
 	struct tl_holder *h;
 	char path[40];
-	_fd_ int file = -1;
 	ssize_t n;
 
 	if (end->nholders >= TL_MAX_HOLDERS) {
@@ -24,8 +22,7 @@ static void add_holder(struct tl_end *end, int pid, int fd)
 	h = &end->holders[end->nholders++];
 	*h = (struct tl_holder){ .pid = pid, .fd = fd };
 	snprintf(path, sizeof(path), "/proc/%d/comm", pid);
-	file = open(path, O_RDONLY | O_CLOEXEC);
-	n = file < 0 ? 0 : fd_read_all(file, h->comm, sizeof(h->comm) - 1);
+	n = fd_read_text(path, h->comm, sizeof(h->comm));
 	if (n > 0 && h->comm[n - 1] == '\n')
 		h->comm[n - 1] = '\0';
 }
@@ -82,15 +79,10 @@ static char task_state(pid_t tid)
 {
 	char path[40], text[128];
 	const char *end;
-	_fd_ int fd = -1;
-	ssize_t n;
 
 	snprintf(path, sizeof(path), "/proc/%d/stat", tid);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	n = fd < 0 ? -1 : fd_read_all(fd, text, sizeof(text) - 1);
-	if (n <= 0)
+	if (fd_read_text(path, text, sizeof(text)) <= 0)
 		return 0;
-	text[n] = '\0';
 	end = strrchr(text, ')');
 	return end && end[1] ? end[2] : 0;
 }

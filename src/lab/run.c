@@ -197,7 +197,8 @@ static void loop(struct lab *lab, int signals)
 	}
 }
 
-/* The script has ended; what the actors are about is still seen to its end. */
+/* The script has ended; what the actors are about is still seen to its end. Nothing to poll(2) says
+ * that a task has gone to sleep: that is asked every fifth of a millisecond. */
 static void settle(struct lab *lab)
 {
 	const struct timespec moment = { 0, CLOCK_NS_PER_MS / 5 };

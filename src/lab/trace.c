@@ -122,17 +122,10 @@ int trace_attach(struct trace *t, pid_t pid, int sync, int actor, enum tl_side s
 static int status_field(pid_t tid, const char *field)
 {
 	char path[40], text[2048], *at;
-	_fd_ int fd = -1;
-	ssize_t n;
 
 	snprintf(path, sizeof(path), "/proc/%d/status", tid);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
+	if (fd_read_text(path, text, sizeof(text)) <= 0)
 		return -1;
-	n = fd_read_all(fd, text, sizeof(text) - 1);
-	if (n <= 0)
-		return -1;
-	text[n] = '\0';
 	at = strstr(text, field);
 	return at ? (int)strtol(at + strlen(field), NULL, 10) : -1;
 }

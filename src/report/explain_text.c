@@ -3,12 +3,10 @@
 
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include <jansson.h>
-
 #include "base/text.h"
+#include "report/json_line.h"
 
 #define LABEL_COLUMNS 15
 #define NAME_COLUMNS  18
@@ -92,13 +90,6 @@ int explain_json(struct buf *out, const struct explain *x, bool is_state)
 			      EXPLAIN_JSON_SCHEMA, "kind", is_state ? "state" : "cause", "name",
 			      x->name, "what", x->what, "keeps", x->keeps, "ends", x->ends, "act",
 			      x->act, "rfc9293", x->rfc, "scenario", x->scenario);
-	char *text = o ? json_dumps(o, JSON_COMPACT | JSON_PRESERVE_ORDER) : NULL;
 
-	json_decref(o);
-	if (!text)
-		return -ENOMEM;
-	buf_str(out, text);
-	buf_str(out, "\n");
-	free(text);
-	return out->failed ? -ENOMEM : 0;
+	return json_line(out, o);
 }

@@ -2,11 +2,9 @@
 #include "report/lab_json.h"
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include <jansson.h>
-
+#include "report/json_line.h"
 #include "report/story.h"
 #include "tcp/matrix.h"
 
@@ -318,13 +316,10 @@ int lab_json(struct buf *out, const struct tl_run *run)
 {
 	struct maker m = { 0 };
 	json_t *o = make_run(&m, run);
-	char *text = m.failed ? NULL : json_dumps(o, JSON_COMPACT | JSON_PRESERVE_ORDER);
 
-	json_decref(o);
-	if (!text)
+	if (m.failed) {
+		json_decref(o);
 		return -ENOMEM;
-	buf_str(out, text);
-	buf_str(out, "\n");
-	free(text);
-	return out->failed ? -ENOMEM : 0;
+	}
+	return json_line(out, o);
 }

@@ -2,10 +2,9 @@
 #include "report/matrix.h"
 
 #include <errno.h>
-#include <jansson.h>
-#include <stdlib.h>
 #include <string.h>
 
+#include "report/json_line.h"
 #include "report/story.h"
 
 #define CELLS (MATRIX_STATE_COUNT * MATRIX_EVENT_COUNT)
@@ -52,20 +51,6 @@ int matrix_text(struct buf *out)
 	return out->failed ? -ENOMEM : 0;
 }
 
-/* Writes `o` (which may be NULL where memory is out) as a line, and frees it. */
-static int put_line(struct buf *out, json_t *o)
-{
-	char *text = o ? json_dumps(o, JSON_COMPACT | JSON_PRESERVE_ORDER) : NULL;
-
-	json_decref(o);
-	if (!text)
-		return -ENOMEM;
-	buf_str(out, text);
-	buf_str(out, "\n");
-	free(text);
-	return out->failed ? -ENOMEM : 0;
-}
-
 int matrix_json(struct buf *out)
 {
 	json_t *cells = json_array();
@@ -86,7 +71,8 @@ int matrix_json(struct buf *out)
 		json_decref(cells);
 		return -ENOMEM;
 	}
-	return put_line(out, json_pack("{s:i, s:o}", "schema", MATRIX_JSON_SCHEMA, "cells", cells));
+	return json_line(out,
+			 json_pack("{s:i, s:o}", "schema", MATRIX_JSON_SCHEMA, "cells", cells));
 }
 
 /* A field of the run as a JSON string: a stranger's bytes, shown escaped. */
@@ -101,10 +87,11 @@ static json_t *field(const char *text, size_t cap)
 
 int scenario_json(struct buf *out, const char *theme, const struct tl_run *run)
 {
-	return put_line(out, json_pack("{s:i, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "schema",
-				       MATRIX_JSON_SCHEMA, "theme", field(theme, strlen(theme) + 1),
-				       "scenario", FIELD(run->name), "title", FIELD(run->title),
-				       "source", FIELD(run->source), "rfc9293", FIELD(run->rfc),
-				       "shows", FIELD(run->shows), "error",
-				       run->error[0] ? FIELD(run->error) : json_null()));
+	return json_line(out,
+			 json_pack("{s:i, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "schema",
+				   MATRIX_JSON_SCHEMA, "theme", field(theme, strlen(theme) + 1),
+				   "scenario", FIELD(run->name), "title", FIELD(run->title),
+				   "source", FIELD(run->source), "rfc9293", FIELD(run->rfc),
+				   "shows", FIELD(run->shows), "error",
+				   run->error[0] ? FIELD(run->error) : json_null()));
 }

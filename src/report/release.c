@@ -3,12 +3,12 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <jansson.h>
 #include <string.h>
 
 #include "base/clock.h"
 #include "base/num.h"
 #include "base/text.h"
+#include "report/json_line.h"
 #include "report/list.h"
 
 /* Text from anybody, made valid UTF-8 that a terminal is safe from. */
@@ -87,19 +87,10 @@ int release_json(struct buf *out, const struct census *c, const struct release_i
 			      release_method_name(who->method), "uid", (int)who->uid, "pid",
 			      (int)who->pid, "command", words(who->argc, who->argv), "socket",
 			      socket_object(c, item, who->older_ms));
-	char *text;
 
-	if (!o)
-		return -ENOMEM;
-	add_deed(o, item);
-	text = json_dumps(o, JSON_COMPACT);
-	json_decref(o);
-	if (!text)
-		return -ENOMEM;
-	buf_str(out, text);
-	buf_str(out, "\n");
-	free(text);
-	return out->failed ? -ENOMEM : 0;
+	if (o)
+		add_deed(o, item);
+	return json_line(out, o);
 }
 
 static void add_ends(struct buf *out, const struct census_socket *s)

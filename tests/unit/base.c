@@ -2,10 +2,13 @@
 #include "unit.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/buf.h"
 #include "base/err.h"
+#include "base/fd.h"
 #include "base/num.h"
 #include "base/text.h"
 
@@ -156,6 +159,24 @@ static void buffers_grow(void **state)
 	assert_null(b.data);
 }
 
+static void a_small_file_is_read_as_text(void **state)
+{
+	char path[] = "/tmp/unclosed-unit-XXXXXX", text[8];
+	int fd = mkstemp(path);
+
+	assert_true(fd >= 0);
+	assert_int_equal(write(fd, "0123456789", 10), 10);
+	assert_int_equal(fd_read_text(path, text, sizeof(text)), 7);
+	assert_string_equal(text, "0123456");
+	assert_int_equal(ftruncate(fd, 2), 0);
+	assert_int_equal(fd_read_text(path, text, sizeof(text)), 2);
+	assert_string_equal(text, "01");
+	close(fd);
+	unlink(path);
+	assert_int_equal(fd_read_text(path, text, sizeof(text)), -ENOENT);
+	assert_string_equal(text, "");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -167,6 +188,7 @@ int main(void)
 		cmocka_unit_test(width_counts_characters),
 		cmocka_unit_test(error_text_is_cut_whole),
 		cmocka_unit_test(buffers_grow),
+		cmocka_unit_test(a_small_file_is_read_as_text),
 	};
 
 	return cmocka_run_group_tests_name("base", tests, NULL, NULL);
