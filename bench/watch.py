@@ -60,6 +60,15 @@ class Program:
         line, self.rest = self.rest.split(b"\n", 1)
         return line + b"\n"
 
+    def lines(self, seconds=PATIENCE):
+        """All whole lines that are there, or that come next; an error at the end."""
+        assert select.select([self.out], [], [], seconds)[0], f"{self.name}: no line within {seconds} s"
+        more = os.read(self.out, 1 << 20)
+        assert more, f"{self.name} ended"
+        whole = (self.rest + more).split(b"\n")
+        self.rest = whole.pop()
+        return whole
+
     def throw_away(self):
         """What it prints from now on is thrown away, as cheaply as can be."""
         os.set_blocking(self.out, True)
@@ -180,6 +189,9 @@ class Held:
         return self
 
     def __exit__(self, *unused):
+        self.stop()
+
+    def stop(self):
         self.process.stdin.close()
         self.process.stdout.close()
         self.process.wait(2 * PATIENCE)
@@ -220,11 +232,10 @@ def held(title, live, *both):
             hold = Held(count, processes, *both)
         begun, lines = time.monotonic(), 0
         while lines < count:
-            line = watch.line(2 * PATIENCE)
-            assert line, "watch ended"
-            lines += b'"half-closed"' in line and b'"comm":"bench_hold"' in line
+            lines += sum(b'"half-closed"' in x and b'"comm":"bench_hold"' in x for x in watch.lines())
         took = time.monotonic() - begun
-        hold.ready()
+        if live:
+            hold.ready()
         time.sleep(2)  # until the last stack's memory is given back
         rss, kernel = memory(watch.process.pid)
         most = peak(watch.process.pid)
@@ -237,7 +248,7 @@ def held(title, live, *both):
         watch.stop()
     finally:
         if hold:
-            hold.__exit__()
+            hold.stop()
 
 
 def many_held():

@@ -52,8 +52,8 @@ bool filter_match_facts(const struct filter *f, const struct census *c,
 bool filter_match_proc(const struct filter *f, const struct census_proc *p);
 
 /* Whether what the filter names exists: a namespace of the census, a process, a process of that
- * name, one in that cgroup. `c` may be NULL where no namespace is named. Returns 0; -ENOENT with one line where it does not; -errno. Reads
- * /proc.
+ * name, one in that cgroup. `c` may be NULL where no namespace is named. Returns 0; -ENOENT with
+ * one line where it does not; -errno. Reads /proc.
  */
 int filter_check(const struct filter *f, const struct census *c, struct err *e);
 

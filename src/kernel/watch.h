@@ -28,7 +28,7 @@ typedef void watch_log_fn(const char *text);
 struct watch_setup {
 	struct watch_rules rules;
 	enum watch_reads reads;
-	uint32_t buffer; /* bytes for events on their way; 0: the default; a power of two pages */
+	uint32_t buffer;   /* bytes for events on their way; 0: the default; a power of two pages */
 	watch_log_fn *log; /* of the loading; NULL: nobody wants it */
 };
 
