@@ -330,7 +330,7 @@ static int watch_all(struct run *run, struct err *e)
 	watch_named_note(job->comm);
 	tidy_memory();
 	if (wants_screen(run)) {
-		run->screen = screen_open(e);
+		run->screen = screen_open(job->setup.watch.rules.after, e);
 		if (!run->screen)
 			return -ENOTTY;
 	} else {

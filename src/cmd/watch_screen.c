@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "cmd/watch_screen.h"
 
+#include <errno.h>
+#include <inttypes.h>
 #include <ncurses.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,35 +12,9 @@
 #include "base/clock.h"
 #include "base/num.h"
 #include "base/text.h"
-#include "base/vec.h"
 #include "cmd/term.h"
-#include "report/watch.h"
+#include "cmd/watch_table.h"
 #include "tcp/state.h"
-
-#define HISTORY 60 /* seconds of the sparkline */
-/* Sockets whose text is kept; processes are counted beyond that. */
-#define MOST_ITEMS 4096
-
-struct proc {
-	int32_t pid;
-	char comm[TW_COMM];
-	uint32_t open, ever;
-	uint32_t history[HISTORY]; /* a ring; the newest is at screen.second % HISTORY */
-};
-
-/* One open end. */
-struct item {
-	uint64_t netns;
-	struct tcp_addr local, peer;
-	int32_t pid, fd; /* of its first owner */
-	uint32_t owner_count;
-	int64_t since_ns; /* CLOCK_MONOTONIC */
-	bool at_least;
-	uint8_t state;
-	enum tcp_cause cause;
-	enum tw_first first;
-	char *text; /* as the watch prints it: its line and its stacks */
-};
 
 enum view {
 	VIEW_PROCS,
@@ -48,21 +24,18 @@ enum view {
 
 struct screen {
 	SCREEN *terminal;
-	struct proc *procs;
-	struct item *items;
-	uint32_t proc_count, proc_cap, item_count, item_cap;
-	uint64_t second;
+	struct table table;
+	uint64_t after_ns;
 	int64_t next_second;
 	enum view view;
 	int row[VIEW_SOCKET + 1]; /* what is chosen, or scrolled to, in each view */
-	int32_t pid;              /* whose sockets are looked at */
-	uint32_t socket;          /* that is looked at: index into items */
-	struct report_style style;
+	struct table_who who;     /* whose sockets are looked at */
+	uint64_t socket;          /* that is looked at: id of an item */
 	uint64_t lost;
 	bool changed;
 };
 
-struct screen *screen_open(struct err *e)
+struct screen *screen_open(uint64_t after_ns, struct err *e)
 {
 	struct screen *s = calloc(1, sizeof(*s));
 
@@ -74,7 +47,8 @@ struct screen *screen_open(struct err *e)
 			getenv("TERM") ? getenv("TERM") : "");
 		return NULL;
 	}
-	s->style = (struct report_style){ .utf8 = text_locale_is_utf8(), .columns = 80 };
+	s->table.style = (struct report_style){ .utf8 = text_locale_is_utf8(), .columns = 80 };
+	s->after_ns = after_ns;
 	s->changed = true;
 	cbreak();
 	noecho();
@@ -91,131 +65,30 @@ void screen_close(struct screen *s)
 		return;
 	endwin();
 	delscreen(s->terminal);
-	for (uint32_t i = 0; i < s->item_count; i++)
-		free(s->items[i].text);
-	free(s->items);
-	free(s->procs);
+	table_free(&s->table);
 	free(s);
-}
-
-static struct proc *proc_of(struct screen *s, const struct tw_line *line)
-{
-	const struct tw_owner *o = &line->owners[0];
-
-	for (uint32_t i = 0; i < s->proc_count; i++)
-		if (s->procs[i].pid == o->pid)
-			return &s->procs[i];
-	if (vec_reserve(&s->procs, &s->proc_cap, s->proc_count + 1, sizeof(*s->procs)))
-		return NULL;
-	s->procs[s->proc_count] = (struct proc){ .pid = o->pid };
-	memcpy(s->procs[s->proc_count].comm, o->comm, TW_COMM);
-	return &s->procs[s->proc_count++];
-}
-
-static struct item *item_of(struct screen *s, const struct tw_line *line)
-{
-	for (uint32_t i = 0; i < s->item_count; i++) {
-		struct item *it = &s->items[i];
-
-		if (it->netns == line->sample.netns &&
-		    tcp_addr_equal(&it->local, &line->sample.local) &&
-		    tcp_addr_equal(&it->peer, &line->sample.peer))
-			return it;
-	}
-	return NULL;
-}
-
-static char *text_of(const struct screen *s, const struct tw_line *line)
-{
-	struct buf b = { 0 };
-
-	watch_text(&b, line, &s->style);
-	return b.data;
-}
-
-static struct item make_item(const struct screen *s, const struct tw_line *line)
-{
-	return (struct item){
-		.netns = line->sample.netns,
-		.local = line->sample.local,
-		.peer = line->sample.peer,
-		.pid = line->owners[0].pid,
-		.fd = line->owners[0].fd,
-		.owner_count = line->owner_count,
-		.since_ns = clock_mono_ns() - (int64_t)line->age_ns,
-		.at_least = line->at_least,
-		.state = line->sample.state,
-		.cause = line->cause,
-		.first = line->first,
-		.text = text_of(s, line),
-	};
-}
-
-static void add_item(struct screen *s, const struct tw_line *line)
-{
-	if (s->item_count == MOST_ITEMS ||
-	    vec_reserve(&s->items, &s->item_cap, s->item_count + 1, sizeof(*s->items)))
-		return;
-	s->items[s->item_count++] = make_item(s, line);
-}
-
-/* The last one takes its place; a view of either goes back. */
-static void remove_item(struct screen *s, struct item *it)
-{
-	uint32_t at = (uint32_t)(it - s->items);
-
-	if (s->view == VIEW_SOCKET && (s->socket == at || s->socket == s->item_count - 1))
-		s->view = VIEW_SOCKETS;
-	free(it->text);
-	*it = s->items[--s->item_count];
 }
 
 void screen_line(struct screen *s, const struct tw_line *line)
 {
-	struct proc *p = proc_of(s, line);
-	struct item *it = item_of(s, line);
-
 	s->changed = true;
-	if (line->what == TW_HALF_CLOSED) {
-		if (p) {
-			p->open++;
-			p->ever++;
-		}
-		add_item(s, line);
-	} else if (line->what == TW_OVER) {
-		if (p && p->open)
-			p->open--;
-		if (it)
-			remove_item(s, it);
-	} else if (it && line->what != TW_CLOSED) {
-		free(it->text);
-		*it = make_item(s, line);
-	}
+	table_line(&s->table, line);
 }
 
-static int by_open(const void *pa, const void *pb)
-{
-	const struct proc *a = pa, *b = pb;
-
-	if (a->open != b->open)
-		return a->open < b->open ? 1 : -1;
-	return a->pid < b->pid ? -1 : a->pid > b->pid;
-}
-
-static void draw_sparkline(const struct screen *s, const struct proc *p, int room)
+static void draw_sparkline(const struct screen *s, const struct table_proc *p, int room)
 {
 	static const char *const blocks[] = { " ", "▁", "▂", "▃", "▄", "▅", "▆", "▇", "█" };
 	static const char *const ascii[] = { " ", "_", ".", ".", "-", "-", "=", "=", "#" };
 	uint32_t most = 1;
 
-	for (int i = 0; i < HISTORY; i++)
+	for (int i = 0; i < TABLE_HISTORY; i++)
 		if (p->history[i] > most)
 			most = p->history[i];
-	for (int i = room < HISTORY ? HISTORY - room : 0; i < HISTORY; i++) {
-		uint32_t v = p->history[(s->second + 1 + (uint64_t)i) % HISTORY];
+	for (int i = room < TABLE_HISTORY ? TABLE_HISTORY - room : 0; i < TABLE_HISTORY; i++) {
+		uint32_t v = p->history[(s->table.second + 1 + (uint64_t)i) % TABLE_HISTORY];
 		uint32_t level = v ? 1 + (v * 7ULL) / most : 0;
 
-		addstr(s->style.utf8 ? blocks[level] : ascii[level]);
+		addstr(s->table.style.utf8 ? blocks[level] : ascii[level]);
 	}
 }
 
@@ -253,36 +126,49 @@ static int first_row(const struct screen *s, int room)
 
 #define PROC_COLUMNS 39 /* what the sparkline is right of */
 
-static void draw_proc(const struct screen *s, const struct proc *p, int y, bool chosen)
+static void draw_proc(const struct screen *s, const struct table_proc *p, int y, bool chosen)
 {
 	_buf_ struct buf comm = { 0 }, row = { 0 };
 
-	text_escape(&comm, p->comm, strnlen(p->comm, TW_COMM), s->style.utf8);
-	buf_printf(&row, "%7d %-15s %6u %6u  ", p->pid,
-		   p->pid ? (comm.data ? comm.data : "") : "(no descriptor)", p->open, p->ever);
+	text_escape(&comm, p->comm, strnlen(p->comm, TW_COMM), s->table.style.utf8);
+	buf_printf(&row, "%7d %-15s %6u %6u  ", p->who.pid,
+		   p->who.pid ? (comm.data ? comm.data : "") : "(no descriptor)", p->open, p->ever);
 	put_row(y, chosen ? A_REVERSE : A_NORMAL, &row);
 	if (COLS > PROC_COLUMNS)
 		draw_sparkline(s, p, COLS - PROC_COLUMNS);
 }
 
+/* Whoever looks should know that it works. */
+static void draw_nothing(const struct screen *s)
+{
+	_buf_ struct buf row = { 0 };
+	char text[32];
+
+	buf_printf(&row, "        nothing stays half-closed for longer than %s",
+		   num_duration_text((int64_t)s->after_ns, text, sizeof(text)));
+	put_row(2, A_DIM, &row);
+}
+
 static void draw_procs(struct screen *s)
 {
+	struct table *t = &s->table;
 	_buf_ struct buf head = { 0 };
 	int first;
 
-	if (s->proc_count)
-		qsort(s->procs, s->proc_count, sizeof(*s->procs), by_open);
-	choose(s, (int)s->proc_count);
+	table_sort(t);
+	choose(s, (int)t->proc_count);
 	buf_printf(&head, "%7s %-15s %6s %6s  %s", "PID", "PROCESS", "OPEN", "EVER",
 		   "OPEN, LAST MINUTE");
 	put_row(1, A_NORMAL, &head);
+	if (!t->proc_count)
+		draw_nothing(s);
 	first = first_row(s, LINES - 3);
-	for (int i = first; i < (int)s->proc_count && i - first < LINES - 3; i++)
-		draw_proc(s, &s->procs[i], i - first + 2, i == s->row[VIEW_PROCS]);
+	for (int i = first; i < (int)t->proc_count && i - first < LINES - 3; i++)
+		draw_proc(s, &t->procs[i], i - first + 2, i == s->row[VIEW_PROCS]);
 }
 
 /* What matters most comes first: a narrow terminal cuts the addresses. */
-static void draw_item(const struct item *it, int y, bool chosen)
+static void draw_item(const struct table_item *it, int y, bool chosen)
 {
 	static const char *const arrow[] = { "<-", "->", "--", "--" };
 	char local[TCP_ADDR_TEXT], peer[TCP_ADDR_TEXT], age[32], text[32], fd[16] = "";
@@ -300,29 +186,31 @@ static void draw_item(const struct item *it, int y, bool chosen)
 
 static int socket_count(const struct screen *s)
 {
-	int count = 0;
+	const struct table_proc *p = table_proc(&s->table, &s->who);
 
-	for (uint32_t i = 0; i < s->item_count; i++)
-		count += s->items[i].pid == s->pid;
-	return count;
+	return p ? (int)p->kept : 0;
 }
 
 static void draw_sockets(struct screen *s)
 {
-	int at = 0, first, room = LINES - 3;
-	_buf_ struct buf head = { 0 };
+	const struct table_proc *p = table_proc(&s->table, &s->who);
+	uint32_t unkept = p ? p->open - p->kept : 0;
+	int first, room = LINES - 3 - (unkept > 0), count = socket_count(s), i;
+	_buf_ struct buf head = { 0 }, more = { 0 };
 
-	choose(s, socket_count(s));
+	choose(s, count);
 	buf_printf(&head, "%9s %-16s %5s %-10s %s", "AGE", "CAUSE", "FD", "STATE", "CONNECTION");
 	put_row(1, A_NORMAL, &head);
 	first = first_row(s, room);
-	for (uint32_t i = 0; i < s->item_count; i++) {
-		if (s->items[i].pid != s->pid)
-			continue;
-		if (at >= first && at - first < room)
-			draw_item(&s->items[i], at - first + 2, at == s->row[VIEW_SOCKETS]);
-		at++;
+	for (i = first; i < count && i - first < room; i++) {
+		const struct table_item *it = table_row(&s->table, &s->who, i);
+
+		if (it)
+			draw_item(it, i - first + 2, i == s->row[VIEW_SOCKETS]);
 	}
+	buf_printf(&more, "%9s %u more, counted only: too many to show", "", unkept);
+	if (unkept)
+		put_row(i - first + 2, A_DIM, &more);
 }
 
 #define INDENT 4 /* of what goes on in a further row */
@@ -356,7 +244,8 @@ static int draw_words(const char *line, int y)
 
 static void draw_socket(struct screen *s)
 {
-	const char *text = s->socket < s->item_count ? s->items[s->socket].text : NULL;
+	const struct table_item *it = table_item(&s->table, s->socket);
+	const char *text = it ? it->text : NULL;
 	int lines = 0, skip, y = 1;
 
 	for (const char *p = text; p && *p; p += strcspn(p, "\n"), p += *p == '\n')
@@ -370,22 +259,19 @@ static void draw_socket(struct screen *s)
 
 static void add_title(const struct screen *s, struct buf *b)
 {
-	uint64_t open = 0, ever = 0;
+	const struct table *t = &s->table;
+	const struct table_proc *p = s->view == VIEW_PROCS ? NULL : table_proc(t, &s->who);
 
 	buf_str(b, "unclosed watch: ");
-	for (uint32_t i = 0; i < s->proc_count; i++) {
-		const struct proc *p = &s->procs[i];
-
-		open += p->open;
-		ever += p->ever;
-		if (s->view != VIEW_PROCS && p->pid && p->pid == s->pid) {
-			text_escape(b, p->comm, strnlen(p->comm, TW_COMM), s->style.utf8);
-			buf_printf(b, "[%d] holds %u", p->pid, p->open);
-			return;
-		}
+	if (!p) {
+		buf_printf(b, "%" PRIu64 " half-closed, %" PRIu64 " since the start", t->open,
+			   t->ever);
+	} else if (p->who.pid) {
+		text_escape(b, p->comm, strnlen(p->comm, TW_COMM), t->style.utf8);
+		buf_printf(b, "[%d] holds %u", p->who.pid, p->open);
+	} else {
+		buf_printf(b, "%u without a descriptor", p->open);
 	}
-	buf_printf(b, "%llu half-closed, %llu since the start", (unsigned long long)open,
-		   (unsigned long long)ever);
 }
 
 void screen_lost(struct screen *s, uint64_t lost)
@@ -404,10 +290,12 @@ static void draw(struct screen *s)
 	};
 	_buf_ struct buf title = { 0 }, foot = { 0 };
 
+	if (s->view == VIEW_SOCKET && !table_item(&s->table, s->socket))
+		s->view = VIEW_SOCKETS; /* it is over */
 	erase();
 	add_title(s, &title);
 	if (s->lost)
-		buf_printf(&title, "; incomplete: %llu lost", (unsigned long long)s->lost);
+		buf_printf(&title, "; incomplete: %" PRIu64 " lost", s->lost);
 	put_row(0, A_BOLD, &title);
 	if (s->view == VIEW_PROCS)
 		draw_procs(s);
@@ -421,29 +309,22 @@ static void draw(struct screen *s)
 	s->changed = false;
 }
 
-/* The index of the process's socket in this row; item_count: there is none. */
-static uint32_t socket_in_row(const struct screen *s, int row)
-{
-	uint32_t i = 0;
-
-	while (i < s->item_count && (s->items[i].pid != s->pid || row-- > 0))
-		i++;
-	return i;
-}
-
 /* Goes into what is chosen. Several keys may have come since it was drawn. */
 static void enter(struct screen *s)
 {
+	const struct table_item *it;
+
 	if (s->view == VIEW_PROCS) {
-		choose(s, (int)s->proc_count);
-		if (!s->proc_count)
+		choose(s, (int)s->table.proc_count);
+		if (!s->table.proc_count)
 			return;
-		s->pid = s->procs[s->row[VIEW_PROCS]].pid;
+		s->who = s->table.procs[s->row[VIEW_PROCS]].who;
 	} else if (s->view == VIEW_SOCKETS) {
 		choose(s, socket_count(s));
-		s->socket = socket_in_row(s, s->row[VIEW_SOCKETS]);
-		if (s->socket == s->item_count)
+		it = table_row(&s->table, &s->who, s->row[VIEW_SOCKETS]);
+		if (!it)
 			return;
+		s->socket = it->id;
 	} else {
 		return;
 	}
@@ -491,10 +372,8 @@ bool screen_turn(struct screen *s)
 		if (heed(s, key))
 			return true;
 	if (now >= s->next_second) {
-		s->second++;
 		s->next_second = now + CLOCK_NS_PER_S;
-		for (uint32_t i = 0; i < s->proc_count; i++)
-			s->procs[i].history[s->second % HISTORY] = s->procs[i].open;
+		table_second(&s->table);
 		s->changed = true;
 	}
 	if (s->changed)

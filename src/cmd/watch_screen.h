@@ -4,14 +4,15 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "base/err.h"
 #include "tcp/watch.h"
 
 struct screen;
 
-/* Takes over the terminal. Returns NULL with text where it cannot be. */
-struct screen *screen_open(struct err *e);
+/* Takes over the terminal. `after_ns`: the threshold. Returns NULL with text where it cannot be. */
+struct screen *screen_open(uint64_t after_ns, struct err *e);
 /* Gives the terminal back; NULL does nothing. */
 void screen_close(struct screen *s);
 

@@ -180,6 +180,36 @@ def processes_are_sorted_and_what_is_chosen_is_shown():
             wait_for(t.is_over, "its end", 20)
 
 
+HOSTILE = b"\x1b]0;\"\\\n\xff\x9bx"
+NAMED = "import ctypes, sys; ctypes.CDLL(None).prctl(15, bytes.fromhex(sys.argv.pop(1)), 0, 0, 0);" \
+    "import socket; ls = socket.create_server(('127.0.0.1', 0)); print(flush=True); sys.stdin.readline();" \
+    "c = socket.create_connection(ls.getsockname()); ls.accept()[0].close(); c.recv(1); sys.stdin.read()"
+
+
+@test
+def no_name_writes_on_the_terminal():
+    """In each of the three views; the process calls itself so that its name would set the window's title."""
+    with subprocess.Popen([sys.executable, "-ISc", NAMED, HOSTILE.hex()], text=True,
+                          stdin=subprocess.PIPE, stdout=subprocess.PIPE) as p:
+        try:
+            p.stdout.readline()
+            with Terminal(binary("unclosed"), "watch", "--after", "10ms", "--pid", p.pid) as t:
+                t.shows("nothing stays half-closed for longer than 10 ms")
+                p.stdin.write("\n")
+                p.stdin.flush()
+                shown = "\\x1b]0;\"\\\\\\n\\xff\\x9bx"
+                seen = ""
+                for key, part in (("\r", "AGE CAUSE"), ("\r", "ago in"), ("q", "enter: its stacks")):
+                    t.shows(shown)
+                    seen += t.drawn
+                    t.type(key)
+                    t.shows(part)
+                seen += t.drawn
+                equal([s for s in ("\x1b]", "\x9b", "\x07") if s in seen], [], f"sequences in {seen!r}")
+        finally:
+            p.stdin.close()
+
+
 @test
 def losses_are_in_the_title():
     with socket.create_server(("127.0.0.1", 0), backlog=512) as ls, \

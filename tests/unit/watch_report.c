@@ -2,6 +2,7 @@
 /* The watch on paper: its summary, its close lags, its lines. */
 #include "unit.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -109,6 +110,29 @@ static void what_is_at_least_is_said_so(void **state)
 	buf_free(&out);
 }
 
+/* Its state is CLOSED: "half-closed" would contradict it. */
+static void a_dead_end_is_said_to_be_dead(void **state)
+{
+	struct tw_line line = { .what = TW_HALF_CLOSED,
+				.first = TW_FIRST_NOBODY,
+				.cause = TCP_CAUSE_DEAD,
+				.dead = true,
+				.sample = { .state = TCPS_CLOSE, .error = ECONNRESET } };
+	const struct report_style plain = { .columns = 80 };
+	struct buf out = { 0 };
+
+	watch_text(&out, &line, &plain);
+	assert_non_null(strstr(out.data, " dead        "));
+	assert_non_null(strstr(out.data, " -- "));
+	assert_non_null(strstr(out.data, " CLOSED 0 ns dead, ECONNRESET\n"));
+	assert_null(strstr(out.data, "half-closed"));
+	buf_free(&out);
+	line.dead = false;
+	watch_text(&out, &line, &plain);
+	assert_non_null(strstr(out.data, " half-closed "));
+	buf_free(&out);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -116,6 +140,7 @@ int main(void)
 		cmocka_unit_test(without_a_loss_it_is_complete),
 		cmocka_unit_test(lags_have_their_percentiles_and_a_histogram),
 		cmocka_unit_test(what_is_at_least_is_said_so),
+		cmocka_unit_test(a_dead_end_is_said_to_be_dead),
 	};
 
 	return cmocka_run_group_tests_name("watch_report", tests, NULL, NULL);
