@@ -186,8 +186,8 @@ def the_room_is_closed():
             lab_run.kill()
 
 
-# AddressSanitizer sets limits of its own in each program: the first three calls are its.
-@cases(*((4,) if SANITIZED else (1, 2, 3, 4)))
+# Not under AddressSanitizer, which sets and asks for limits of its own and ends where it cannot.
+@cases(*(() if SANITIZED else (1, 2, 3, 4)))
 def a_limit_that_cannot_be_set_ends_the_room(which):
     """The CPU seconds are all that bounds a string function. strace refuses one of the room's setrlimit()s;
     the lab traces its actors itself, so that only this process can be traced by another."""
