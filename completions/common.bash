@@ -33,6 +33,43 @@ _unclosed_words()
 	return 0
 }
 
+# A list with commas: only its last word is completed.
+_unclosed_list()
+{
+	local before= word
+	[[ $cur == *,* ]] && before=${cur%,*},
+	mapfile -t COMPREPLY < <(for word in $1; do compgen -W "$before$word" -- "$cur"; done)
+	return 0
+}
+
+_unclosed_process_id()
+{
+	local path pids=
+	for path in /proc/[0-9]*; do
+		pids+=" ${path#/proc/}"
+	done
+	_unclosed_words "$pids"
+}
+
+# Names may hold anything: those that bash would have to quote are left out.
+_unclosed_process_name()
+{
+	local path name names=
+	for path in /proc/[0-9]*/comm; do
+		{ read -r name <"$path"; } 2>/dev/null && [[ $name =~ ^[A-Za-z0-9._-]+$ ]] && names+=" $name"
+	done
+	mapfile -t COMPREPLY < <(compgen -W "$names" -- "$cur" | sort -u)
+}
+
+_unclosed_netns()
+{
+	local path names=
+	for path in /run/netns/*; do
+		[[ -e $path ]] && names+=" ${path##*/}"
+	done
+	_unclosed_words "$names"
+}
+
 _unclosed_files()
 {
 	compopt -o filenames 2>/dev/null

@@ -36,8 +36,10 @@ class Generator:
         self.words = {"state": " ".join(state_names(unclosed))}
         self.commands = sorted({row.command.split()[1] for row in self.rows if " " in row.command})
 
-    def action(self, complete):
+    def action(self, complete, arg=""):
         """The shell command that fills COMPREPLY with what may stand for $cur."""
+        if complete in ("process-id", "process-name", "netns"):
+            return f"_unclosed_{complete.replace('-', '_')}"
         if complete == "file":
             return "_unclosed_files"
         if complete == "host":
@@ -45,7 +47,7 @@ class Generator:
         if complete == "scenario":
             return "_unclosed_scenarios"
         words = " ".join(self.commands) if complete == "command" else self.words.get(complete, complete)
-        return f"_unclosed_words {shlex.quote(words)}"
+        return f"_unclosed_{'list' if arg.endswith('[,...]') else 'words'} {shlex.quote(words)}"
 
     def command(self, name):
         rows = [row for row in self.rows if row.command == name]
@@ -60,7 +62,7 @@ class Generator:
             if row.long and row.arg:
                 names = f"{row.long}=" if row.arg.startswith("[") else f"{row.long}|{row.long}="
                 names += f"|{row.short}" if row.short else ""
-                yield f"\t\t{names}) {self.action(row.complete)}; return ;;"
+                yield f"\t\t{names}) {self.action(row.complete, row.arg)}; return ;;"
         yield "\t\tesac"
         yield '\t\tcase "$cur" in'
         yield f"\t\t-*) _unclosed_words {shlex.quote(' '.join(words))} ;;"

@@ -57,23 +57,3 @@ int err_errno(struct err *e, int code, const char *fmt, ...)
 	errno = saved;
 	return code;
 }
-
-int err_prefix(struct err *e, int code, const char *fmt, ...)
-{
-	int saved = errno;
-	struct err old;
-	va_list ap;
-	size_t n;
-
-	if (e) {
-		old = *e;
-		va_start(ap, fmt);
-		vsnprintf(e->text, sizeof(e->text), fmt, ap);
-		va_end(ap);
-		n = strlen(e->text);
-		snprintf(e->text + n, sizeof(e->text) - n, ": %s", old.text);
-		trim_utf8(e->text, sizeof(e->text));
-	}
-	errno = saved;
-	return code;
-}

@@ -18,6 +18,3 @@ int err_set(struct err *e, int code, const char *fmt, ...) __attribute__((format
 
 /* As err_set(), and appends ": " and the kernel's name for the error. */
 int err_errno(struct err *e, int code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
-
-/* Puts "fmt...: " before the text that a callee has set; returns `code`. */
-int err_prefix(struct err *e, int code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));

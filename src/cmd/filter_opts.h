@@ -20,16 +20,16 @@
 		  "unread drained not-accepted shared no-descriptor replying closing peer-gone "   \
 		  "send-blocked half-closed-here orphan dead time-wait" },                         \
 		{ FILTER_OPT(FILTER_PID), "pid", "PID",                                            \
-		  "held by this process, or waiting at its listener", NULL },                      \
+		  "held by this process, or waiting at its listener", "process-id" },              \
 		{ FILTER_OPT(FILTER_COMM), "comm", "NAME",                                         \
-		  "held by processes of this name; * and ? match", NULL },                         \
+		  "held by processes of this name; * and ? match", "process-name" },               \
 		{ FILTER_OPT(FILTER_PORT), "port", "PORT", "with this port at either end", NULL }, \
 		{ FILTER_OPT(FILTER_PEER), "peer", "ADDRESS",                                      \
 		  "to this ADDRESS, ADDRESS/BITS or ADDRESS:PORT", NULL },                         \
 		{ FILTER_OPT(FILTER_OLDER), "older", "TIME",                                       \
 		  "at least this long in the state: 60s, 5m", NULL },                              \
 		{ FILTER_OPT(FILTER_NETNS), "netns", "NAME",                                       \
-		  "in this network namespace: name or inode", NULL },                              \
+		  "in this network namespace: name or inode", "netns" },                           \
 	{                                                                                          \
 		FILTER_OPT(FILTER_CGROUP), "cgroup", "PART",                                       \
 			"in a cgroup or container whose path or id has this part", NULL            \

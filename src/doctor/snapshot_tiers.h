@@ -10,9 +10,7 @@
 /* Marks the census partial, with the first reason given. */
 void snapshot_partial(struct census *c, const struct err *why);
 
-/* Runs `fn` in each namespace of `spaces`, which are the census's, in its order; those that may not
- * be entered or that are gone are counted or passed over. Returns 0 or the first failure of `fn`.
- */
+/* A visit of namespaces, one after the other. */
 struct snapshot_visit {
 	struct builder *b;
 	uint32_t netns; /* index of the one visited */
@@ -24,6 +22,10 @@ struct snapshot_visit {
 	uint32_t listeners;
 	uint64_t queued;
 };
+
+/* Runs `fn` in each namespace of `spaces`, which are the census's, in its order; those that may not
+ * be entered or that are gone are counted or passed over. The calling thread enters each and comes
+ * back. Returns 0 or the first failure of `fn`, with text. */
 int snapshot_visit_all(struct snapshot_visit *v, const struct netns_list *spaces, struct err *e);
 
 /* Asks sock_diag of the namespace entered and gives the answers to `each` (as

@@ -32,10 +32,11 @@ typedef int proc_each_fn(uint32_t pid, void *arg);
 int proc_walk(proc_each_fn *each, void *arg, struct err *e);
 
 /* The pure decoders. Of /proc/PID/stat: comm (which may hold anything, parentheses included),
- * starttime, and whether it is a thread of the kernel. Returns 0 or -EBADMSG. */
+ * starttime, and whether it is a thread of the kernel. Returns 0, or -EBADMSG with `out` untouched.
+ */
 struct proc_stat {
-	char comm[16];
-	uint64_t start;
+	char comm[16];  /* NUL-terminated, cut where it is longer */
+	uint64_t start; /* ticks (sysconf(_SC_CLK_TCK) a second) since boot */
 	bool is_kernel_thread;
 };
 int proc_decode_stat(const char *text, size_t len, struct proc_stat *out);

@@ -60,9 +60,6 @@ enum list_column {
 	LIST_COLUMNS
 };
 
-/* "age-ms"; NULL past the last. Static. */
-const char *list_column_name(unsigned column);
-
 /* Reads "state,pid,fd". Returns how many columns were written to `out`, or -EINVAL with one line.
  */
 struct err;

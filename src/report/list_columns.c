@@ -23,11 +23,6 @@ static const char *const names[LIST_COLUMNS] = {
 	[LIST_LISTENER] = "listener", [LIST_EVIDENCE] = "evidence",
 };
 
-const char *list_column_name(unsigned column)
-{
-	return column < LIST_COLUMNS ? names[column] : NULL;
-}
-
 static int find_column(const char *word, size_t len)
 {
 	for (int i = 0; i < LIST_COLUMNS; i++)

@@ -88,6 +88,27 @@ def words_of_an_option():
 
 
 @test
+def lists_and_processes():
+    for command in ("list", "release"):
+        equal(complete("unclosed", command, "--state", "=", "CLOSE_WAIT,F"),
+              ["CLOSE_WAIT,FIN_WAIT_1", "CLOSE_WAIT,FIN_WAIT_2"], "the second of a list")
+        equal(complete("unclosed", command, "--state", "=", "CLOSE_WAIT,FIN_WAIT_1,half"),
+              ["CLOSE_WAIT,FIN_WAIT_1,half-closed"], "the third")
+        equal(complete("unclosed", command, "--cause", "=", "unr"), ["unread"], "the first")
+        pid = str(os.getpid())
+        true(pid in complete("unclosed", command, "--pid", "=", pid), "this process")
+        has(complete("unclosed", command, "--comm", "=", "bas"), "bash", "the shell that is asked")
+    true("state" in complete("unclosed", "list", "--columns", "=", "st"), "columns are a list")
+    equal(complete("unclosed", "list", "--columns", "=", "pid,comm,coo"), ["pid,comm,cookie"], "of columns")
+
+
+@test
+def namespaces_by_name():
+    names = os.listdir("/run/netns") if os.path.isdir("/run/netns") else []
+    equal(sorted(complete("unclosed", "list", "--netns", "=")), sorted(names), "those of ip-netns(8)")
+
+
+@test
 def installed_tree():
     """make install into DESTDIR lays every program, page and completion where it belongs."""
     with tempfile.TemporaryDirectory() as root:

@@ -140,8 +140,6 @@ static void error_text_is_cut_whole(void **state)
 	assert_int_equal(strlen(e.text), 510); /* the half letter is gone */
 	err_errno(&e, -ENOENT, "opening %s", "/x");
 	assert_string_equal(e.text, "opening /x: No such file or directory");
-	assert_int_equal(err_prefix(&e, -ENOENT, "reading %d", 5), -ENOENT);
-	assert_string_equal(e.text, "reading 5: opening /x: No such file or directory");
 	assert_int_equal(err_set(NULL, -EIO, "nobody listens"), -EIO);
 }
 
