@@ -79,7 +79,7 @@ static int exchange(int rtnl, struct ask *a, void *answer, size_t cap)
 /* Waits for the kernel's acknowledgement. Returns 0 or -errno. */
 static int request(int rtnl, struct ask *a)
 {
-	char answer[4096] __attribute__((aligned(4)));
+	char answer[4096] __attribute__((aligned(4))) = { 0 };
 	const struct nlmsghdr *got = (struct nlmsghdr *)answer;
 	const struct nlmsgerr *err;
 	int r;
