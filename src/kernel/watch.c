@@ -284,11 +284,12 @@ int watch_turn(struct watch *w, bool match, watch_event_fn *each, void *arg,
 	struct watch_turn turn;
 	LIBBPF_OPTS(bpf_test_run_opts, opts, .ctx_in = &turn, .ctx_size_in = sizeof(turn));
 	uint32_t due = 0;
-	int r = attach_what_is_wanted(w, e);
+	int r;
 
-	if (r)
-		return r;
 	do {
+		r = attach_what_is_wanted(w, e);
+		if (r)
+			return r;
 		turn = (struct watch_turn){ .room = w->room, .match = match };
 		r = bpf_prog_test_run_opts(bpf_program__fd(w->skel->progs.mature), &opts);
 		if (r)

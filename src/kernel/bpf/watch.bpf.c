@@ -196,7 +196,7 @@ int BPF_PROG(on_state, struct sock *sk, int old, int new)
 	return 0;
 }
 
-/* Attached once there is a dead end or a suspect. */
+/* Attached once an end is dead, is to be reported, or there is a suspect. */
 SEC("tp_btf/tcp_destroy_sock")
 int BPF_PROG(on_destroy, struct sock *sk)
 {

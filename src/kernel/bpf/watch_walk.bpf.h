@@ -281,7 +281,7 @@ static __always_inline bool may_be_gone(__u64 key, const struct end *e)
 
 	if (!(e->flags & WATCH_DEAD))
 		return false;
-	return !has_destroy || BPF_CORE_READ(sk, __sk_common.skc_state) != TCP_CLOSE ||
+	return BPF_CORE_READ(sk, __sk_common.skc_state) != TCP_CLOSE ||
 	       (e->inode && socket_inode(sk) != e->inode);
 }
 
@@ -298,6 +298,11 @@ static __always_inline bool look_at(__u64 key, struct end *e, struct watch_turn 
 	if (due > turn->now) {
 		if (due < turn->next)
 			turn->next = due;
+		return false;
+	}
+	if (!has_destroy) { /* nothing is reported whose end might not be seen */
+		wants_destroy = true;
+		turn->next = turn->now;
 		return false;
 	}
 	if (may_be_gone(key, e))
