@@ -12,7 +12,7 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 from bpfmaps import Map  # noqa: E402
 from tap import SANITIZED, binary, equal, has, json_lines, main, run, test, true  # noqa: E402
-from watching import HERE, Watch  # noqa: E402
+from watching import HERE, Holder, Watch  # noqa: E402
 
 LOSSES = ("events", "stacks", "stacks_refused", "ends_untracked", "lags", "missed", "reports_forgotten")
 
@@ -113,8 +113,9 @@ sys.stdin.read()
 def stacks_are_counted_exactly():
     """While the watch is stopped its buffer fills up, and in one second only so many are taken."""
     n, made = 500, 0
-    # No end is reported: all events are stacks.
-    with Watch("--after", "1h", "--new", "--json", "--comm", f"sites-{os.getpid()}") as w:
+    # No end is reported: all events are stacks. The holder is there so that there is a process of the name.
+    with Holder(f"sites-{os.getpid()}"), \
+            Watch("--after", "1h", "--new", "--json", "--comm", f"sites-{os.getpid()}") as w:
         w.ready()
         for _ in range(5):
             with subprocess.Popen([sys.executable, "-ISc", f"open('/proc/self/comm', 'w').write("
