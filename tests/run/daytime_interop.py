@@ -113,6 +113,16 @@ def the_client_understands_over_udp(package):
     true(len(got.stdout) > 20, f"a reply, not {got.stdout!r} {got.stderr!r}")
 
 
+@test
+def port_13_of_localhost_unless_told():
+    script = (f"ip link set lo up; {binary('daytimed')} --user=none 2>&1 & s=$!; i=0; "
+              f"while [ $i -lt 400 ]; do {binary('daytime')} 2>/dev/null && break; i=$((i+1)); sleep 0.02; done; "
+              "kill $s; wait $s")
+    more = [] if os.geteuid() == 0 else ["--user", "--map-root-user"]
+    got = run("unshare", "--net", "--pid", "--fork", "--kill-child", *more, "sh", "-c", script, timeout=60)
+    true(re.match(r"listening on port 13\.\.\.\n\w{3} \w{3} [ \d]\d [\d:]{8} \d{4}\n", got.stdout), got)
+
+
 # The client by itself.
 
 def free_port():
