@@ -11,7 +11,7 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 from bpfmaps import Map  # noqa: E402
-from tap import SANITIZED, binary, equal, has, json_lines, main, run, test, true  # noqa: E402
+from tap import SANITIZED, binary, equal, has, json_lines, main, run, test, true, wait_for  # noqa: E402
 from watching import HERE, Holder, Watch  # noqa: E402
 
 LOSSES = ("events", "stacks", "stacks_refused", "ends_untracked", "lags", "missed", "reports_forgotten")
@@ -178,6 +178,11 @@ def lags_that_find_no_place_are_counted_exactly():
             m.close()
 
 
+def times_waited(pid):
+    with open(f"/proc/{pid}/status", encoding="utf-8") as f:
+        return int(next(line.split()[1] for line in f if line.startswith("voluntary_ctxt")))
+
+
 def reports_that_find_no_memory_are_counted():
     """Its memory is limited to what it has, and while it is stopped so much comes due that it needs more."""
     with listen() as ls, Watch("--after", "1ms", "--new", "--json", "--no-stacks",
@@ -189,8 +194,9 @@ def reports_that_find_no_memory_are_counted():
         w.process.send_signal(signal.SIGSTOP)
         clients = half_closed(ls, 800)
         time.sleep(0.01)  # not synchronisation: so that the last is due, too
-        w.process.send_signal(signal.SIGINT)  # it looks for what came due before it ends
+        before = times_waited(w.process.pid)
         w.process.send_signal(signal.SIGCONT)
+        wait_for(lambda: times_waited(w.process.pid) > before + 2, "a whole turn of it", 20)
         summary, lost = the_only_losses(w, "reports_forgotten")
         equal(summary["emitted"], summary["received"], f"balance of {summary}")
         # At most one of an event; some of those whose peers these are may be among them.
