@@ -385,7 +385,7 @@ static int walk_process(struct watch *w, uint32_t pid, watch_owner_fn *each, voi
 int watch_owners_of(struct watch *w, const uint64_t *files, unsigned count, watch_owner_fn *each,
 		    void *arg, struct err *e)
 {
-	uint32_t pids[MOST_HOLDING + 1];
+	uint32_t pids[MOST_HOLDING + 1] = { 0 }; /* for the analyser: find_holding() fills in `n` */
 	int n, r = 0;
 
 	if (count > WATCH_ASKED_MOST)
