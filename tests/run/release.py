@@ -144,7 +144,7 @@ def nor_does_what_was_released_from_a_peer_that_was_gone():
         holder("close", "c")
         pid = str(holder.process.pid)
         ino = str(os.stat(f"/proc/{pid}/ns/net").st_ino)
-        run("nsenter", "-t", pid, "-n", "ss", "-K", "state", "fin-wait-2")
+        wait_for(lambda: run("nsenter", "-t", pid, "-n", "ss", "-HK", "state", "fin-wait-2").stdout, "the peer is gone")
         look = [UNCLOSED, "list", "--netns", ino, "--json", "--older", "2s"]
         (old,) = wait_for(lambda: json_lines(run(*look).stdout), "two seconds pass")
         equal((old["state"], old["needs_person"]), ("CLOSE_WAIT", True), "before")

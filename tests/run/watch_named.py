@@ -96,7 +96,7 @@ def it_does_not_wait_for_what_others_hold_on_to():
             one.kill()
             wait_for(lambda: (w.text(), w.process.poll())[1] is not None, "its end", 20)
             has(w.text(), "\nthe process has ended\n")
-            has(w.text(), "\n1 reported, 1 still open\n")
+            has(w.text(), "\n1 reported, 1 still open")
             os.close(kept)
             os.close(copy)
 
