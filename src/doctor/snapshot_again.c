@@ -116,7 +116,7 @@ static int visit_netns(struct snapshot_visit *v, struct err *e)
 			   : diag_lookup_bound(fd, s->s.ifindex, &s->s.local, &s->s.peer, &now, e);
 		if (r == 0 && now.cookie == s->s.cookie)
 			each_by_cookie(&now, a);
-		else if (!s->s.ifindex)
+		else if (s->s.ifindex == TCP_BOUND_SOMEWHERE)
 			unfound.states |= TCP_BIT(s->s.state);
 	}
 	if (r == 0)

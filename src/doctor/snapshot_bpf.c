@@ -203,7 +203,7 @@ static int each_number(const struct tcp_sample *now, void *arg)
 }
 
 /* The numbers of what nobody told of in full. No look-up finds what is bound to an interface, which
- * records do not tell: that is sought among all in its state. */
+ * one records do not tell: that is sought among all in its state. */
 static int visit_numbers(struct snapshot_visit *v, struct err *e)
 {
 	struct told *told = &((struct bpf_tier *)v)->told[v->netns];
@@ -222,7 +222,7 @@ static int visit_numbers(struct snapshot_visit *v, struct err *e)
 		r = fd < 0 ? fd : diag_lookup_bound(fd, s->ifindex, &s->local, &s->peer, &now, e);
 		if (r == 0 && now.cookie == s->cookie)
 			*s = now;
-		else if (r == 0 && !s->ifindex)
+		else if (r == 0 && s->ifindex == TCP_BOUND_SOMEWHERE)
 			unfound |= TCP_BIT(s->state);
 	}
 	if (r == 0 && unfound)

@@ -414,7 +414,8 @@ int diag_find(int fd, const struct tcp_sample *then, struct tcp_sample *out, str
 	struct tcp_sample now = { 0 };
 	int r = diag_lookup_bound(fd, then->ifindex, &then->local, &then->peer, &now, e);
 
-	if (r == 0 && now.cookie != then->cookie && then->cookie && !then->ifindex) {
+	if (r == 0 && now.cookie != then->cookie && then->cookie &&
+	    then->ifindex == TCP_BOUND_SOMEWHERE) {
 		now = (struct tcp_sample){ .local = then->local,
 					   .peer = then->peer,
 					   .state = TCPS_GONE,

@@ -27,9 +27,8 @@ int diag_lookup_bound(int fd, uint32_t ifindex, const struct tcp_addr *local,
 		      const struct tcp_addr *peer, struct tcp_sample *out, struct err *e);
 
 /* Asks for a socket that was seen before as `then`, with its cookie: by its addresses and
- * interface, and where that finds another or none, and the interface is not known (0: the records
- * of sockets_pass() do not tell it), among all sockets of its state. Returns as diag_lookup();
- * TCPS_GONE also where it is in another state now. */
+ * interface, and where only TCP_BOUND_SOMEWHERE is known of that, among all sockets of its state.
+ * Returns as diag_lookup(); TCPS_GONE also where it is in another state now. */
 int diag_find(int fd, const struct tcp_sample *then, struct tcp_sample *out, struct err *e);
 
 /* Called for each socket of a dump; the sample is valid during the call. Return non-zero to stop.

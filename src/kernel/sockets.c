@@ -146,6 +146,7 @@ int sockets_decode(const void *data, size_t len, uint32_t tick, struct sockets_f
 	if (!f.is_mptcp) {
 		f.s.state = r.state == TCPS_NEW_SYN_RECV ? TCPS_SYN_RECV : r.state;
 		f.s.cookie = r.cookie;
+		f.s.ifindex = r.bound ? TCP_BOUND_SOMEWHERE : 0;
 		f.s.local.family = f.s.peer.family = r.family;
 		f.s.local.port = r.local_port;
 		f.s.peer.port = r.peer_port;

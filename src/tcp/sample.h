@@ -22,6 +22,9 @@ enum tcp_timer {
 #define TCP_SHUT_RCV  1
 #define TCP_SHUT_SEND 2
 
+/* An interface's index, of a socket that is bound to one that is not known. */
+#define TCP_BOUND_SOMEWHERE UINT32_MAX
+
 /* What came after the FIN, which only BPF can see (tcp_sock.snd_wl1). A snapshot needs it to tell
  * how old CLOSE_WAIT is, and whether a half-close is in use. In CLOSE_WAIT: segments after the
  * peer's FIN. In FIN_WAIT_2: data of the peer with or after its ACK of our FIN. */
@@ -56,7 +59,8 @@ struct tcp_sample {
 		recv_q; /* bytes not read, an unread FIN counted as 1; LISTEN: queued connections */
 	uint32_t send_q; /* bytes not acknowledged; LISTEN: the backlog */
 	uint32_t uid;
-	uint32_t ifindex; /* of the interface that the socket is bound to; 0: none */
+	uint32_t ifindex; /* of the interface that the socket is bound to, or TCP_BOUND_SOMEWHERE;
+			     0: none */
 	uint32_t inode;   /* of the socket's descriptor; 0: none was given (an orphan, or not
 			     accepted) */
 	uint64_t cookie;  /* the kernel's own number of the socket; 0: unknown */

@@ -148,10 +148,18 @@ static bool is_flowing(const struct tcp_sample *s)
 	       (s->state == TCPS_CLOSE_WAIT || s->recv_q == 0);
 }
 
+/* Sent after the last ACK, and all of it acknowledged: sock_diag counted the queue first, and wrote
+ * down the stamps after the holder had sent more. */
+static bool is_torn(const struct tcp_sample *s)
+{
+	return s->state == TCPS_CLOSE_WAIT && s->has_info && s->bytes_sent > 0 && s->send_q == 0 &&
+	       s->last_data_sent_ms + TICK_MS < s->last_ack_recv_ms;
+}
+
 bool tcp_may_be_replying(const struct tcp_sample *s)
 {
-	return s->inode && s->after_fin != TCP_AFTER_FIN_NOTHING && flowed_lately(s) &&
-	       !is_flowing(s);
+	return s->inode && s->after_fin != TCP_AFTER_FIN_NOTHING && !is_flowing(s) &&
+	       (flowed_lately(s) || is_torn(s));
 }
 
 uint64_t tcp_flow(const struct tcp_sample *s)

@@ -549,8 +549,8 @@ try:
     while True: blocked.send(b"x" * 65536)
 except BlockingIOError: pass
 blocked.shutdown(socket.SHUT_WR)
-gone, held = pair(); gone.close()
-print(blocked.fileno(), held.fileno(), flush=True); sys.stdin.read()
+gone, held = pair(); gone.close(); done, read = pair(); done.close(); read.recv(1)
+print(blocked.fileno(), held.fileno(), read.fileno(), flush=True); sys.stdin.read()
 """
 
 
@@ -563,7 +563,7 @@ def what_is_bound_to_an_interface_is_found_again(tier):
             subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
                              start_new_session=True) as p:
         try:
-            blocked, held = [int(word) for word in p.stdout.readline().split()]
+            blocked, held, read = [int(word) for word in p.stdout.readline().split()]
             ino = os.stat(f"/proc/{p.pid}/ns/net").st_ino
 
             def look():
@@ -572,8 +572,8 @@ def what_is_bound_to_an_interface_is_found_again(tier):
                 return {s["holders"][0]["fd"] if s["holders"] else None: s["cause"] for s in json_lines(r.stdout)}
             wait_for(lambda: look().get(blocked) == "send-blocked", "a window that is shut")
             found = look()
-            equal(found, {None: "no-descriptor", blocked: "send-blocked", held: "unread"}, "causes")
-            for cause, how in (("no-descriptor", ["--reset"]), ("unread", [])):
+            equal(found, {None: "no-descriptor", blocked: "send-blocked", held: "unread", read: "drained"}, "causes")
+            for cause, how in (("no-descriptor", ["--reset"]), ("drained", ["--reset"]), ("unread", [])):
                 r = run(binary("unclosed"), "release", "--json", "--netns", ino, "--cause", cause, *how, "--yes",
                         "--audit", os.path.join(folder, "audit"))
                 (o,) = json_lines(r.stdout)

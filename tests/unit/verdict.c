@@ -98,6 +98,19 @@ static void an_answer_before_the_fin_is_no_reply(void **state)
 	assert_false(tcp_may_be_replying(&s));
 }
 
+/* Sent after the last ACK, and nothing waits for one: the holder sent while it was looked at. */
+static void a_torn_sample_is_looked_at_again(void **state)
+{
+	struct tcp_sample s = close_wait();
+
+	s.bytes_sent = 1;
+	s.last_ack_recv_ms = 20;
+	s.last_data_sent_ms = 9;
+	assert_true(tcp_may_be_replying(&s));
+	s.bytes_sent = 0;
+	assert_false(tcp_may_be_replying(&s));
+}
+
 static void a_half_close_in_use_is_no_leak(void **state)
 {
 	struct tcp_context flowing = one;
@@ -394,6 +407,7 @@ int main(void)
 		cmocka_unit_test(told_outranks_replying),
 		cmocka_unit_test(an_ack_comes_within_two_round_trips),
 		cmocka_unit_test(data_that_came_last_is_a_reply),
+		cmocka_unit_test(a_torn_sample_is_looked_at_again),
 		cmocka_unit_test(a_tick_apart_is_the_same),
 		cmocka_unit_test(dead_was_alive),
 		cmocka_unit_test(close_wait_age),

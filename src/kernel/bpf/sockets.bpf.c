@@ -50,6 +50,7 @@ static __always_inline void add_addresses(struct sockets_record *r, const struct
 	__u32 *local = (__u32 *)r->local, *peer = (__u32 *)r->peer;
 
 	r->family = (__u8)sk->__sk_common.skc_family;
+	r->bound = sk->__sk_common.skc_bound_dev_if != 0;
 	r->local_port = sk->__sk_common.skc_num;
 	r->peer_port = __builtin_bswap16(sk->__sk_common.skc_dport);
 	if (r->family == AF_INET) {

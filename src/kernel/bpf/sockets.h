@@ -26,7 +26,7 @@ struct sockets_record {
 	__u8 family;
 	__u8 shutdown;  /* this and error: of a dead one only */
 	__u8 after_fin; /* enum sockets_after_fin */
-	__u8 spare;
+	__u8 bound;     /* to an interface */
 	__u16 error;
 	__u32 netns;
 	__u32 inode;
