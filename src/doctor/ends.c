@@ -323,6 +323,21 @@ bool ends_owner(const struct ends *t, const struct open_end *end, uint32_t i, st
 	return true;
 }
 
+uint32_t ends_processes(const struct ends *t, const struct open_end *end)
+{
+	struct tw_owner a, b;
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; ends_owner(t, end, i, &a); i++) {
+		bool seen = false;
+
+		for (uint32_t k = 0; k < i && ends_owner(t, end, k, &b); k++)
+			seen |= a.pid == b.pid;
+		n += !seen;
+	}
+	return n;
+}
+
 void ends_add_owner(struct ends *t, struct open_end *end, const struct tw_owner *owner)
 {
 	uint32_t kept = end->owner_count < TW_MAX_OWNERS ? end->owner_count : TW_MAX_OWNERS;

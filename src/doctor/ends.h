@@ -90,3 +90,6 @@ void ends_drop_owners(struct ends *t, struct open_end *end);
 
 /* Fills in owner number `i`. Returns whether there is one and it was kept. */
 bool ends_owner(const struct ends *t, const struct open_end *end, uint32_t i, struct tw_owner *out);
+
+/* How many different processes hold it, of those that were kept. */
+uint32_t ends_processes(const struct ends *t, const struct open_end *end);

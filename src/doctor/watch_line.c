@@ -23,9 +23,9 @@ static uint64_t since(uint64_t now, uint64_t then)
 
 /* The kernel's clock of sends ticks in jiffies; until their length is known nothing counts as
  * lately sent. */
-static uint64_t ticks_ms(const struct doctor *d, uint32_t jiffies)
+static uint64_t ticks_ms(uint64_t tick_ns, uint32_t jiffies)
 {
-	return d->found.tick_ns ? jiffies * d->found.tick_ns / CLOCK_NS_PER_MS : UINT32_MAX;
+	return tick_ns ? jiffies * tick_ns / CLOCK_NS_PER_MS : UINT32_MAX;
 }
 
 static struct tcp_sample sample_of(const struct doctor *d, const struct open_end *end,
@@ -46,7 +46,7 @@ static struct tcp_sample sample_of(const struct doctor *d, const struct open_end
 		.inode = (uint32_t)ev->inode,
 		.cookie = end->cookie,
 		.netns = end->netns,
-		.last_data_sent_ms = (uint32_t)ticks_ms(d, ev->sent_jiffies),
+		.last_data_sent_ms = (uint32_t)ticks_ms(d->found.tick_ns, ev->sent_jiffies),
 		.bytes_sent = ev->sent,
 		.notsent_bytes = ev->unsent,
 		.snd_wnd = ev->peer_window,
@@ -54,41 +54,24 @@ static struct tcp_sample sample_of(const struct doctor *d, const struct open_end
 	};
 }
 
-/* Still sending after the peer's FIN, or receiving after this end's: a half-close in use. */
-static bool is_flowing(const struct doctor *d, const struct watch_event *ev)
+bool watch_is_flowing(const struct watch_event *ev, uint64_t tick_ns, uint64_t after_ns)
 {
-	uint64_t quiet_ms = d->setup.watch.rules.after / 2 / CLOCK_NS_PER_MS;
+	uint64_t quiet_ms = after_ns / 2 / CLOCK_NS_PER_MS;
 
 	if (ev->state == TCPS_FIN_WAIT2)
-		return ev->received > 0 && ticks_ms(d, ev->recv_jiffies) <= quiet_ms;
+		return ev->received > 0 && ticks_ms(tick_ns, ev->recv_jiffies) <= quiet_ms;
 	return ev->state == TCPS_CLOSE_WAIT && ev->sent > 0 &&
-	       (ev->unacked > 0 || ticks_ms(d, ev->sent_jiffies) <= quiet_ms);
+	       (ev->unacked > 0 || ticks_ms(tick_ns, ev->sent_jiffies) <= quiet_ms);
 }
 
-static uint32_t processes(const struct doctor *d, const struct open_end *end)
+enum tcp_cause watch_cause(const struct watch_event *ev, const struct tcp_sample *sample,
+			   uint32_t processes, bool all_seen, bool flowing)
 {
-	struct tw_owner a, b;
-	uint32_t n = 0;
-
-	for (uint32_t i = 0; i < end->owner_count && i < TW_MAX_OWNERS; i++) {
-		bool seen = false;
-
-		for (uint32_t k = 0; k < i && ends_owner(&d->ends, end, i, &a); k++)
-			seen |= ends_owner(&d->ends, end, k, &b) && a.pid == b.pid;
-		n += !seen;
-	}
-	return n;
-}
-
-static enum tcp_cause cause_of(const struct doctor *d, const struct open_end *end,
-			       const struct watch_event *ev, const struct tcp_sample *sample)
-{
-	bool flowing = is_flowing(d, ev);
 	struct tcp_context context = {
-		.processes = processes(d, end),
-		.all_seen = watch_sees_all_processes(d->watch),
+		.processes = processes,
+		.all_seen = all_seen,
 		/* Where several hold it, one that was told may have done its part. */
-		.told = ev->conn.flags & WATCH_TOLD && !flowing && processes(d, end) < 2,
+		.told = ev->conn.flags & WATCH_TOLD && !flowing && processes < 2,
 		.flowing = flowing,
 	};
 
@@ -188,7 +171,9 @@ void watch_say(struct doctor *d, const struct open_end *end, const struct watch_
 		.cgroup = end->cgroup,
 	};
 
-	line.cause = cause_of(d, end, ev, &line.sample);
+	line.cause = watch_cause(
+		ev, &line.sample, ends_processes(&d->ends, end), watch_sees_all_processes(d->watch),
+		watch_is_flowing(ev, d->found.tick_ns, d->setup.watch.rules.after));
 	if (line.closed)
 		line.lag_ns = since(c->close_at, c->fin_at);
 	find_stacks(d, c, &line);

@@ -46,6 +46,16 @@ struct doctor {
 	int poll;           /* readable when something may have happened */
 };
 
+/* Whether an end still sends after its peer's FIN, or receives after its own, as of the event: a
+ * half-close in use. `tick_ns` is a jiffy's length (0: not known, and nothing counts as lately
+ * sent); `after_ns` the threshold, half of which without data is quiet. */
+bool watch_is_flowing(const struct watch_event *ev, uint64_t tick_ns, uint64_t after_ns);
+
+/* The cause as of the event, for an end that so many different processes hold; `all_seen`: no
+ * other could. */
+enum tcp_cause watch_cause(const struct watch_event *ev, const struct tcp_sample *sample,
+			   uint32_t processes, bool all_seen, bool flowing);
+
 /* Makes the line and gives it to the doctor's caller. */
 void watch_say(struct doctor *d, const struct open_end *end, const struct watch_event *ev,
 	       enum tw_what what);

@@ -10,8 +10,10 @@
 #include <sys/socket.h>
 
 #include "doctor/ends.h"
+#include "doctor/watch_state.h"
 #include "kernel/glob.h"
 #include "kernel/watch_refused.h"
+#include "tcp/state.h"
 
 /* As the kernel's program walks over a name. */
 static bool matches(const struct glob *g, const char *name)
@@ -232,6 +234,59 @@ static const char *names_of(const struct ends *t, uint64_t sk)
 	return text;
 }
 
+static void processes_are_counted_once(void **state)
+{
+	struct tw_owner owners[] = { process(7, 3, "one"), process(7, 4, "one"),
+				     process(8, 3, "two") };
+	struct ends t;
+
+	assert_int_equal(ends_init(&t), 0);
+	add(&t, 1, "::1", 80, "::1", 5000, 1);
+	assert_int_equal(ends_processes(&t, ends_find(&t, 1)), 0);
+	for (uint32_t i = 0; i < 3; i++) {
+		ends_add_owner(&t, ends_find(&t, 1), &owners[i]);
+		assert_int_equal(ends_processes(&t, ends_find(&t, 1)), i < 2 ? 1 : 2);
+	}
+	ends_free(&t);
+}
+
+/* Ticks of 4 ms, a threshold of 1 s: half a second without data is quiet. */
+static void half_the_threshold_is_quiet(void **state)
+{
+	struct watch_event ev = { .state = TCPS_CLOSE_WAIT, .sent = 1, .sent_jiffies = 125 };
+
+	assert_true(watch_is_flowing(&ev, 4000000, 1000000000));
+	assert_false(watch_is_flowing(&ev, 0, 1000000000));
+	ev.sent_jiffies = 126;
+	assert_false(watch_is_flowing(&ev, 4000000, 1000000000));
+	ev.unacked = 1;
+	assert_true(watch_is_flowing(&ev, 4000000, 1000000000));
+	ev.sent = 0;
+	assert_false(watch_is_flowing(&ev, 4000000, 1000000000));
+	ev = (struct watch_event){ .state = TCPS_FIN_WAIT2, .received = 1, .recv_jiffies = 125 };
+	assert_true(watch_is_flowing(&ev, 4000000, 1000000000));
+	ev.recv_jiffies = 126;
+	assert_false(watch_is_flowing(&ev, 4000000, 1000000000));
+	ev = (struct watch_event){ .state = TCPS_FIN_WAIT2 };
+	assert_false(watch_is_flowing(&ev, 4000000, 1000000000));
+}
+
+/* A program that alone holds what it was told of forgot it; where two hold it, the other keeps it.
+ */
+static void told_is_of_one_process(void **state)
+{
+	struct watch_event ev = { .state = TCPS_CLOSE_WAIT, .conn.flags = WATCH_TOLD };
+	struct tcp_sample s = { .state = TCPS_CLOSE_WAIT, .inode = 7, .has_info = true };
+
+	assert_int_equal(watch_cause(&ev, &s, 1, true, false), TCP_CAUSE_TOLD);
+	assert_int_equal(watch_cause(&ev, &s, 2, true, false), TCP_CAUSE_SHARED);
+	assert_int_equal(watch_cause(&ev, &s, 1, true, true), TCP_CAUSE_REPLYING);
+	ev.conn.flags = 0;
+	assert_int_equal(watch_cause(&ev, &s, 1, true, false), TCP_CAUSE_DRAINED);
+	assert_int_equal(watch_cause(&ev, &s, 0, true, false), TCP_CAUSE_NO_DESCRIPTOR);
+	assert_int_equal(watch_cause(&ev, &s, 0, false, false), TCP_CAUSE_DRAINED);
+}
+
 /* Many ends of few processes: each process is kept once, and no longer than one of its ends. */
 static void a_process_is_kept_once(void **state)
 {
@@ -299,6 +354,9 @@ int main(void)
 		cmocka_unit_test(a_refusal_names_what_is_missing),
 		cmocka_unit_test(both_ends_find_each_other),
 		cmocka_unit_test(removing_keeps_the_others),
+		cmocka_unit_test(processes_are_counted_once),
+		cmocka_unit_test(half_the_threshold_is_quiet),
+		cmocka_unit_test(told_is_of_one_process),
 		cmocka_unit_test(a_process_is_kept_once),
 		cmocka_unit_test(a_record_is_small),
 		cmocka_unit_test(more_owners_than_are_kept_are_counted),
