@@ -86,6 +86,22 @@ static void tell_unacked_fin(const struct telling *t)
 	buf_printf(t->out, ". The %s's host has to answer.", t->other);
 }
 
+/* What runs while a holder keeps an end open: nothing, or what does not end it in order. */
+static void tell_held_timer(const struct telling *t, const char *no_timer)
+{
+	const struct tcp_sample *s = &t->end->sample;
+
+	if (s->timer == TCP_TIMER_NONE) {
+		buf_printf(t->out, "%s timer runs", no_timer);
+	} else if (s->timer == TCP_TIMER_KEEPALIVE) {
+		buf_printf(t->out, "keepalive asks the %s's host", t->other);
+		add_due(t, s->timer_ms);
+		buf_str(t->out, ", and ends it only where that knows it no more");
+	} else {
+		buf_str(t->out, "the timer that runs is for what was sent");
+	}
+}
+
 static void tell_fin_wait2(const struct telling *t)
 {
 	const struct tcp_sample *s = &t->end->sample;
@@ -102,7 +118,9 @@ static void tell_fin_wait2(const struct telling *t)
 	buf_printf(t->out, "The %s has closed its sending side and still holds the socket (",
 		   t->who);
 	add_holders(t);
-	buf_printf(t->out, "): no timer runs. The %s has to close.", t->other);
+	buf_str(t->out, "): ");
+	tell_held_timer(t, "no");
+	buf_printf(t->out, ". The %s has to close.", t->other);
 }
 
 static void tell_close_wait(const struct telling *t)
@@ -131,7 +149,12 @@ static void tell_close_wait(const struct telling *t)
 		buf_str(t->out, " has not read the FIN");
 	else
 		buf_str(t->out, " has taken all that came and not closed");
-	buf_printf(t->out, ". No timer runs: the %s has to close, or exit.", t->who);
+	if (s->timer == TCP_TIMER_NONE)
+		buf_str(t->out, ". ");
+	else
+		buf_str(t->out, "; ");
+	tell_held_timer(t, "No");
+	buf_printf(t->out, ": the %s has to close, or exit.", t->who);
 }
 
 static void tell_open(const struct telling *t)

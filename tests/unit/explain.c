@@ -88,6 +88,20 @@ static const struct end_case ends[] = {
 	    .holders = { { 1, 3, "a" }, { 2, 3, "b" }, { 3, 4, "c" } } }, TL_SERVER,
 	  "The server holds the connection open: a[1], fd 3; b[2], fd 3, and c[3], fd 4; all of them have to "
 	  "close. No timer runs: the server has to close, or exit." },
+	{ { .sample = { .state = TCPS_CLOSE_WAIT, .inode = 7, .recv_q = 1, .timer = TCP_TIMER_KEEPALIVE,
+	    .timer_ms = 900 }, .holders_known = true, .nholders = 1, .holders = { { 70, 5, "daytimed" } } }, TL_SERVER,
+	  "The server holds the connection open: daytimed[70], fd 5, has not read the FIN; keepalive asks the "
+	  "client's host in 900 ms, and ends it only where that knows it no more: the server has to close, or "
+	  "exit." },
+	{ { .sample = { .state = TCPS_CLOSE_WAIT, .inode = 7, .recv_q = 1, .timer = TCP_TIMER_PROBE },
+	    .holders_known = true, .nholders = 1, .holders = { { 70, 5, "daytimed" } } }, TL_SERVER,
+	  "The server holds the connection open: daytimed[70], fd 5, has not read the FIN; the timer that runs "
+	  "is for what was sent: the server has to close, or exit." },
+	{ { .sample = { .state = TCPS_FIN_WAIT2, .inode = 7, .timer = TCP_TIMER_KEEPALIVE, .timer_ms = 1000 },
+	    .holders_known = true, .nholders = 1, .holders = { { 71, 3, "daytime" } } }, TL_CLIENT,
+	  "The client has closed its sending side and still holds the socket (daytime[71], fd 3): keepalive "
+	  "asks the server's host in 1 s, and ends it only where that knows it no more. The server has to "
+	  "close." },
 	{ { .sample = { .state = TCPS_CLOSE_WAIT } }, TL_SERVER,
 	  "The server has not accepted the connection, and the client has closed it: it stays in the accept "
 	  "queue. The server has to accept and close." },
