@@ -10,7 +10,7 @@ an orphan are used up. The client's FIN_WAIT_2 runs out by itself.]],
 server:sysctl("ipv4/tcp_orphan_retries", 2)
 server:sysctl("ipv4/tcp_rto_min_us", 20000, { optional = true })
 client:sysctl("ipv4/tcp_rto_min_us", 20000, { optional = true })
-client:sysctl("ipv4/tcp_fin_timeout", 1)
+client:sysctl("ipv4/tcp_fin_timeout", 3)
 local listener = server:listen()
 local c = client:connect(server)
 local s = listener:accept()
