@@ -59,7 +59,7 @@ static const struct opt lab_opts[] = {
 	{ OPT_SVG, "svg", "FILE", "write the diagram of one scenario as a picture", "file" },
 	{ 'q', "quiet", NULL, "one line for each scenario", NULL },
 	{ '6', "ipv6", NULL, "over IPv6 (default: IPv4)", NULL },
-	{ 'j', "jobs", "N", "run so many scenarios at once (default: four for each processor)",
+	{ 'j', "jobs", "N", "run so many scenarios at once (default: six for each processor)",
 	  NULL },
 	{ OPT_TIMEOUT, "timeout", "DURATION", "end a scenario that takes longer (60s)", NULL },
 	{ OPT_ALLOW, "allow", "COMMAND",

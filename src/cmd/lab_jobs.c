@@ -16,7 +16,7 @@
 #define EXPERIMENTS "experiments"
 
 /* A scenario waits more than it works: for the kernel's timers. */
-#define JOBS_PER_CPU 4
+#define JOBS_PER_CPU 6
 
 /* In the order of the text that they come from. */
 static const char *const experiments[] = {

@@ -15,7 +15,7 @@
 
 struct jobs_options {
 	struct lab_options lab;
-	unsigned at_once; /* 0: four for each processor */
+	unsigned at_once; /* 0: six for each processor */
 };
 
 struct job {
