@@ -104,7 +104,7 @@ class Watch:
     def __enter__(self):
         return self
 
-    def __exit__(self, failed, *unused):
+    def __exit__(self, failed=None, *unused):
         with contextlib.suppress(OSError, AssertionError):
             if failed and self.process.poll() is None:
                 self.process.send_signal(signal.SIGINT)
