@@ -112,8 +112,8 @@ static void forget(struct server *s, uint32_t i, const char *how)
 	conns_move(&s->conns, i, CONN_FREE, 0);
 }
 
-/* Closes a connection, by the end of the round at the latest; that takes it out of the epoll too,
- * since nobody else has it. */
+/* Closes a connection, in this round or the next, a millisecond later at most; that takes it out of
+ * the epoll too, since nobody else has it. */
 static void finish(struct server *s, uint32_t i, const char *how)
 {
 	closing_add(&s->closing, s->conns.slot[i].fd);

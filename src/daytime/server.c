@@ -212,6 +212,8 @@ static int wait_ms(const struct server *s)
 		due = earlier(due, s->stop_at);
 	if (s->log_waits)
 		due = earlier(due, s->now + LOG_RETRY_NS);
+	if (s->closing.count > 0) /* closed with those of the next round, if one comes soon */
+		due = earlier(due, s->now + CLOCK_NS_PER_MS);
 	if (due == INT64_MAX)
 		return -1;
 	ms = (due - s->now + CLOCK_NS_PER_MS - 1) / CLOCK_NS_PER_MS;
@@ -230,7 +232,6 @@ static void expire(struct server *s)
 	while ((i = conns_first(&s->conns, CONN_DRAINING)) != CONN_NONE &&
 	       s->conns.slot[i].deadline <= s->now)
 		serve_time_up(s, i);
-	closing_flush(&s->closing);
 	if (s->paused && s->resume_at <= s->now)
 		gate_resume(s);
 }
