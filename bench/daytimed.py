@@ -21,6 +21,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 RUNS = int(os.environ.get("BENCH_RUNS", "7"))
 CONNECTIONS = int(os.environ.get("BENCH_CONNECTIONS", "20000"))
 THREADS = os.environ.get("BENCH_THREADS", "16")
+LOGGED = "daytimed, all logged"
 RIVALS = os.path.join(BUILD, "rivals")
 XINETD = """service daytime
 {
@@ -125,7 +126,7 @@ def servers(folder):
     yield Server("textbook", [rival, "textbook", "0"])
     yield Server("bare", [rival, "bare", "0"])
     yield Server("daytimed", [*daytimed, "0"])
-    yield Server("daytimed, all logged", [*daytimed, "--log=connections", "--udp", "0"])
+    yield Server(LOGGED, [*daytimed, "--log=connections", "--udp", "0"])
     sbin = os.path.join(RIVALS, "usr", "sbin")
     env = {**os.environ, "LD_LIBRARY_PATH": f"{RIVALS}/usr/lib/x86_64-linux-gnu:"
                                             f"{RIVALS}/lib/x86_64-linux-gnu"}
@@ -161,6 +162,14 @@ def compare(folder):
     return {s.name: s for s in all_of_them}
 
 
+def compare_two(by_name, ours, rival, reach):
+    """Each run against the rival's of the same round: what else the machine does then hits both."""
+    ratio = statistics.median(a / b for a, b in zip(by_name[ours].us, by_name[rival].us))
+    goal = "" if reach is None else \
+        f"  to reach: <= {reach:.2f}, {'reached' if ratio <= reach else 'NOT reached'}"
+    print(f"{ours + ' / ' + rival:36} {ratio:.3f}{goal}")
+
+
 def report(by_name):
     us = {name: statistics.median(s.us) for name, s in by_name.items()}
     print(f"{CONNECTIONS} connections a run, {THREADS} closed loops, medians of {RUNS} runs in turn")
@@ -168,15 +177,10 @@ def report(by_name):
     for name, s in by_name.items():
         print(f"{name:22}{us[name]:12.2f}{f'{min(s.us):.1f}-{max(s.us):.1f}':>14}"
               f"{statistics.median(s.rate):9.0f}{s.rss:9}")
-    for rival, reach in (("textbook", 0.70), ("bare", 0.90), ("xinetd", 0.45),
-                         ("openbsd-inetd", None)):
-        if rival in us:
-            # Each run against the rival's of the same round: what else the machine does then hits both.
-            pairs = zip(by_name["daytimed"].us, by_name[rival].us)
-            ratio = statistics.median(ours / theirs for ours, theirs in pairs)
-            goal = "" if reach is None else \
-                f"  to reach: <= {reach:.2f}, {'reached' if ratio <= reach else 'NOT reached'}"
-            print(f"daytimed / {rival:14} {ratio:.3f}{goal}")
+    for ours in ("daytimed", LOGGED):
+        for rival, reach in (("textbook", 0.70), ("bare", 0.90), ("xinetd", 0.45), ("openbsd-inetd", None)):
+            if rival in us:
+                compare_two(by_name, ours, rival, reach)
     print(json.dumps({"schema": 1, "bench": "daytimed", "us": us,
                       "rss_kib": {n: s.rss for n, s in by_name.items()}}))
 

@@ -18,6 +18,7 @@ void log_open(struct log *l, int fd, const char *prefix)
 
 	*l = (struct log){ .fd = fd };
 	snprintf(l->prefix, sizeof(l->prefix), "%s", prefix);
+	l->prefix_len = strlen(l->prefix);
 	if (fstat(fd, &st) < 0)
 		return; /* closed: every line will be lost, and counted */
 	if (S_ISSOCK(st.st_mode)) {
@@ -133,15 +134,9 @@ static void tell_lost(struct log *l)
 		l->lost_told = l->lost;
 }
 
-static void add(struct log *l, const char *fmt, va_list ap)
+/* Adds a whole line: prefix, text and newline are in it. */
+static void add(struct log *l, const char *line, size_t len)
 {
-	char line[LOG_LINE];
-	size_t len;
-
-	len = (size_t)snprintf(line, sizeof(line), "%s", l->prefix);
-	vsnprintf(line + len, sizeof(line) - len - 1, fmt, ap);
-	len = strlen(line);
-	line[len++] = '\n';
 	tell_lost(l);
 	if (put(l, line, len))
 		return;
@@ -151,21 +146,27 @@ static void add(struct log *l, const char *fmt, va_list ap)
 		l->lost++;
 }
 
-void log_add(struct log *l, const char *fmt, ...)
+void log_add(struct log *l, const char *text, size_t len)
 {
-	va_list ap;
+	char line[LOG_LINE];
+	size_t most = sizeof(line) - l->prefix_len - 1;
 
-	va_start(ap, fmt);
-	add(l, fmt, ap);
-	va_end(ap);
+	if (len > most)
+		len = most;
+	memcpy(line, l->prefix, l->prefix_len);
+	memcpy(line + l->prefix_len, text, len);
+	line[l->prefix_len + len] = '\n';
+	add(l, line, l->prefix_len + len + 1);
 }
 
 void log_line(struct log *l, const char *fmt, ...)
 {
+	char text[LOG_LINE];
 	va_list ap;
 
 	va_start(ap, fmt);
-	add(l, fmt, ap);
+	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
+	log_add(l, text, strlen(text));
 	log_flush(l);
 }

@@ -19,6 +19,7 @@ struct log {
 	bool file;   /* writing may block, whatever was asked for: see daytime/log_writer.h */
 	_Atomic uint64_t *writer_lost; /* lines that the writer could not write; NULL: no writer */
 	char prefix[32];
+	size_t prefix_len;
 	uint64_t lost;      /* lines dropped in all */
 	uint64_t lost_told; /* of these, already told */
 	size_t start, len;
@@ -36,8 +37,9 @@ void log_redirect(struct log *l, int socket);
 /* How many lines were lost so far, here and by the writer. */
 uint64_t log_lost(const struct log *l);
 
-/* Adds one line; it goes on with the next log_line() or log_flush(). */
-void log_add(struct log *l, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* Adds one line of `len` bytes, cut to LOG_LINE with its prefix; it goes on with the next log_line()
+ * or log_flush(). For lines that are many: nothing is formatted. */
+void log_add(struct log *l, const char *text, size_t len);
 
 /* Adds one line and hands on what can be. */
 void log_line(struct log *l, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

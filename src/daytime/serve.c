@@ -21,7 +21,6 @@
  */
 #include "daytime/serve.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -31,6 +30,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "daytime/peer.h"
 
 #define DRAIN_AT_ONCE 65536 /* bytes per read; one client has one read per round */
 
@@ -86,27 +86,17 @@ void serve_reset(int fd)
 	close(fd);
 }
 
-static const char *peer_text(const struct sockaddr_in6 *peer, char text[INET6_ADDRSTRLEN])
-{
-	const struct sockaddr_in *in = (const struct sockaddr_in *)peer;
-
-	if (peer->sin6_family == AF_INET)
-		return inet_ntop(AF_INET, &in->sin_addr, text, INET6_ADDRSTRLEN);
-	if (IN6_IS_ADDR_V4MAPPED(&peer->sin6_addr))
-		return inet_ntop(AF_INET, &peer->sin6_addr.s6_addr[12], text, INET6_ADDRSTRLEN);
-	return inet_ntop(AF_INET6, &peer->sin6_addr, text, INET6_ADDRSTRLEN);
-}
-
 /* Frees the slot of a connection that is closed; `how` is for the log. */
 static void forget(struct server *s, uint32_t i, const char *how)
 {
 	const struct conn *c = &s->conns.slot[i];
 
 	if (s->config->log_level >= LOG_CONNECTIONS) {
-		char text[INET6_ADDRSTRLEN];
+		char line[LOG_LINE];
+		size_t len = peer_text(&c->peer, line);
+		char *end = stpcpy(stpcpy(line + len, ": "), how);
 
-		log_add(s->log, "%s port %u: %s", peer_text(&c->peer, text),
-			ntohs(c->peer.sin6_port), how);
+		log_add(s->log, line, (size_t)(end - line));
 	}
 	sources_release(s->sources, c->source);
 	conns_move(&s->conns, i, CONN_FREE, 0);
@@ -135,14 +125,15 @@ static void start_close(struct server *s, uint32_t i)
 static void refuse(struct server *s, int fd, const struct sockaddr_in6 *peer, uint64_t *counter,
 		   const char *why)
 {
-	char text[INET6_ADDRSTRLEN];
+	char text[PEER_ADDRESS_MAX];
 
 	serve_reset(fd);
 	++*counter;
 	if (s->config->log_level < LOG_EVENTS || !log_gate_pass(&s->refused, s->now))
 		return;
-	log_line(s->log, "refused %s: %s; %llu more since the last such line",
-		 peer_text(peer, text), why, (unsigned long long)s->refused.skipped);
+	peer_address(peer, text);
+	log_line(s->log, "refused %s: %s; %llu more since the last such line", text, why,
+		 (unsigned long long)s->refused.skipped);
 	s->refused.skipped = 0;
 }
 

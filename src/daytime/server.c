@@ -28,6 +28,9 @@
 #define TAG_UDP     (3ULL << 32)
 
 static const int64_t LONGEST_WAIT_MS = 3600000; /* one hour: epoll_wait() takes an int */
+/* Handing on costs a call and a wake-up of whoever reads; so lines wait for more: for nobody too long,
+ * and for some 200 lines under load. */
+static const int64_t LOG_WAIT_NS = 10 * CLOCK_NS_PER_MS;
 static const int64_t LOG_RETRY_NS = 100 * CLOCK_NS_PER_MS;
 
 bool log_gate_pass(struct log_gate *g, int64_t now)
@@ -210,8 +213,8 @@ static int wait_ms(const struct server *s)
 		due = earlier(due, s->resume_at);
 	if (s->stopping)
 		due = earlier(due, s->stop_at);
-	if (s->log_waits)
-		due = earlier(due, s->now + LOG_RETRY_NS);
+	if (s->log_at)
+		due = earlier(due, s->log_at);
 	if (s->closing.count > 0) /* closed with those of the next round, if one comes soon */
 		due = earlier(due, s->now + CLOCK_NS_PER_MS);
 	if (due == INT64_MAX)
@@ -234,6 +237,19 @@ static void expire(struct server *s)
 		serve_time_up(s, i);
 	if (s->paused && s->resume_at <= s->now)
 		gate_resume(s);
+}
+
+/* Hands on the log's lines when they have waited long enough, or are many. */
+static void hand_on_log(struct server *s)
+{
+	if (s->log->len == 0) {
+		s->log_at = 0;
+		return;
+	}
+	if (s->log_at == 0)
+		s->log_at = s->now + LOG_WAIT_NS;
+	if (s->now >= s->log_at || s->log->len > LOG_CAP / 2)
+		s->log_at = log_flush(s->log) ? s->now + LOG_RETRY_NS : 0;
 }
 
 /* Handles an event of anything but a connection. */
@@ -272,7 +288,7 @@ int server_run(struct server *s, struct err *e)
 		if (r < 0)
 			return r;
 		expire(s);
-		s->log_waits = log_flush(s->log);
+		hand_on_log(s);
 	}
 	s->count->cut_by_stop += s->conns.used;
 	return 0;

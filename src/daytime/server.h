@@ -70,7 +70,7 @@ struct server {
 	bool stopping;
 	int64_t stop_at; /* CLOCK_MONOTONIC, while stopping */
 	int64_t now;     /* CLOCK_MONOTONIC, when the present round began */
-	bool log_waits;  /* the log took not all */
+	int64_t log_at;  /* when what waits in the log is handed on; 0: nothing waits */
 	struct log_gate shed, refused, failed, report;
 	struct daytime_moment moment; /* that `text` says */
 	int text_len;                 /* 0: no text yet */

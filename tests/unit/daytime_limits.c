@@ -21,6 +21,7 @@
 #include "daytime/conns.h"
 #include "daytime/counters.h"
 #include "daytime/log.h"
+#include "daytime/peer.h"
 #include "daytime/server.h"
 #include "daytime/source.h"
 #include "daytime/udp.h"
@@ -305,6 +306,55 @@ static void a_log_that_fails_loses_only_itself(void **state)
 	close(ends[1]);
 }
 
+static void a_line_is_added_whole_or_cut(void **state)
+{
+	static struct log l;
+	char long_one[LOG_LINE], bytes[2 * LOG_LINE];
+	int ends[2];
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+	log_open(&l, ends[0], "d: ");
+	log_add(&l, "one", 3);
+	assert_int_equal(recv(ends[1], bytes, sizeof(bytes), MSG_DONTWAIT), -1); /* it waits */
+	memset(long_one, 'x', sizeof(long_one));
+	log_add(&l, long_one, sizeof(long_one));
+	assert_false(log_flush(&l));
+	assert_int_equal(read(ends[1], bytes, sizeof(bytes)), 7 + LOG_LINE);
+	assert_memory_equal(bytes, "d: one\nd: xxx", 12);
+	assert_memory_equal(bytes + 7 + LOG_LINE - 3, "xx\n", 3);
+	assert_int_equal(l.lost, 0);
+	log_close(&l);
+	close(ends[1]);
+}
+
+static void a_peer_is_written_as_inet_ntop_does(void **state)
+{
+	static const struct {
+		const char *address, *shown;
+		uint16_t port;
+	} peers[] = {
+		{ "::ffff:0.0.0.0", "0.0.0.0 port 0", 0 },
+		{ "::ffff:192.0.2.7", "192.0.2.7 port 4711", 4711 },
+		{ "::ffff:255.255.255.255", "255.255.255.255 port 65535", 65535 },
+		{ "2001:db8::10", "2001:db8::10 port 13", 13 },
+		{ "ffff:ffff:ffff:ffff:ffff:ffff:255.255.255.255",
+		  "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff port 10000", 10000 },
+		{ "::", ":: port 9", 9 },
+	};
+	struct sockaddr_in v4 = { .sin_family = AF_INET, .sin_port = htons(100) };
+	char text[PEER_TEXT_MAX];
+
+	for (size_t i = 0; i < sizeof(peers) / sizeof(peers[0]); i++) {
+		struct sockaddr_in6 one = peer(peers[i].address, peers[i].port);
+
+		assert_int_equal(peer_text(&one, text), strlen(peers[i].shown));
+		assert_string_equal(text, peers[i].shown);
+	}
+	v4.sin_addr.s_addr = htonl(0x7f000001);
+	assert_int_equal(peer_text((const struct sockaddr_in6 *)&v4, text), 18);
+	assert_string_equal(text, "127.0.0.1 port 100");
+}
+
 /* Closes seven of ten descriptors in a row, out of order, and these only. */
 static void what_is_closed_together_is_all_and_nothing_else(void **state)
 {
@@ -482,6 +532,8 @@ int main(void)
 		cmocka_unit_test(some_are_never_answered_over_udp),
 		cmocka_unit_test(a_blocked_log_drops_and_tells),
 		cmocka_unit_test(a_log_that_fails_loses_only_itself),
+		cmocka_unit_test(a_line_is_added_whole_or_cut),
+		cmocka_unit_test(a_peer_is_written_as_inet_ntop_does),
 		cmocka_unit_test(what_is_closed_together_is_all_and_nothing_else),
 		cmocka_unit_test(closing_takes_any_number),
 		cmocka_unit_test(events_are_logged_once_a_second),
