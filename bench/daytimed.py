@@ -2,7 +2,8 @@
 """CPU per connection, connections per second and memory of daytimed and of what it replaces.
 
 Runs in a network namespace of its own, where port 13 is free. The servers are all up; each gets its
-load in turn, RUNS times, and the medians count. The load is bench/daytimed/load.c: THREADS closed
+load in turn, RUNS times, and the medians count: many short turns, since what else the machine does changes within
+seconds. The load is bench/daytimed/load.c: THREADS closed
 loops that connect, read to the end of the stream and close. CPU is the server process's own, from
 /proc/PID/schedstat (and stat, for children), which has what the kernel does on its behalf in it.
 """
@@ -18,8 +19,9 @@ import time
 
 BUILD = os.path.abspath(sys.argv[1])
 HERE = os.path.dirname(os.path.abspath(__file__))
-RUNS = int(os.environ.get("BENCH_RUNS", "7"))
-CONNECTIONS = int(os.environ.get("BENCH_CONNECTIONS", "20000"))
+RUNS = int(os.environ.get("BENCH_RUNS", "41"))
+CONNECTIONS = int(os.environ.get("BENCH_CONNECTIONS", "4000"))
+WORKER_RUNS, WORKER_CONNECTIONS = min(RUNS, 7), 5 * CONNECTIONS
 THREADS = os.environ.get("BENCH_THREADS", "16")
 LOGGED = "daytimed, all logged"
 RIVALS = os.path.join(BUILD, "rivals")
@@ -236,7 +238,7 @@ def worker_rate(count):
             quotas[-1].write("cgroup.procs", pid)
         load(s.port, 2000)
         before = os.times()
-        replies, errors, seconds = load(s.port, CONNECTIONS, 128)
+        replies, errors, seconds = load(s.port, WORKER_CONNECTIONS, 128)
         after = os.times()
         used = (after.children_user + after.children_system - before.children_user -
                 before.children_system) / seconds
@@ -253,7 +255,7 @@ def workers():
     generator 1.8 cores and more; what it used is printed. Its 128 loops are enough that some wait at each
     worker at any time: with few, all would wait at one that has used its share while the other is idle."""
     try:
-        rounds = [(worker_rate(1), worker_rate(2)) for _ in range(RUNS)]
+        rounds = [(worker_rate(1), worker_rate(2)) for _ in range(WORKER_RUNS)]
     except OSError as error:
         print(f"workers: no CPU quota can be set here ({error}); not measured")
         return
