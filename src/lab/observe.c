@@ -87,18 +87,24 @@ static char task_state(pid_t tid)
 	return end && end[1] ? end[2] : 0;
 }
 
-bool lab_is_settled(struct lab *lab)
+bool lab_is_asleep(const struct lab *lab, int actor)
 {
 	if (!lab->own_proc)
 		return true;
 	for (unsigned i = 0; i < lab->trace.ntasks; i++) {
-		char state = task_state(lab->trace.tasks[i].tid);
+		const struct trace_task *t = &lab->trace.tasks[i];
+		char state = actor < 0 || t->actor == actor ? task_state(t->tid) : 0;
 
 		if (state && !strchr("SZX", state))
 			return false;
 	}
-	/* What the last of them sent before it slept. */
-	return !wire_has_more(&lab->wire);
+	return true;
+}
+
+bool lab_is_settled(struct lab *lab)
+{
+	/* The wire last: what the last of them sent before it slept. */
+	return !lab->own_proc || (lab_is_asleep(lab, -1) && !wire_has_more(&lab->wire));
 }
 
 void lab_observe(struct lab *lab, uint16_t conn, const char *title, bool is_main)

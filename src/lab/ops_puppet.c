@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <linux/tcp.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +12,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/fd.h"
 #include "base/num.h"
 #include "lab/json_bytes.h"
@@ -69,7 +71,20 @@ static enum op_result issue(struct lab *lab, struct pending *p, struct actor *ac
 	if (r < 0)
 		return op_broken(lab, p, "telling %s[%d] what to do: %s", actor->name, actor->pid,
 				 strerror(-r));
-	return arg_true(p, "begin") ? OP_OK : OP_WAIT;
+	return OP_WAIT;
+}
+
+/* A call that is only begun: under way once its process sleeps in it, or over already. What the script does
+ * next comes after that. */
+static bool is_under_way(const struct lab *lab, struct pending *p, const struct actor *actor)
+{
+	struct pollfd answer = { .fd = actor->command, .events = POLLIN };
+	int64_t now = clock_mono_ns();
+
+	if (!p->since_ns)
+		p->since_ns = now;
+	return poll(&answer, 1, 0) > 0 || lab_is_asleep(lab, p->actor) ||
+	       now - p->since_ns > LAB_SETTLE_NS;
 }
 
 static const char *errno_text(int64_t result, char buf[32])
@@ -134,8 +149,11 @@ static enum op_result poll_call(struct lab *lab, struct pending *p, struct answe
 	static struct puppet_answer got;
 	struct actor *actor = &lab->actors[p->actor];
 	char call[32];
-	ssize_t n = recv(actor->command, &got, sizeof(got), MSG_DONTWAIT);
+	ssize_t n;
 
+	if (arg_true(p, "begin"))
+		return is_under_way(lab, p, actor) ? OP_OK : OP_WAIT;
+	n = recv(actor->command, &got, sizeof(got), MSG_DONTWAIT);
 	arg_text(p, "name", call, sizeof(call));
 	if (n < 0 && (errno == EAGAIN || errno == EINTR) && !actor->exited)
 		return OP_WAIT;

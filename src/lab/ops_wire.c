@@ -126,7 +126,8 @@ static enum op_result begin_cut(struct lab *lab, struct pending *p, struct answe
 	return OP_OK;
 }
 
-/* wire.quiet: no packet has passed and no call has returned for `lasting` (20 ms). */
+/* wire.quiet: no packet has passed and no call has returned for `lasting` (20 ms), and nobody is about to do
+ * something: whoever does not sleep is waited for as long as a step waits (LAB_SETTLE_NS). */
 static enum op_result poll_quiet(struct lab *lab, struct pending *p, struct answer *a)
 {
 	int64_t ns = 20 * CLOCK_NS_PER_MS, now = clock_mono_ns();
@@ -139,7 +140,9 @@ static enum op_result poll_quiet(struct lab *lab, struct pending *p, struct answ
 		p->packets = activity;
 		p->since_ns = now;
 	}
-	return now - p->since_ns >= ns ? OP_OK : OP_WAIT;
+	if (now - p->since_ns < ns)
+		return OP_WAIT;
+	return lab_is_settled(lab) || now - p->since_ns > ns + LAB_SETTLE_NS ? OP_OK : OP_WAIT;
 }
 
 static enum op_result begin_inject(struct lab *lab, struct pending *p, struct answer *a)
