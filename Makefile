@@ -42,7 +42,7 @@ bench: packages-bench all
 	@bench/run $(BUILD)
 
 # The whole catalogue, RUNS times, as many side by side as there are processors, on a machine that
-# stress-ng keeps busy. What fails is kept in build/flake.
+# stress-ng keeps busy; STRESS has other stressors for it. What fails is kept in build/flake.
 RUNS ?= 200
 flake: all
 	@tools/need stress-ng

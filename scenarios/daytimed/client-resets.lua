@@ -19,7 +19,7 @@ expect(server, "gone")
 expect_packet(client, { flags = "RST" })
 
 step("The next client.")
-local daytime = client:run("daytime", server.address, port)
+local daytime = client:run("daytime", "--timeout=30s", server.address, port)
 daytime:exits(0)
 expect(server, "TIME_WAIT", { connection = 2 })
 daytimed:kill("TERM")

@@ -11,7 +11,7 @@ textbook server beside it writes and closes: two.]],
 -- FIN would come behind it.
 server:sysctl("ipv4/tcp_rto_min_us", 10000000, { optional = true })
 local daytimed = server:run("daytimed", "--user=none", "--drain-time=60s", server.port)
-local daytime = client:run("daytime", server.address, daytimed:listens())
+local daytime = client:run("daytime", "--timeout=30s", server.address, daytimed:listens())
 daytime:exits(0)
 expect(server, "TIME_WAIT")
 expect(client, "gone")

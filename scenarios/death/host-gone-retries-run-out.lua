@@ -7,7 +7,6 @@ scenario {
 quarter of an hour or more. Here 1, less than a second.]],
 }
 
-client:sysctl("ipv4/tcp_retries2", 1)
 client:sysctl("ipv4/tcp_rto_min_us", 20000, { optional = true })
 local listener = server:listen()
 local c = client:connect(server)
@@ -15,6 +14,7 @@ local s = listener:accept()
 wire.cut()
 c:write("anybody there?")
 observe("The client retransmits.")
+client:sysctl("ipv4/tcp_retries2", 1)
 c:read(1, { fails = "ETIMEDOUT", within = "30s" })
 expect(client, "gone")
 expect(server, "ESTABLISHED")

@@ -8,7 +8,7 @@ with it for 60 s. The client closes when it has read the reply, and its socket i
 }
 
 local daytimed = server:run("daytimed", "--user=none", server.port)
-local daytime = client:run("daytime", server.address, daytimed:listens())
+local daytime = client:run("daytime", "--timeout=30s", server.address, daytimed:listens())
 
 daytime:exits(0)
 expect(client, "gone")

@@ -9,7 +9,7 @@ the connection ends as if it had been closed.]],
 }
 
 local daytimed = server:run("daytimed", "--user=none", server.port)
-local daytime = client:run("daytime", "--after-reply=exit", server.address, daytimed:listens())
+local daytime = client:run("daytime", "--timeout=30s", "--after-reply=exit", server.address, daytimed:listens())
 
 daytime:exits(0)
 expect(client, "gone")

@@ -9,7 +9,7 @@ and the client's in CLOSE_WAIT: what matters is who closes first, not who is the
 }
 
 local daytimed = server:run("daytimed", "--user=none", server.port)
-local daytime = client:run("daytime", "--after-reply=hold:100s", server.address, daytimed:listens())
+local daytime = client:run("daytime", "--timeout=30s", "--after-reply=hold:100s", server.address, daytimed:listens())
 
 daytime:says("\n")
 expect(server, "FIN_WAIT_2")

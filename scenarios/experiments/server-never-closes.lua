@@ -9,7 +9,7 @@ that does not come, the server's in CLOSE_WAIT for a close() that is not called.
 }
 
 local daytimed = server:run("daytimed", "--user=none", "--after-reply=keep", server.port)
-local daytime = client:run("daytime", server.address, daytimed:listens())
+local daytime = client:run("daytime", "--timeout=30s", server.address, daytimed:listens())
 
 daytime:exits(0)
 expect(client, "FIN_WAIT_2", { orphan = true, timer = true })

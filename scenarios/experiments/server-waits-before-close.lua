@@ -9,7 +9,7 @@ those of a server that never closes: the kernel cannot know which of the two it 
 }
 
 local daytimed = server:run("daytimed", "--user=none", "--after-reply=hold:100s", server.port)
-local daytime = client:run("daytime", server.address, daytimed:listens())
+local daytime = client:run("daytime", "--timeout=30s", server.address, daytimed:listens())
 
 daytime:exits(0)
 expect(client, "FIN_WAIT_2", { orphan = true, timer = true })

@@ -8,7 +8,6 @@ each for itself, without TIME_WAIT.]],
 }
 
 for _, host in ipairs { client, server } do
-	host:sysctl("ipv4/tcp_orphan_retries", 2)
 	host:sysctl("ipv4/tcp_rto_min_us", 20000, { optional = true })
 end
 local listener = server:listen()
@@ -23,6 +22,9 @@ wire.release()
 expect(client, "CLOSING", { orphan = true, timer = true })
 expect(server, "CLOSING", { orphan = true, timer = true })
 observe("The link is cut.")
+for _, host in ipairs { client, server } do
+	host:sysctl("ipv4/tcp_orphan_retries", 2)
+end
 expect(client, "gone", { within = "30s" })
 expect(server, "gone", { within = "30s" })
 expect_path(client, "ESTABLISHED", "FIN_WAIT_1", "CLOSING", "gone")

@@ -7,7 +7,6 @@ scenario {
 an orphan are used up. The client's FIN_WAIT_2 runs out by itself.]],
 }
 
-server:sysctl("ipv4/tcp_orphan_retries", 2)
 server:sysctl("ipv4/tcp_rto_min_us", 20000, { optional = true })
 client:sysctl("ipv4/tcp_rto_min_us", 20000, { optional = true })
 client:sysctl("ipv4/tcp_fin_timeout", 3)
@@ -21,6 +20,7 @@ wire.cut()
 s:close()
 expect(server, "LAST_ACK", { orphan = true, timer = true })
 observe("The link is cut.")
+server:sysctl("ipv4/tcp_orphan_retries", 2)
 expect(server, "gone", { within = "30s" })
 expect(client, "gone", { within = "30s" })
 expect_packet(server, { flags = "FIN", retransmission = true })

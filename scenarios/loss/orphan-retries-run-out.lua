@@ -7,7 +7,6 @@ scenario {
 times (8 by default, some minutes; here 2), then forgets the connection without a word.]],
 }
 
-client:sysctl("ipv4/tcp_orphan_retries", 2)
 client:sysctl("ipv4/tcp_rto_min_us", 20000, { optional = true })
 local listener = server:listen()
 local c = client:connect(server)
@@ -16,6 +15,7 @@ wire.cut()
 c:close()
 expect(client, "FIN_WAIT_1", { orphan = true, timer = true })
 observe("The FIN cannot arrive.")
+client:sysctl("ipv4/tcp_orphan_retries", 2)
 expect(client, "gone", { within = "30s" })
 expect(server, "ESTABLISHED", { timer = false })
 expect_packet(client, { flags = "FIN", retransmission = true })
