@@ -41,6 +41,7 @@ struct run {
 	struct report_style style;
 	struct screen *screen; /* NULL: lines */
 	int64_t next_losses;   /* when the screen is told of them */
+	int64_t next_lags;     /* the same of close lags; 0: at once */
 	FILE *out;
 	int signals;
 	uint64_t faults;
@@ -141,22 +142,31 @@ static void put_line(const struct tw_line *line, void *arg)
 	put(run, &b);
 }
 
-static int put_lags(struct run *run, bool draw, struct err *e)
+/* Adds the close lags so far. */
+static int add_lags(struct run *run, bool draw, const struct report_style *style, struct buf *b,
+		    struct err *e)
 {
 	struct lag_table t = { 0 };
-	struct buf b = { 0 };
 	int r = lag_table_read(doctor_watch(run->doctor), &t, e);
 
 	if (r)
 		return r;
 	if (run->job->json)
 		for (size_t i = 0; i < t.row_count; i++)
-			watch_json_lag(&b, &t.rows[i]);
+			watch_json_lag(b, &t.rows[i]);
 	else
-		watch_text_lags(&b, t.rows, t.row_count, draw, &run->style);
-	put(run, &b);
+		watch_text_lags(b, t.rows, t.row_count, draw, style);
 	lag_table_free(&t);
 	return 0;
+}
+
+static int put_lags(struct run *run, bool draw, struct err *e)
+{
+	struct buf b = { 0 };
+	int r = add_lags(run, draw, &run->style, &b, e);
+
+	put(run, &b);
+	return r;
 }
 
 static void put_summary(struct run *run)
@@ -238,6 +248,30 @@ static bool nobody_left(struct run *run, int64_t now)
 	return now - run->named_ended >= OVER_NS || !doctor_summary(run->doctor).open;
 }
 
+/* What the screen shows of close lags, where it does; as often as --interval says. */
+static int turn_lags(struct run *run, int64_t now, struct err *e)
+{
+	struct buf b = { 0 };
+	int r;
+
+	if (!screen_shows_lags(run->screen)) {
+		run->next_lags = 0;
+		return 0;
+	}
+	if (now < run->next_lags)
+		return 0;
+	buf_str(&b, "");
+	r = add_lags(run, true, screen_style(run->screen), &b, e);
+	if (!r && b.failed)
+		r = err_set(e, -ENOMEM, "no memory for the close lags");
+	if (r)
+		buf_free(&b);
+	else
+		screen_lags(run->screen, b.data);
+	run->next_lags = now + (run->job->interval ? run->job->interval : CLOCK_NS_PER_S);
+	return r;
+}
+
 /* Of a screen's turn. Losses are asked for as often as the screen counts seconds: asking takes some
  * system calls. Returns whether to leave. */
 static bool turn_screen(struct run *run, int64_t now)
@@ -272,6 +306,8 @@ static int loop(struct run *run, struct err *e)
 			r = put_lags(run, false, e);
 			next = now + interval;
 		}
+		if (!r && run->screen)
+			r = turn_lags(run, now, e);
 		if (r || now >= end || told_to_stop(run) || nobody_left(run, now))
 			return r;
 		if (turn_screen(run, now))

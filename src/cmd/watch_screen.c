@@ -3,11 +3,13 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <ncurses.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include <wchar.h>
 
 #include "base/clock.h"
 #include "base/num.h"
@@ -20,6 +22,8 @@ enum view {
 	VIEW_PROCS,
 	VIEW_SOCKETS,
 	VIEW_SOCKET,
+	VIEW_LAGS,
+	VIEW_COUNT,
 };
 
 struct screen {
@@ -28,12 +32,18 @@ struct screen {
 	uint64_t after_ns;
 	int64_t next_second;
 	enum view view;
-	int row[VIEW_SOCKET + 1]; /* what is chosen, or scrolled to, in each view */
+	int row[VIEW_COUNT];      /* what is chosen, or scrolled to, in each view */
 	struct table_who who;     /* whose sockets are looked at */
 	uint64_t socket;          /* that is looked at: id of an item */
+	char *lags;               /* the close lags as text; NULL: not read yet */
 	uint64_t lost;
 	bool changed;
 };
+
+const struct report_style *screen_style(const struct screen *s)
+{
+	return &s->table.style;
+}
 
 struct screen *screen_open(uint64_t after_ns, struct err *e)
 {
@@ -66,6 +76,7 @@ void screen_close(struct screen *s)
 	endwin();
 	delscreen(s->terminal);
 	table_free(&s->table);
+	free(s->lags);
 	free(s);
 }
 
@@ -73,6 +84,18 @@ void screen_line(struct screen *s, const struct tw_line *line)
 {
 	s->changed = true;
 	table_line(&s->table, line);
+}
+
+bool screen_shows_lags(const struct screen *s)
+{
+	return s->view == VIEW_LAGS;
+}
+
+void screen_lags(struct screen *s, char *text)
+{
+	free(s->lags);
+	s->lags = text;
+	s->changed = true;
 }
 
 static void draw_sparkline(const struct screen *s, const struct table_proc *p, int room)
@@ -92,17 +115,41 @@ static void draw_sparkline(const struct screen *s, const struct table_proc *p, i
 	}
 }
 
-/* One row, cut where the terminal ends: ncurses would go on in the next. What the text takes in
- * columns it takes at least in bytes. */
+/* How much of a text of `bytes` fits into `room` columns: its bytes; its columns go to `columns`.
+ * Names are strangers' (text_escape() has left them letters only), and some letters take two columns
+ * or none. */
+static int fitting(const char *text, int bytes, int room, int *columns)
+{
+	mbstate_t state = { 0 };
+	int at = 0;
+
+	*columns = 0;
+	while (at < bytes) {
+		wchar_t letter = L' ';
+		size_t n = mbrtowc(&letter, text + at, (size_t)(bytes - at), &state);
+		int width;
+
+		if (n == 0 || n > (size_t)(bytes - at)) { /* no letter: drawn as a byte */
+			memset(&state, 0, sizeof(state));
+			n = 1;
+			letter = L' ';
+		}
+		width = wcwidth(letter) < 0 ? 1 : wcwidth(letter);
+		if (*columns + width > room)
+			break;
+		*columns += width;
+		at += (int)n;
+	}
+	return at;
+}
+
+/* One row, cut where the terminal ends: ncurses would go on in the next. */
 static void put_row(int y, attr_t look, const struct buf *b)
 {
-	size_t n = b->len;
+	int columns;
 
-	if (n > (size_t)COLS)
-		for (n = (size_t)COLS; n && (b->data[n] & 0xc0) == 0x80;)
-			n--;
 	attrset(look);
-	mvaddnstr(y, 0, b->data ? b->data : "", (int)n);
+	mvaddnstr(y, 0, b->data ? b->data : "", fitting(b->data, (int)b->len, COLS, &columns));
 	attrset(A_NORMAL);
 }
 
@@ -222,45 +269,64 @@ static int draw_words(const char *line, int y)
 	int x = 0, end = (int)strcspn(line, "\n");
 
 	for (int at = 0; at < end && y < LINES - 1;) {
-		int word = at;
+		int word = at, width, n;
 
 		while (word < end && line[word] == ' ')
 			word++;
 		while (word < end && line[word] != ' ')
 			word++;
-		if (x > INDENT && x + word - at > COLS) {
+		fitting(line + at, word - at, INT_MAX, &width);
+		if (x > INDENT && x + width > COLS) {
 			y++;
 			x = INDENT;
 			at += (int)strspn(line + at, " ");
 			continue;
 		}
-		if (y < LINES - 1)
-			mvaddnstr(y, x, line + at, word - at < COLS - x ? word - at : COLS - x);
-		x += word - at;
+		n = fitting(line + at, word - at, COLS - x, &width);
+		mvaddnstr(y, x, line + at, n);
+		x += width;
 		at = word;
 	}
 	return y + 1;
 }
 
-static void draw_socket(struct screen *s)
+/* A text that is scrolled through. */
+static void draw_text(struct screen *s, const char *text)
 {
-	const struct table_item *it = table_item(&s->table, s->socket);
-	const char *text = it ? it->text : NULL;
 	int lines = 0, skip, y = 1;
 
 	for (const char *p = text; p && *p; p += strcspn(p, "\n"), p += *p == '\n')
 		lines++;
 	choose(s, lines);
-	skip = s->row[VIEW_SOCKET];
+	skip = s->row[s->view];
 	for (; text && *text && y < LINES - 1; text += strcspn(text, "\n"), text += *text == '\n')
 		if (skip-- <= 0)
 			y = draw_words(text, y);
 }
 
+static void draw_socket(struct screen *s)
+{
+	const struct table_item *it = table_item(&s->table, s->socket);
+
+	draw_text(s, it ? it->text : NULL);
+}
+
+static void draw_lags(struct screen *s)
+{
+	_buf_ struct buf row = { 0 };
+
+	draw_text(s, s->lags);
+	if (!s->lags || *s->lags)
+		return;
+	buf_str(&row, "        nothing has been closed after its peer yet");
+	put_row(2, A_DIM, &row);
+}
+
 static void add_title(const struct screen *s, struct buf *b)
 {
 	const struct table *t = &s->table;
-	const struct table_proc *p = s->view == VIEW_PROCS ? NULL : table_proc(t, &s->who);
+	const struct table_proc *p =
+		s->view == VIEW_PROCS || s->view == VIEW_LAGS ? NULL : table_proc(t, &s->who);
 
 	buf_str(b, "unclosed watch: ");
 	if (!p) {
@@ -284,9 +350,10 @@ static void draw(struct screen *s)
 {
 	/* The way out comes first: a narrow terminal cuts the rest. */
 	static const char *const keys[] = {
-		[VIEW_PROCS] = "q: leave   enter: its sockets   up, down: choose",
+		[VIEW_PROCS] = "q: leave   enter: its sockets   up, down: choose   l: close lags",
 		[VIEW_SOCKETS] = "q: back   enter: its stacks   up, down: choose",
 		[VIEW_SOCKET] = "q: back   up, down: scroll",
+		[VIEW_LAGS] = "q: back   up, down: scroll",
 	};
 	_buf_ struct buf title = { 0 }, foot = { 0 };
 
@@ -297,12 +364,19 @@ static void draw(struct screen *s)
 	if (s->lost)
 		buf_printf(&title, "; incomplete: %" PRIu64 " lost", s->lost);
 	put_row(0, A_BOLD, &title);
-	if (s->view == VIEW_PROCS)
-		draw_procs(s);
-	else if (s->view == VIEW_SOCKETS)
+	switch (s->view) {
+	case VIEW_SOCKETS:
 		draw_sockets(s);
-	else
+		break;
+	case VIEW_SOCKET:
 		draw_socket(s);
+		break;
+	case VIEW_LAGS:
+		draw_lags(s);
+		break;
+	default:
+		draw_procs(s);
+	}
 	buf_str(&foot, keys[s->view]);
 	put_row(LINES - 1, A_DIM, &foot);
 	refresh();
@@ -332,6 +406,12 @@ static void enter(struct screen *s)
 	clearok(stdscr, TRUE); /* nothing of the other view is worth keeping */
 }
 
+static void leave(struct screen *s)
+{
+	s->view = s->view == VIEW_LAGS ? VIEW_PROCS : s->view - 1;
+	clearok(stdscr, TRUE);
+}
+
 static bool heed(struct screen *s, int key)
 {
 	s->changed = true;
@@ -352,7 +432,14 @@ static bool heed(struct screen *s, int key)
 	case 'q':
 		if (s->view == VIEW_PROCS)
 			return true;
-		s->view--;
+		leave(s);
+		break;
+	case 'l':
+		if (s->view != VIEW_PROCS)
+			break;
+		s->view = VIEW_LAGS;
+		s->row[VIEW_LAGS] = 0;
+		screen_lags(s, NULL); /* those of the last look are old */
 		clearok(stdscr, TRUE);
 		break;
 	default:

@@ -115,6 +115,53 @@ def from_processes_to_sockets_to_stacks_and_back():
         t.shows("1 reported")  # the summary, once the terminal is given back
 
 
+def close_after_peer(ls):
+    client = socket.create_connection(ls.getsockname())
+    ls.accept()[0].close()
+    client.recv(1)
+    client.close()
+
+
+@test
+def close_lags_are_shown_and_kept_up_to_date():
+    with socket.create_server(("127.0.0.1", 0)) as ls, tempfile.TemporaryDirectory() as folder, \
+            Tmux(f"{folder}/tmux", 100, 20,
+                 f"{binary('unclosed')} watch --after 10s --interval 100ms {' '.join(HERE)}") as t:
+        t.shows(r"^q: leave .* l: close lags")
+        t.type("l")
+        t.shows("nothing has been closed after its peer yet")
+        for count in (1, 2):
+            close_after_peer(ls)
+            t.shows(rf"\[{os.getpid()}\] ->:{ls.getsockname()[1]} +{count} ")
+        t.shows(r"^ +\d+ \S+ \.\. \d+ \S+ +[12] █{40}$")  # whole, in one row
+        t.type("q")
+        t.shows("OPEN, LAST MINUTE")
+        t.type("q")
+        wait_for(t.is_over, "the end", 20)
+
+
+@test
+def close_lags_are_never_those_of_an_earlier_look():
+    with socket.create_server(("127.0.0.1", 0)) as ls, \
+            Terminal(binary("unclosed"), "watch", "--after", "10s", *HERE) as t:
+        t.shows("q: leave")
+        close_after_peer(ls)
+        t.type("l")
+        t.shows("close lag", "p50", f"[{os.getpid()}]")
+        true("nothing has been closed" not in t.drawn, "nothing untrue was drawn before")
+
+
+@test
+def a_name_of_wide_letters_stays_in_its_row():
+    """On a terminal that ends in the midst of it."""
+    with Holder("漢字漢字漢") as wide, tempfile.TemporaryDirectory() as folder:
+        wide.leak()
+        with Tmux(f"{folder}/tmux", 13, 8,
+                  f"{binary('unclosed')} watch --after 10ms --pid {wide.pid}") as t:
+            t.shows(rf"^ *{wide.pid} 漢字$")
+            equal([ln for ln in t.screen()[3:-1] if ln], [], "rows below")
+
+
 @cases((80, 24), (40, 10), (200, 50))
 def nothing_runs_over_the_edge(columns, lines):
     """tmux, which understands what is drawn, shows the screen as it is: whole numbers, no broken row."""
