@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: MIT
-"""Adds up the test cases of the build directories named, from meson's JUnit logs.
+"""Adds up test cases from the logs that meson wrote in build directories, one for each time it ran.
 
-A skip counts as a failure unless tests/allowed-skips names it with a reason. No case at all fails.
-"""
-import sys
+A skip counts as a failure unless tests/allowed-skips names it with a reason. So do a test that was
+to run and did not, one that ended badly with no case of it failed, and no case at all."""
+import json
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+GOOD = {"OK", "SKIP", "EXPECTEDFAIL"}
 
 
 def allowed_skips():
@@ -17,47 +18,72 @@ def allowed_skips():
         if line and not line.startswith("#"):
             name, _, reason = line.partition(": ")
             if not reason:
-                sys.exit(f"tests/allowed-skips: '{name}' has no reason")
+                raise SystemExit(f"tests/allowed-skips: '{name}' has no reason")
             reasons[name] = reason
     return reasons
 
 
-def case_name(suite, case):
-    return f"{suite.get('name').split('/')[-1].strip()}/{case.get('name').partition(' - ')[2] or case.get('name')}"
+class Sum:
+    def __init__(self):
+        self.allowed = allowed_skips()
+        self.passed = self.failed = self.skipped = 0
+
+    def fail(self, directory, what):
+        print(f"{directory}: {what}")
+        self.failed += 1
+
+    def case(self, directory, test, case):
+        """Adds a case; returns whether it failed."""
+        name = f"{test}/{case.get('name').partition(' - ')[2] or case.get('name')}"
+        if case.find("failure") is not None or case.find("error") is not None:
+            self.fail(directory, f"failed: {name}")
+        elif case.find("skipped") is None:
+            self.passed += 1
+            return False
+        elif reason := self.allowed.get(name) or self.allowed.get(name.partition(" ")[0]):
+            print(f"{directory}: skipped: {name} ({reason})")
+            self.skipped += 1
+            return False
+        else:
+            self.fail(directory, f"skipped without leave: {name}")
+        return True
 
 
-def main(dirs):
-    allowed = allowed_skips()
-    passed = failed = skipped = 0
-    for directory in dirs:
-        log = Path(directory) / "meson-logs" / "testlog.junit.xml"
-        if not log.exists():
-            print(f"{directory}: no test ran")
-            failed += 1
-            continue
+def cases_of(directory):
+    """The cases of each test that gave some: meson has a suite PROJECT.PROJECT:SUITE / TEST of them. A
+    test that ended before its first is a case of the suite PROJECT."""
+    found = {}
+    for log in sorted((Path(directory) / "meson-logs").glob("*.junit.xml")):
         for suite in ET.parse(log).getroot().iter("testsuite"):
-            cases = list(suite.iter("testcase"))
-            if not cases:
-                print(f"{directory}: {suite.get('name')} ran no case")
-                failed += 1
-            for case in cases:
-                name = case_name(suite, case)
-                if case.find("failure") is not None or case.find("error") is not None:
-                    print(f"{directory}: failed: {name}")
-                    failed += 1
-                elif case.find("skipped") is not None:
-                    reason = allowed.get(name) or allowed.get(name.partition(" ")[0])
-                    if reason:
-                        print(f"{directory}: skipped: {name} ({reason})")
-                        skipped += 1
-                    else:
-                        print(f"{directory}: skipped without leave: {name}")
-                        failed += 1
-                else:
-                    passed += 1
-    tail = f", {skipped} skipped" if skipped else ""
-    print(f"{passed} passed, {failed} failed{tail}")
-    return 1 if failed or not passed else 0
+            if " / " in suite.get("name"):
+                found.setdefault(suite.get("name").split(" / ")[-1], []).extend(suite.iter("testcase"))
+    return found
 
 
-sys.exit(main(sys.argv[1:]))
+def results_of(directory):
+    """How each test as a whole ended, in meson's words."""
+    found = {}
+    for log in sorted((Path(directory) / "meson-logs").glob("*.json")):
+        for line in log.read_text().splitlines():
+            test = json.loads(line)
+            found[test["name"].split(" / ")[-1]] = test["result"]
+    return found
+
+
+def add_up(wanted):
+    """`wanted` has the names of the tests to run, by build directory. Prints what went wrong and the
+    sum; returns the exit code."""
+    total = Sum()
+    for directory, names in wanted.items():
+        cases, results = cases_of(directory), results_of(directory)
+        for name in sorted(names - results.keys()):
+            total.fail(directory, f"not run: {name}")
+        for name, result in sorted(results.items()):
+            bad = [total.case(directory, name, case) for case in cases.get(name, ())]
+            if result not in GOOD and not any(bad):
+                total.fail(directory, f"failed: {name}: {result}")
+            elif not bad:
+                total.fail(directory, f"{name} ran no case")
+    tail = f", {total.skipped} skipped" if total.skipped else ""
+    print(f"{total.passed} passed, {total.failed} failed{tail}", flush=True)
+    return 1 if total.failed or not total.passed else 0
