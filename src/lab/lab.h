@@ -106,12 +106,13 @@ enum op_result op_broken(struct lab *lab, struct pending *p, const char *fmt, ..
 enum op_result lab_expect(struct lab *lab, struct pending *p, enum tl_side side, bool passed,
 			  const char *wanted, const char *seen);
 
-/* How long a step that is about a moment waits for the actors to have done what they were about: on a
- * busy machine one may not run for a second. Whoever never sleeps is not waited for any longer. */
+/* How long a step that is about a moment waits for the actors to have done what they were about: on
+ * a busy machine one may not run for a second. Whoever never sleeps is not waited for any longer.
+ */
 #define LAB_SETTLE_NS (3000LL * 1000000)
 
-/* Whether all threads of this actor (-1: of every actor) sleep in a call, or are gone. True where it
- * cannot be known. */
+/* Whether all threads of this actor (-1: of every actor) sleep in a call, or are gone. True where
+ * it cannot be known. */
 bool lab_is_asleep(const struct lab *lab, int actor);
 
 /* Whether every actor sleeps in a call and no packet is under way: what has happened so far is all

@@ -95,7 +95,8 @@ bool lab_is_asleep(const struct lab *lab, int actor)
 		const struct trace_task *t = &lab->trace.tasks[i];
 		char state = actor < 0 || t->actor == actor ? task_state(t->tid) : 0;
 
-		if (state && !strchr("SZX", state))
+		/* One that SIGSTOP has stopped shows the `t` of any stop of the tracer's. */
+		if (state && !strchr("SZX", state) && !(state == 't' && trace_is_stopped(t)))
 			return false;
 	}
 	return true;

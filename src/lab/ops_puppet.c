@@ -74,19 +74,6 @@ static enum op_result issue(struct lab *lab, struct pending *p, struct actor *ac
 	return OP_WAIT;
 }
 
-/* A call that is only begun: under way once its process sleeps in it, or over already. What the script does
- * next comes after that. */
-static bool is_under_way(const struct lab *lab, struct pending *p, const struct actor *actor)
-{
-	struct pollfd answer = { .fd = actor->command, .events = POLLIN };
-	int64_t now = clock_mono_ns();
-
-	if (!p->since_ns)
-		p->since_ns = now;
-	return poll(&answer, 1, 0) > 0 || lab_is_asleep(lab, p->actor) ||
-	       now - p->since_ns > LAB_SETTLE_NS;
-}
-
 static const char *errno_text(int64_t result, char buf[32])
 {
 	const char *name = strerrorname_np((int)-result);
@@ -151,8 +138,6 @@ static enum op_result poll_call(struct lab *lab, struct pending *p, struct answe
 	char call[32];
 	ssize_t n;
 
-	if (arg_true(p, "begin"))
-		return is_under_way(lab, p, actor) ? OP_OK : OP_WAIT;
 	n = recv(actor->command, &got, sizeof(got), MSG_DONTWAIT);
 	arg_text(p, "name", call, sizeof(call));
 	if (n < 0 && (errno == EAGAIN || errno == EINTR) && !actor->exited)
@@ -162,6 +147,27 @@ static enum op_result poll_call(struct lab *lab, struct pending *p, struct answe
 		return ended_early(lab, p, actor, call[0] ? call : "a call");
 	actor->busy = false;
 	return judge(lab, p, actor, &got, call[0] ? call : "call", a);
+}
+
+/* A call that is only begun is under way once its process sleeps in it, or over already; what the
+ * script does next comes after that. Its answer stays where it is, for `finish`. */
+static enum op_result poll_begun(struct lab *lab, struct pending *p)
+{
+	const struct actor *actor = &lab->actors[p->actor];
+	struct pollfd answer = { .fd = actor->command, .events = POLLIN };
+	int64_t now = clock_mono_ns();
+
+	if (!p->since_ns)
+		p->since_ns = now;
+	return poll(&answer, 1, 0) > 0 || lab_is_asleep(lab, p->actor) ||
+			       now - p->since_ns > LAB_SETTLE_NS
+		       ? OP_OK
+		       : OP_WAIT;
+}
+
+static enum op_result poll_call_or_begin(struct lab *lab, struct pending *p, struct answer *a)
+{
+	return arg_true(p, "begin") ? poll_begun(lab, p) : poll_call(lab, p, a);
 }
 
 static enum op_result late_call(struct lab *lab, struct pending *p, struct answer *a)
@@ -492,7 +498,7 @@ static enum op_result poll_exit(struct lab *lab, struct pending *p, struct answe
 }
 
 const struct op ops_puppet[] = {
-	{ "call", begin_call, poll_call, late_call },
+	{ "call", begin_call, poll_call_or_begin, late_call },
 	{ "finish", begin_finish, poll_call, late_call },
 	{ "fork", begin_fork, poll_fork, late_call },
 	{ "post", begin_post, poll_call, late_call },

@@ -126,8 +126,9 @@ static enum op_result begin_cut(struct lab *lab, struct pending *p, struct answe
 	return OP_OK;
 }
 
-/* wire.quiet: no packet has passed and no call has returned for `lasting` (20 ms), and nobody is about to do
- * something: whoever does not sleep is waited for as long as a step waits (LAB_SETTLE_NS). */
+/* wire.quiet: no packet has passed and no call has returned for `lasting` (20 ms), and nobody is
+ * about to do something: whoever does not sleep is waited for as long as a step waits
+ * (LAB_SETTLE_NS). */
 static enum op_result poll_quiet(struct lab *lab, struct pending *p, struct answer *a)
 {
 	int64_t ns = 20 * CLOCK_NS_PER_MS, now = clock_mono_ns();

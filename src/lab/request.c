@@ -24,7 +24,7 @@
  * p (0 to 65535: ports, lengths of packets), u (0 to 1,000,000,000), n (the same, from 1), % (1 to
  * 100).
  */
-#define CALL_OPTIONS "actor:i! name:s begin:b fails:x ends:b "
+#define CALL_OPTIONS "actor:i! name:s fails:x ends:b "
 static const char common[] = "op:s where:s within:d";
 static const struct form {
 	const char *op, *takes;
@@ -47,7 +47,7 @@ static const struct form {
 	{ "output", "actor:i!" },
 	{ "kill", "actor:i! signal:s!" },
 	{ "sysctl", "side:e! name:s! value:s! optional:b" },
-	{ "call", CALL_OPTIONS "fd:i! args:o!" },
+	{ "call", CALL_OPTIONS "begin:b fd:i! args:o!" },
 	{ "finish", CALL_OPTIONS },
 	{ "fork", CALL_OPTIONS },
 	{ "post", CALL_OPTIONS "fd:i!" },

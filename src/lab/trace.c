@@ -289,7 +289,8 @@ static void handle_event(struct trace *t, struct trace_task *task, pid_t tid, in
 		if (!task && hold_early(t, tid))
 			return;
 		if (sig == SIGSTOP || sig == SIGTSTP || sig == SIGTTIN || sig == SIGTTOU) {
-			ptrace(PTRACE_LISTEN, tid, 0, 0);
+			if (ptrace(PTRACE_LISTEN, tid, 0, 0) == 0 && task)
+				task->stopped = true;
 			return;
 		}
 		break;
@@ -310,11 +311,24 @@ bool trace_adopted(struct trace *t, pid_t pid, int actor, const char *comm)
 	return true;
 }
 
+/* What SIGCONT wakes stops once more, which is a status to wait for; one that listens has none. */
+bool trace_is_stopped(const struct trace_task *task)
+{
+	siginfo_t news = { 0 };
+
+	return task->stopped &&
+	       waitid(P_PID, (id_t)task->tid, &news,
+		      WEXITED | WSTOPPED | WNOHANG | WNOWAIT | __WALL) == 0 &&
+	       news.si_pid == 0;
+}
+
 bool trace_handle(struct trace *t, pid_t tid, int status, struct err *e)
 {
 	struct trace_task *task = find(t, tid);
 	struct __ptrace_syscall_info info;
 
+	if (task)
+		task->stopped = false;
 	if (WIFEXITED(status) || WIFSIGNALED(status)) {
 		bool process = task && task->tid == task->tgid;
 

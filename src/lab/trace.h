@@ -33,6 +33,7 @@ struct trace_task {
 	enum tl_side side;
 	bool held;    /* it stood still before its maker's fork was seen, and still does */
 	bool exiting; /* its end has been seen */
+	bool stopped; /* by a signal (SIGSTOP), until another lets it go on */
 	bool touched; /* its process has, or inherited, a TCP socket: its end is worth recording */
 	char comm[16];
 	struct trace_call call;
@@ -72,6 +73,9 @@ int trace_attach(struct trace *t, pid_t pid, int sync, int actor, enum tl_side s
 /* Says that a process which a traced one has forked is an actor of its own. Returns false where no
  * traced process has that number. */
 bool trace_adopted(struct trace *t, pid_t pid, int actor, const char *comm);
+
+/* Whether a task stands still after a signal such as SIGSTOP, with no word of it left to handle. */
+bool trace_is_stopped(const struct trace_task *task);
 
 /* Handles one status of waitpid(2). Returns true where the task is a traced one and its process has
  * ended: the caller then knows its exit status. Returns false otherwise; errors of a task that died

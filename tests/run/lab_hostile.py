@@ -116,6 +116,7 @@ expect(client, "ESTABLISHED")
     equal(done.returncode, 0, r["error"])
     calls = [e for e in r["timeline"] if e["kind"] == "call" and e["call"] == "connect"]
     equal([c["result"] for c in calls], [0], "connects")
+    true(r["run_us"] < 5000000, f"a process that is stopped is not waited for: {r['run_us']} us")
 
 
 @test

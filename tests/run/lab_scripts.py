@@ -182,6 +182,25 @@ def an_illegal_wish_is_an_unmet_one():
 
 
 @test
+def quiet_waits_for_one_that_computes():
+    """A program works for 300 ms, far longer than the wire's 20, and then connects."""
+    path = script(HEAD + """local l = server:listen(13)
+client:run("python3", "-S", "-c", [[
+import socket, time
+s, end = socket.socket(), time.monotonic() + 0.3
+while time.monotonic() < end:
+    pass
+s.connect(("10.0.0.2", 13))
+s.recv(1)
+]])
+wire.quiet()
+expect_packet(client, { flags = "SYN", within = "1ms" })
+""")
+    done, (r,) = records(path, "--allow=python3")
+    equal((done.returncode, r["error"]), (0, None), r["expectations"])
+
+
+@test
 def it_ends_in_time():
     refused(HEAD + 'server:listen(13):accept({ within = "1h" })', "is not done after 300 ms", code=1,
             options=["--timeout=300ms"])

@@ -3,14 +3,17 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "lab/actor.h"
+#include "lab/lab.h"
 #include "lab/late.h"
 #include "lab/trace.h"
 #include "lab/wire.h"
@@ -109,6 +112,111 @@ static void an_actor_that_cannot_be_set_up_says_why(void **state)
 	munmap(failure, sizeof(int));
 }
 
+/* A child that sleeps, or that never does. */
+static pid_t make_child(bool sleeps)
+{
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL); /* a test that fails ends it, too */
+		while (sleeps)
+			pause();
+		for (;;)
+			__asm__ volatile("");
+	}
+	assert_true(pid > 0);
+	return pid;
+}
+
+static void end_child(pid_t pid)
+{
+	assert_int_equal(kill(pid, SIGKILL), 0);
+	assert_int_equal(waitpid(pid, NULL, __WALL), pid);
+}
+
+/* Handles what the actors do until all of them sleep. */
+static bool falls_asleep(struct lab *lab)
+{
+	for (int i = 0; i < 10000; i++) {
+		struct err e = { 0 };
+		int status;
+		pid_t pid = lab->trace.rec ? waitpid(-1, &status, WNOHANG | __WALL) : 0;
+
+		if (pid > 0)
+			trace_handle(&lab->trace, pid, status, &e);
+		else if (lab_is_asleep(lab, -1))
+			return true;
+		else
+			usleep(1000);
+	}
+	return false;
+}
+
+static void one_that_computes_is_not_asleep(void **state)
+{
+	static struct lab lab = { .own_proc = true };
+	const pid_t sleeper = make_child(true), spinner = make_child(false);
+
+	lab.trace.tasks[0] = (struct trace_task){ .tid = sleeper, .tgid = sleeper, .actor = 0 };
+	lab.trace.ntasks = 1;
+	assert_true(falls_asleep(&lab));
+	lab.trace.tasks[1] = (struct trace_task){ .tid = spinner, .tgid = spinner, .actor = 1 };
+	lab.trace.ntasks = 2;
+	for (int i = 0; i < 100; i++)
+		assert_false(lab_is_asleep(&lab, -1) || lab_is_asleep(&lab, 1));
+	assert_true(lab_is_asleep(&lab, 0));
+	end_child(spinner); /* who is gone does nothing either */
+	assert_true(lab_is_asleep(&lab, -1));
+	end_child(sleeper);
+}
+
+/* Waits until the actor stands still for its tracer, which has not looked so far. */
+static void await_stop(pid_t pid)
+{
+	siginfo_t news = { 0 };
+
+	assert_int_equal(waitid(P_PID, (id_t)pid, &news, WSTOPPED | WNOWAIT | __WALL), 0);
+}
+
+/* A signal stops it: first it stands still for the tracer, as at any call, and is about to do
+ * something; then until SIGCONT. */
+static void one_that_a_signal_stopped_is_asleep(void **state)
+{
+	const struct lab_net net = { .loopback = true };
+	const struct trace_hooks none = { .arg = NULL };
+	static struct record rec;
+	static struct lab lab = { .own_proc = true };
+	int *failure = mmap(NULL, sizeof(int), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
+			    -1, 0);
+	struct err e = { 0 };
+	struct actor a;
+	int status;
+
+	assert_ptr_not_equal(failure, MAP_FAILED);
+	trace_start(&lab.trace, &rec, &none);
+	assert_int_equal(
+		actor_start_puppet(&a, &net, &lab.trace, 0, TL_CLIENT, "someone", failure, &e), 0);
+	assert_true(falls_asleep(&lab));
+	assert_int_equal(kill(a.pid, SIGSTOP), 0);
+	for (int i = 0; !lab.trace.tasks[0].stopped; i++) {
+		assert_true(i < 3);
+		await_stop(a.pid);
+		assert_false(lab_is_asleep(&lab, -1));
+		assert_int_equal(waitpid(a.pid, &status, __WALL), a.pid);
+		trace_handle(&lab.trace, a.pid, status, &e);
+	}
+	assert_true(lab_is_asleep(&lab, -1));
+	assert_int_equal(kill(a.pid, SIGCONT), 0);
+	await_stop(a.pid);
+	assert_false(lab_is_asleep(&lab, -1));
+	assert_true(falls_asleep(&lab));
+	assert_false(lab.trace.tasks[0].stopped);
+	end_child(a.pid);
+	actor_free(&a);
+	trace_free(&lab.trace);
+	munmap(failure, sizeof(int));
+}
+
 /* A socket that stands for one of the wire's ends, and the host that it faces. UDP has receive
  * stamps as packet sockets do. */
 static void make_end(int *wire, int *host)
@@ -196,6 +304,8 @@ int main(void)
 		cmocka_unit_test(a_copy_sent_while_its_ack_waited_is_ours),
 		cmocka_unit_test(the_first_sent_is_carried_first),
 		cmocka_unit_test(an_actor_that_cannot_be_set_up_says_why),
+		cmocka_unit_test(one_that_computes_is_not_asleep),
+		cmocka_unit_test(one_that_a_signal_stopped_is_asleep),
 	};
 
 	return cmocka_run_group_tests_name("lab", tests, NULL, NULL);

@@ -85,6 +85,12 @@ static void what_a_request_needs_is_there(void **state)
 		{ "\"call\",\"name\":\"close\",\"actor\":0,\"args\":{}", "'fd' is missing" },
 		{ "\"finish\",\"actor\":0,\"fails\":\"EPIPEE\"",
 		  "'fails' is to be the name of an error, such as \"EPIPE\"" },
+		/* Only a call is begun and finished later: no other step would know what came of
+		   it. */
+		{ "\"fork\",\"actor\":0,\"begin\":true",
+		  "'begin' is not taken here (see unclosed-scenario(5))" },
+		{ "\"finish\",\"actor\":0,\"begin\":true",
+		  "'begin' is not taken here (see unclosed-scenario(5))" },
 		{ "\"wire_quiet\",\"lasting\":1",
 		  "'lasting' is to be a duration, such as \"2s\" or \"250ms\"" },
 	};
