@@ -22,6 +22,7 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -105,15 +106,17 @@ static int refused(int code, struct err *e)
 			 "--security-opt seccomp=unconfined)");
 }
 
-/* The child's first steps: it waits to be mapped, and is bound to its maker. */
-static void child_begin(int go)
+/* The child's first steps: it is bound to its maker, says so, and waits to be mapped. The maker
+ * lets it go only when it has said so: whenever the maker dies, either the kernel ends the child,
+ * or the child finds nobody there. (In its pid namespace getppid() is 0 either way.) */
+static void child_begin(int maker)
 {
 	char byte;
 
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	if (fd_read_all(go, &byte, 1) != 1) /* the maker has died meanwhile, or gave up */
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || send(maker, "b", 1, MSG_NOSIGNAL) != 1 ||
+	    fd_read_all(maker, &byte, 1) != 1) /* the maker has died meanwhile, or gave up */
 		_exit(1);
-	close(go);
+	close(maker);
 	signal(SIGINT, SIG_IGN); /* the maker decides; it ends us */
 	signal(SIGTERM, SIG_DFL);
 }
@@ -124,29 +127,41 @@ static pid_t clone_child(unsigned long flags)
 	return (pid_t)syscall(SYS_clone, flags | SIGCHLD, NULL, NULL, NULL, NULL);
 }
 
+/* Lets a child go that has said that it is bound. Returns 0 or -errno with text. */
+static int let_go(int child, struct err *e)
+{
+	char byte;
+	ssize_t n = fd_read_all(child, &byte, 1);
+	int r = n == 1 ? 0 : n < 0 ? (int)n : -ECHILD;
+
+	if (r == 0 && send(child, "g", 1, MSG_NOSIGNAL) != 1)
+		r = -errno;
+	return r < 0 ? err_errno(e, r, "starting a run: its process has ended at once") : 0;
+}
+
 static pid_t start(unsigned long flags, struct err *e)
 {
-	int pipe_fds[2], r = 0;
+	int pair[2], r = 0;
 	pid_t pid;
 
-	if (pipe2(pipe_fds, O_CLOEXEC) < 0)
-		return err_errno(e, -errno, "making a pipe");
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
+		return err_errno(e, -errno, "making a socket pair");
 	fflush(NULL);
 	pid = clone_child(flags);
 	if (pid == 0) {
-		close(pipe_fds[1]);
-		child_begin(pipe_fds[0]);
+		close(pair[0]);
+		child_begin(pair[1]);
 		return 0;
 	}
 	r = pid < 0 ? -errno : 0;
-	close(pipe_fds[0]);
+	close(pair[1]);
 	if (r == 0 && flags & CLONE_NEWUSER)
 		r = write_maps(pid, e);
 	else if (r < 0)
 		refused(r, e);
 	if (r == 0)
-		r = fd_write_all(pipe_fds[1], "g", 1);
-	close(pipe_fds[1]);
+		r = let_go(pair[0], e);
+	close(pair[0]);
 	if (r < 0 && pid > 0) {
 		kill(pid, SIGKILL);
 		waitpid(pid, NULL, 0);

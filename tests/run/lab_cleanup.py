@@ -8,7 +8,7 @@ import time
 import uuid
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
-from labtest import as_user, lab, place, script  # noqa: E402
+from labtest import as_user, lab, need, place, script  # noqa: E402
 from tap import SANITIZED, cases, equal, main, run, test, true, wait_for  # noqa: E402
 
 # Each step is a moment at which the lab may be ended: so many milliseconds after its start.
@@ -73,6 +73,62 @@ def the_runs_are_ended_with_a_stuck_script():
     path = script('scenario { title = "T" }\nserver:listen(13):accept({ within = "1h" })', "stuck.lua")
     running, status = end_at(150, signal.SIGKILL, False, [path])
     equal((running, status), (True, -signal.SIGKILL), "ended")
+
+
+def state_of(pid):
+    """The letter in /proc/PID/stat, or None."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="latin-1") as f:
+            return f.read().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+
+
+def name_of(pid):
+    try:
+        with open(f"/proc/{pid}/comm", encoding="latin-1") as f:
+            return f.read().strip()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+
+
+def children_of(pid):
+    try:
+        with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as f:
+            return [int(n) for n in f.read().split()]
+    except (FileNotFoundError, ProcessLookupError):
+        return []
+
+
+def makers_below(tracer):
+    """strace also has children of its own, which try what the kernel can do."""
+    return [pid for pid in children_of(tracer) if name_of(pid) == "unclosed"]
+
+
+@cases("namespaces", "loopback")
+def a_run_that_is_not_bound_to_its_maker_so_far_ends_too(where):
+    """strace holds the run at its prctl(PR_SET_PDEATHSIG) until the maker, which has done all it does before it
+    waits for something, is killed."""
+    need("strace")
+    path = script('scenario { title = "T" }\nwire.quiet { lasting = "50s", within = "50s" }\ncheck(true, "quiet")',
+                  "quiet.lua")
+    mark = f"UNCLOSED_TEST_MARK={uuid.uuid4()}"
+    name, _, value = mark.partition("=")
+    command = [os.path.join(place(), "bin", "unclosed"), "lab", *["--loopback"] * (where == "loopback"), path]
+    tracer = subprocess.Popen(["strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=prctl", "-e",
+                               "inject=prctl:delay_enter=3s:when=1", *command],
+                              env={**os.environ, name: value}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        maker = wait_for(lambda: makers_below(tracer.pid), "the maker")[0]
+        wait_for(lambda: children_of(maker) and state_of(maker) == "S", "the maker waits")
+        os.kill(maker, signal.SIGKILL)
+        tracer.wait(10)
+        wait_for(lambda: not marked(mark), "no process left", 10)
+    finally:
+        tracer.kill()
+        for pid in marked(mark):
+            os.kill(int(pid), signal.SIGKILL)
+        tracer.wait(10)
 
 
 @test
