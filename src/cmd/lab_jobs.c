@@ -122,15 +122,36 @@ static int start_job(struct job *j, struct err *e)
 	return pid < 0 && j->run->status != TL_CANNOT ? pid : 0;
 }
 
+/* Whether a scenario is one of ours that loopback can show: of the theme, or a file that holds the
+ * same. A stranger's is not: on loopback the file system would not be read-only to its programs. */
+static bool is_experiment(const struct jobs *jobs, const struct job *j)
+{
+	if (j->entry->theme[0])
+		return !strcmp(j->entry->theme, EXPERIMENTS);
+	for (size_t i = 0; i < jobs->all.n; i++) {
+		struct catalogue_entry one = { .path = jobs->all.entries[i].path };
+		struct err unused;
+		bool same;
+
+		if (strcmp(jobs->all.entries[i].theme, EXPERIMENTS) != 0)
+			continue;
+		same = catalogue_read(&one, &unused) == 0 && one.len == j->entry->len &&
+		       !memcmp(one.text, j->entry->text, one.len);
+		free(one.text);
+		if (same)
+			return true;
+	}
+	return false;
+}
+
 /* An experiment that is refused its namespaces is run again on loopback; what else needs the wire
  * is not. */
-static bool run_again_on_loopback(struct job *j)
+static bool run_again_on_loopback(const struct jobs *jobs, struct job *j)
 {
 	static bool told;
 	struct tl_run *fresh;
 
-	if (j->run->status != TL_CANNOT || j->options.loopback ||
-	    strcmp(j->entry->theme, EXPERIMENTS) != 0)
+	if (j->run->status != TL_CANNOT || j->options.loopback || !is_experiment(jobs, j))
 		return false;
 	fresh = lab_run_new();
 	if (!fresh)
@@ -221,7 +242,7 @@ static ssize_t show_some(struct jobs *jobs, size_t shown, jobs_show_fn *show, vo
 	while (shown < jobs->n && jobs->jobs[shown].ended) {
 		int r = 0;
 
-		if (run_again_on_loopback(&jobs->jobs[shown]))
+		if (run_again_on_loopback(jobs, &jobs->jobs[shown]))
 			return (ssize_t)shown;
 		if (show)
 			r = show(jobs->jobs[shown].run, arg);

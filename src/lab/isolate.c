@@ -31,6 +31,61 @@
 
 #define RUN_NAMESPACES (CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWNET)
 
+#define CONTAINER_HINT                                                               \
+	"in a container its profile must allow it, as with docker's --security-opt " \
+	"seccomp=unconfined"
+
+/* The switch of this kernel's that is off, and how to turn it on; NULL where none is. */
+static const char *hint_of_switches(void)
+{
+	static const struct {
+		const char *path, *bad, *hint;
+	} switches[] = {
+		{ "/proc/sys/user/max_user_namespaces", "0",
+		  "user namespaces are switched off; allow them with "
+		  "'sysctl user.max_user_namespaces=1000'" },
+		{ "/proc/sys/kernel/unprivileged_userns_clone", "0",
+		  "unprivileged user namespaces are switched off; allow them with "
+		  "'sysctl kernel.unprivileged_userns_clone=1'" },
+		{ "/proc/sys/kernel/apparmor_restrict_unprivileged_userns", "1",
+		  "AppArmor restricts unprivileged user namespaces; allow them with "
+		  "'sysctl kernel.apparmor_restrict_unprivileged_userns=0'" },
+	};
+
+	for (size_t i = 0; i < sizeof(switches) / sizeof(switches[0]); i++) {
+		char text[16];
+		ssize_t n = fd_read_text(switches[i].path, text, sizeof(text));
+
+		if (n > 0 && text[strcspn(text, "\n")] == '\n' &&
+		    !strncmp(text, switches[i].bad, strcspn(text, "\n")))
+			return switches[i].hint;
+	}
+	return NULL;
+}
+
+/* Why the kernel refuses to clone, in the words of whoever has to allow it. */
+static int refused(int code, struct err *e)
+{
+	const char *hint = hint_of_switches();
+
+	if (hint)
+		return err_set(e, code, "%s", hint);
+	return err_errno(e, code, "the kernel refuses a user namespace (" CONTAINER_HINT ")");
+}
+
+int isolate_explain(int code, struct err *e)
+{
+	const struct err was = *e;
+	const char *hint = hint_of_switches();
+
+	if (code != -EPERM && code != -EACCES && code != -EROFS)
+		return code;
+	if (code == -EROFS)
+		hint = "/proc/sys is read-only here; a container is to leave it writable, as with "
+		       "docker's --security-opt systempaths=unconfined";
+	return err_set(e, code, "%s (%s)", was.text, hint ? hint : CONTAINER_HINT);
+}
+
 static int write_file(pid_t pid, const char *name, const char *text)
 {
 	char path[64];
@@ -68,42 +123,9 @@ static int write_maps(pid_t pid, struct err *e)
 	if (r == 0)
 		r = write_map(pid, "uid_map", geteuid(), root);
 	if (r < 0)
-		return err_errno(e, r,
-				 "mapping the user into a user namespace (is there a limit set by "
-				 "AppArmor, SELinux or a container?)");
+		return isolate_explain(err_errno(e, r, "mapping the user into a user namespace"),
+				       e);
 	return 0;
-}
-
-/* Why the kernel refuses, in the words of whoever has to allow it. */
-static int refused(int code, struct err *e)
-{
-	static const struct {
-		const char *path, *bad, *hint;
-	} switches[] = {
-		{ "/proc/sys/user/max_user_namespaces", "0",
-		  "user namespaces are switched off; allow them with "
-		  "'sysctl user.max_user_namespaces=1000'" },
-		{ "/proc/sys/kernel/unprivileged_userns_clone", "0",
-		  "unprivileged user namespaces are switched off; allow them with "
-		  "'sysctl kernel.unprivileged_userns_clone=1'" },
-		{ "/proc/sys/kernel/apparmor_restrict_unprivileged_userns", "1",
-		  "AppArmor restricts unprivileged user namespaces; allow them with "
-		  "'sysctl kernel.apparmor_restrict_unprivileged_userns=0'" },
-	};
-
-	for (size_t i = 0; i < sizeof(switches) / sizeof(switches[0]); i++) {
-		_fd_ int fd = open(switches[i].path, O_RDONLY | O_CLOEXEC);
-		char text[16] = "";
-		ssize_t n = fd < 0 ? 0 : fd_read_all(fd, text, sizeof(text) - 1);
-
-		if (n > 0 && text[strcspn(text, "\n")] == '\n' &&
-		    !strncmp(text, switches[i].bad, strcspn(text, "\n")))
-			return err_set(e, code, "%s", switches[i].hint);
-	}
-	return err_errno(e, code,
-			 "the kernel refuses a user namespace (in a container: its seccomp "
-			 "profile must allow unshare and clone, as with docker's "
-			 "--security-opt seccomp=unconfined)");
 }
 
 /* The child's first steps: it is bound to its maker, says so, and waits to be mapped. The maker

@@ -13,6 +13,10 @@
  * what refused and how to allow it. */
 pid_t isolate_fork(struct err *e);
 
+/* Where `code` says that something was refused in the namespaces (EPERM, EACCES, EROFS), adds to
+ * the text who may have to allow it, and how. Returns `code`. */
+int isolate_explain(int code, struct err *e);
+
 /* As isolate_fork(), but without namespaces: a child that ends with its maker. */
 pid_t isolate_fork_plain(struct err *e);
 

@@ -219,7 +219,7 @@ static int make_network(struct lab *lab, struct err *e)
 		r = net_make_loopback(&lab->net, e);
 	} else {
 		lab->own_proc = isolate_own_proc();
-		r = net_make(&lab->net, lab->options->ipv6, e);
+		r = isolate_explain(net_make(&lab->net, lab->options->ipv6, e), e);
 	}
 	for (int side = 0; side < 2; side++)
 		lab->run->host[side] = lab->net.addr[side][lab->options->ipv6];

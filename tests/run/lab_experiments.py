@@ -93,6 +93,39 @@ def where_namespaces_are_refused():
     has(done.stdout, "states without packets", "stdout")
 
 
+def refused_namespaces(*words, how):
+    """Runs the lab where `how` has seen to it that it gets no network of its own."""
+    return run("unshare", "-rnm", "sh", "-c", f'ip link set lo up && {how} "$0" lab "$@"',
+               os.path.join(place(), "bin", "unclosed"), *words, cwd=place())
+
+
+@test
+def an_experiment_by_its_path_runs_without_namespaces():
+    """The file itself, or a copy; a stranger's of the same name does not."""
+    own = "share/unclosed/scenarios/experiments/both-close.lua"
+    with open(os.path.join(place(), own), encoding="utf-8") as f:
+        text = f.read()
+    how = "echo 0 >/proc/sys/user/max_user_namespaces && exec setpriv --bounding-set=-all --inh-caps=-all"
+    for path in (own, script(text, "copy.lua")):
+        done = refused_namespaces(path, how=how)
+        equal(done.returncode, 0, done.stdout + done.stderr)
+        has(done.stdout, "states without packets", "stdout")
+    done = refused_namespaces(script(text + "\n", "both-close.lua"), how=how)
+    equal(done.returncode, 3, done.stdout + done.stderr)
+    has(done.stdout, "sysctl user.max_user_namespaces=", "stdout")
+
+
+@test
+def a_read_only_proc_sys_is_named():
+    """As in a container: the namespaces are made, but nothing can be set in them."""
+    how = "mount --bind /proc/sys /proc/sys && mount -o remount,ro,bind /proc/sys && exec"
+    done = refused_namespaces(how=how)
+    equal(done.returncode, 0, done.stdout + done.stderr)
+    (line,) = [line for line in done.stderr.splitlines() if "no namespaces here" in line]
+    has(line, "Read-only file system", "what refused")
+    has(line, "--security-opt systempaths=unconfined", "how to allow it")
+
+
 @test
 def the_calls_are_where_they_happen():
     _, (r,) = records("server-never-closes")
