@@ -215,7 +215,7 @@ static int show(const struct tl_run *run, void *arg)
 	struct shown *s = arg;
 	int r = 0;
 
-	if (s->settings->quiet) /* the summary has a line for each */
+	if (s->settings->quiet && !s->settings->json) /* the summary has a line for each */
 		return 0;
 	if (s->settings->json)
 		r = lab_json(&s->text, run);
@@ -440,6 +440,7 @@ static int run_all(struct lab_settings *s, struct jobs *jobs)
 	int r;
 
 	warn_of_columns(s, &shown.style);
+	s->jobs.mute = s->list || (s->quiet && !s->json);
 	s->jobs.lab.describe = s->list;
 	s->jobs.lab.loopback |=
 		s->list; /* a script that only says what it is needs no namespaces */

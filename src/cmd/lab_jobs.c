@@ -15,6 +15,9 @@
 
 #define EXPERIMENTS "experiments"
 
+/* As wide as "1000 of 1000 scenarios". */
+#define PROGRESS_BLANK "                      "
+
 /* A scenario waits more than it works: for the kernel's timers. */
 #define JOBS_PER_CPU 6
 
@@ -224,16 +227,20 @@ static int start_some(struct jobs *jobs, unsigned at_once, struct err *e)
 	return 0;
 }
 
-/* A line that is overwritten, on a terminal, while many run. */
-static void progress(const struct jobs *jobs, size_t shown)
+/* A line that is overwritten, on a terminal, while many run; not among reports. Where what comes
+ * last goes to the same terminal, the line makes room for it. */
+static void progress(const struct jobs *jobs, const struct jobs_options *options, size_t shown)
 {
+	bool shared = isatty(STDOUT_FILENO);
 	size_t ended = 0;
 
-	if (jobs->n < 8 || !isatty(STDERR_FILENO) || isatty(STDOUT_FILENO))
+	if (jobs->n < 8 || !isatty(STDERR_FILENO) || (shared && !options->mute))
 		return;
 	for (size_t i = 0; i < jobs->n; i++)
 		ended += jobs->jobs[i].ended;
-	fprintf(stderr, "\r%zu of %zu scenarios%s", ended, jobs->n, shown == jobs->n ? "\n" : "");
+	fprintf(stderr, "\r%zu of %zu scenarios", ended, jobs->n);
+	if (shown == jobs->n)
+		fputs(shared ? "\r" PROGRESS_BLANK "\r" : "\n", stderr);
 }
 
 /* Shows what has its turn. Returns how many have been shown in all, or -errno. */
@@ -253,9 +260,12 @@ static ssize_t show_some(struct jobs *jobs, size_t shown, jobs_show_fn *show, vo
 	return (ssize_t)shown;
 }
 
-static int run_loop(struct jobs *jobs, unsigned at_once, jobs_show_fn *show, void *arg,
-		    const sigset_t *signals, struct err *e)
+static int run_loop(struct jobs *jobs, const struct jobs_options *options, jobs_show_fn *show,
+		    void *arg, const sigset_t *signals, struct err *e)
 {
+	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+	unsigned at_once = options->at_once ? options->at_once
+					    : JOBS_PER_CPU * (unsigned)(cpus > 0 ? cpus : 1);
 	ssize_t shown = 0;
 	int r, sig;
 
@@ -266,7 +276,7 @@ static int run_loop(struct jobs *jobs, unsigned at_once, jobs_show_fn *show, voi
 		shown = show_some(jobs, (size_t)shown, show, arg);
 		if (shown < 0)
 			return err_errno(e, (int)shown, "writing the report");
-		progress(jobs, (size_t)shown);
+		progress(jobs, options, (size_t)shown);
 		if (shown == (ssize_t)jobs->n || running(jobs) == 0)
 			continue;
 		sig = sigwaitinfo(signals, NULL);
@@ -295,9 +305,6 @@ static void fill_signals(sigset_t *set)
 int jobs_run(struct jobs *jobs, const struct jobs_options *options, jobs_show_fn *show, void *arg,
 	     struct err *e)
 {
-	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
-	unsigned at_once = options->at_once ? options->at_once
-					    : JOBS_PER_CPU * (unsigned)(cpus > 0 ? cpus : 1);
 	static char bindir[PATH_MAX];
 	int64_t began = clock_mono_ns();
 	sigset_t signals, before;
@@ -312,7 +319,7 @@ int jobs_run(struct jobs *jobs, const struct jobs_options *options, jobs_show_fn
 	signal(SIGCHLD, SIG_DFL);
 	fill_signals(&signals);
 	sigprocmask(SIG_BLOCK, &signals, &before);
-	r = run_loop(jobs, at_once, show, arg, &signals, e);
+	r = run_loop(jobs, options, show, arg, &signals, e);
 	end_all(jobs);
 	sigprocmask(SIG_SETMASK, &before, NULL);
 	jobs->elapsed_us = (clock_mono_ns() - began) / 1000;

@@ -16,6 +16,7 @@
 struct jobs_options {
 	struct lab_options lab;
 	unsigned at_once; /* 0: six for each processor */
+	bool mute;        /* nothing is shown before all have ended */
 };
 
 struct job {

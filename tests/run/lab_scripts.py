@@ -410,6 +410,12 @@ def the_report_on_a_full_disk_says_why():
 
 
 @test
+def quiet_json_is_json():
+    done, found = records("-q", "both-close", "client-never-closes")
+    equal((done.returncode, [r["scenario"] for r in found]), (0, ["both-close", "client-never-closes"]), done.stderr)
+
+
+@test
 def quiet_is_one_line_for_each():
     done = lab("-q", "both-close", script(HEAD + 'check(false, "no")'))
     equal((done.returncode, done.stderr), (1, ""), "exit code, stderr")
@@ -420,13 +426,13 @@ def quiet_is_one_line_for_each():
     has(done.stdout, "not all passed: 1 of 2 scenarios in", "the sum")
 
 
-def on_terminals(columns, *argv, stdout=False):
+def on_terminals(columns, *argv, stdout=False, **kw):
     """Runs the lab with a terminal of that width as standard error, and as standard output or else a pipe.
     Returns what the terminal was sent."""
     parent, child = os.openpty()
     fcntl.ioctl(child, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
     with subprocess.Popen([os.path.join(place(), "bin", "unclosed"), "lab", *argv], stderr=child,
-                          stdout=child if stdout else subprocess.DEVNULL) as process:
+                          stdout=child if stdout else subprocess.DEVNULL, **kw) as process:
         os.close(child)
         text = b""
         while True:
@@ -450,7 +456,12 @@ def progress_is_shown_on_a_terminal():
     equal({int(n) for _, n in steps}, {counts[-1]}, "it ends with all")
     true(len(set(counts)) > 1 and counts[0] < counts[-1], f"it begins before the end: {counts}")
     equal(on_terminals(80, "-q", "who-closes-first/both*"), "", "few")
-    true("scenarios\r" not in on_terminals(80, "-q", "half-close/*", stdout=True), "not into the report")
+    text = on_terminals(80, "-q", "half-close/*", stdout=True)
+    shown, report = re.fullmatch(r"((?:\r\d+ of \d+ scenarios)+)\r {20,}\r(.*)", text, re.S).groups()
+    true(shown.count("\r") > 1, f"it goes on: {shown!r}")
+    true("\r" not in report and len(report.splitlines()) >= counts[-1], f"and makes room for the report: {report!r}")
+    true(" scenarios\r" not in on_terminals(80, "half-close/*", stdout=True), "not between diagrams")
+    true(" scenarios\r" not in on_terminals(80, "-q", "--json", "half-close/*", stdout=True), "nor objects")
 
 
 @test
@@ -481,6 +492,13 @@ expect(client, "ESTABLISHED")
     equal(done.returncode, 0, r["error"])
     held = [e["len"] for e in r["timeline"] if e["kind"] == "packet" and e["fate"] == "held"]
     equal(held, [nth], "held")
+
+
+CONNECTED = HEAD + """local l = server:listen(13)
+local c = client:connect(server, 13)
+local s = l:accept()
+c:set("TCP_NODELAY", 1)
+"""
 
 
 main()
