@@ -24,16 +24,31 @@ static bool bears_on(const struct tl_run *run, const char *name)
 	return false;
 }
 
-/* " (a, b and c)": the runs on `name` that passed, or those that did not. */
+/* What the runs together say of a conclusion. Only an expectation that was not met speaks against
+ * it: a run that was broken off, or could not be, says nothing. */
+enum said {
+	SAID_HOLDS,
+	SAID_FAILS,
+	SAID_UNTRIED,
+};
+
+static enum said said_by(const struct tl_run *run)
+{
+	return run->status == TL_PASSED   ? SAID_HOLDS
+	       : run->status == TL_FAILED ? SAID_FAILS
+					  : SAID_UNTRIED;
+}
+
+/* "a, b and c": the runs on `name` that say so. */
 static void add_runs(struct buf *out, const struct tl_run *const runs[], size_t n, const char *name,
-		     bool passed, bool utf8)
+		     enum said said, bool utf8)
 {
 	size_t count = 0, at = 0;
 
 	for (size_t i = 0; i < n; i++)
-		count += bears_on(runs[i], name) && (runs[i]->status == TL_PASSED) == passed;
+		count += bears_on(runs[i], name) && said_by(runs[i]) == said;
 	for (size_t i = 0; i < n; i++) {
-		if (!bears_on(runs[i], name) || (runs[i]->status == TL_PASSED) != passed)
+		if (!bears_on(runs[i], name) || said_by(runs[i]) != said)
 			continue;
 		if (at > 0)
 			buf_str(out, at + 1 == count ? " and " : ", ");
@@ -45,38 +60,39 @@ static void add_runs(struct buf *out, const struct tl_run *const runs[], size_t 
 static void add_conclusion(struct buf *out, const struct tl_run *const runs[], size_t n,
 			   size_t which, const struct report_style *style)
 {
-	const char *name = tl_conclusions[which], *word = "holds";
-	unsigned width = style->columns < 80 ? 80 : style->columns;
-	bool held = true, cannot = true, any = false;
-	enum paint paint = PAINT_GOOD;
+	static const struct {
+		const char *word, *by;
+		enum paint paint;
+	} verdicts[] = {
+		[SAID_HOLDS] = { "holds", "shown by", PAINT_GOOD },
+		[SAID_FAILS] = { "does not hold here", "see", PAINT_BAD },
+		[SAID_UNTRIED] = { "was not tried", "see", PAINT_WAIT },
+	};
+	const char *name = tl_conclusions[which];
+	unsigned width = style->columns < 80 ? 80 : style->columns, count[3] = { 0 };
+	enum said said;
 	_buf_ struct buf text = { 0 };
 	_buf_ struct buf lines = { 0 };
 
 	for (size_t i = 0; i < n; i++) {
-		if (!bears_on(runs[i], name))
-			continue;
-		any = true;
-		held &= runs[i]->status == TL_PASSED;
-		cannot &= runs[i]->status == TL_CANNOT;
+		if (bears_on(runs[i], name))
+			count[said_by(runs[i])]++;
 	}
-	if (!any)
+	if (!count[SAID_HOLDS] && !count[SAID_FAILS] && !count[SAID_UNTRIED])
 		return;
-	if (!held) {
-		word = cannot ? "was not tried" : "does not hold here";
-		paint = cannot ? PAINT_WAIT : PAINT_BAD;
-	}
+	said = count[SAID_FAILS] ? SAID_FAILS : count[SAID_UNTRIED] ? SAID_UNTRIED : SAID_HOLDS;
 	if (width > 100)
 		width = 100;
 	buf_str(out, "\n");
 	style_wrap(out, conclusions[which], 0, width);
-	buf_printf(&text, "%s: %s ", word, held ? "shown by" : "see");
-	add_runs(&text, runs, n, name, held, style->utf8);
+	buf_printf(&text, "%s: %s ", verdicts[said].word, verdicts[said].by);
+	add_runs(&text, runs, n, name, said, style->utf8);
 	if (!text.data)
 		return;
 	style_wrap(&lines, text.data, 2, width - 2);
 	buf_str(out, "  ");
-	style_paint(out, style, paint, word);
-	buf_str(out, lines.data ? lines.data + strlen(word) : "\n");
+	style_paint(out, style, verdicts[said].paint, verdicts[said].word);
+	buf_str(out, lines.data ? lines.data + strlen(verdicts[said].word) : "\n");
 }
 
 static const struct tl_expect *first_failure(const struct tl_run *run)

@@ -501,4 +501,22 @@ c:set("TCP_NODELAY", 1)
 """
 
 
+@test
+def a_conclusion_fails_only_where_it_was_tried():
+    """A script that is wrong, or a program that fails, says nothing of TCP."""
+    def tail(*texts):
+        paths = [script(f'scenario {{ title = "T", proves = {{ "passive-close" }} }}\n{text}\n', f"own{i}.lua")
+                 for i, text in enumerate(texts)]
+        return " ".join(lab("-q", *paths).stdout.partition("While the passive closer")[2].split())
+
+    fails, wrong_, broken = 'check(false, "no")', "x = = 1", "client:connect(server, 13)"
+    has(tail('check(true, "yes")'), "FIN_WAIT_2: holds: shown by own0", "passed")
+    has(tail(fails), "FIN_WAIT_2: does not hold here: see own0", "failed")
+    has(tail(broken), "FIN_WAIT_2: was not tried: see own0", "broken")
+    has(tail("nothing()"), "FIN_WAIT_2: was not tried: see own0", "a wrong script")
+    has(tail('check(true, "yes")', broken), "FIN_WAIT_2: was not tried: see own1", "one was not")
+    has(tail(broken, fails), "FIN_WAIT_2: does not hold here: see own1", "one was not, one failed")
+    equal(tail(wrong_), "", "what bears on nothing")
+
+
 main()
