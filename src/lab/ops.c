@@ -235,12 +235,17 @@ static void begin(struct lab *lab, const struct request *request, const char *ba
 static void script_failed(struct lab *lab, const char *error)
 {
 	const char *text = lab->script->text, *end = text + lab->script->len, *colon;
-	char whole[512];
+	char whole[512], name[ROOM_NAME_BYTES], place[ROOM_NAME_TAIL + 2];
+	size_t len, skip;
 	long line = 0;
 
-	colon = strstr(error, ".lua:");
+	snprintf(name, sizeof(name), "%s", lab->script->file);
+	len = strlen(name);
+	skip = len > ROOM_NAME_TAIL ? len - ROOM_NAME_TAIL : 0;
+	snprintf(place, sizeof(place), "%s:", name + skip);
+	colon = strstr(error, place);
 	if (colon)
-		line = strtol(colon + 5, NULL, 10);
+		line = strtol(colon + strlen(place), NULL, 10);
 	for (long n = 1; n < line && text < end; n++) {
 		const char *eol = memchr(text, '\n', (size_t)(end - text));
 

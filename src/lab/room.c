@@ -62,7 +62,7 @@
 #endif
 
 static struct {
-	char name[160]; /* cut where a file's name is longer: the line after it counts more */
+	char name[ROOM_NAME_BYTES];
 	size_t used;
 	bool spent;
 	size_t left;       /* of the message that is being made */

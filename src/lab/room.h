@@ -20,6 +20,11 @@
 /* Where the instructions are spent inside one library call, the kernel ends it. */
 #define ROOM_CPU_SECONDS 2
 
+/* What an error has at most of the file's name, so that the line after it fits; Lua's own errors
+ * have at least so many bytes of its end. */
+#define ROOM_NAME_BYTES 160
+#define ROOM_NAME_TAIL  50
+
 /* What the script is told. */
 struct room_facts {
 	const char *client, *server; /* addresses */

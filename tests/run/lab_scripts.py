@@ -137,6 +137,11 @@ def a_long_name_keeps_its_line():
     refused(HEAD + 'expect(client, "none")', ":2: 'none' is no TCP state", name=name)
 
 
+@cases("own", "own.lua.bak", "own.txt", "n" * 100, "n" * 200)
+def a_wrong_line_is_quoted_whatever_the_files_name(name):
+    refused(HEAD + "local x = nil\nx.y()", ":3:", "; the line: x.y()", name=name)
+
+
 @test
 def the_list_has_columns():
     done = lab("--list", script(HEAD, "m" * 70 + ".lua"), script(HEAD, "m.lua"))
