@@ -172,8 +172,15 @@ static enum op_result begin_inject(struct lab *lab, struct pending *p, struct an
 	return OP_OK;
 }
 
-/* expect_packet(from, { flags = ..., data = ..., fate = ..., count = ... }): how many such packets
- * the record has. */
+/* Whether the host itself sent it there: what was held is in the record again where it is released,
+ * and a copy and a packet from nobody are the wire's. */
+static bool was_sent(const struct tl_packet *p)
+{
+	return p->fate != TL_RELEASED && p->fate != TL_DUPLICATED && p->fate != TL_INJECTED;
+}
+
+/* expect_packet(from, { flags = ..., length = ..., count = ... }): how many such packets the host
+ * has sent. */
 struct wanted_packets {
 	uint8_t set, clear;
 	int64_t least, length; /* -1: not said */
@@ -192,7 +199,7 @@ static bool count_packets(struct lab *lab, struct pending *p, struct wanted_pack
 	for (uint32_t i = 0; i < lab->run->nevents; i++) {
 		const struct tl_event *v = &lab->run->events[i];
 
-		if (v->kind == TL_PACKET && v->from == arg_side(p) &&
+		if (v->kind == TL_PACKET && v->from == arg_side(p) && was_sent(&v->packet) &&
 		    (v->conn == conn || !arg_given(p, "connection")) &&
 		    (v->packet.flags & w->set) == w->set && !(v->packet.flags & w->clear) &&
 		    (w->length < 0 || v->packet.len == w->length) &&

@@ -506,6 +506,33 @@ c:set("TCP_NODELAY", 1)
 """
 
 
+def client_data(text, *options):
+    """Runs a script on a connection: its record, and length and fate of the client's packets with data, in order."""
+    done, (r,) = records(script(CONNECTED + text), *options)
+    equal((done.returncode, r["error"]), (0, None), r["expectations"])
+    return r, [(e["len"], e["fate"]) for e in r["timeline"]
+               if e["kind"] == "packet" and e["from"] == "client" and e["len"]]
+
+
+@test
+def a_packet_is_sent_once():
+    """One that was held is in the record twice, and a copy and one from nobody are the wire's."""
+    client_data("""local h = wire.hold { from = client, length = 5 }
+c:write(5)
+h:caught()
+h:release()
+check(#s:read() == 5, "the held one came")
+wire.duplicate { from = client, length = 6, nth = 1 }
+c:write(6)
+check(#s:read() == 6, "the other came")
+wire.inject(server, { flags = "ACK", length = 9, seq = 1 })
+wire.quiet()
+expect_packet(client, { length = 5, count = 1 })
+expect_packet(client, { length = 6, count = 1 })
+expect_packet(client, { length = 9, count = 0 })
+""")
+
+
 @test
 def a_conclusion_fails_only_where_it_was_tried():
     """A script that is wrong, or a program that fails, says nothing of TCP."""
