@@ -24,6 +24,7 @@ static void set_loss(struct lab *lab, struct pending *p)
 		{ "ipv4/tcp_retries2", "100" },
 		{ "ipv4/tcp_rfc1337", "1" }, /* a FIN that comes twice ends no TIME_WAIT */
 	};
+	bool set[sizeof(quick) / sizeof(quick[0])] = { false };
 	struct err unused;
 
 	if (loss && !json_is_true(loss))
@@ -31,7 +32,17 @@ static void set_loss(struct lab *lab, struct pending *p)
 	lab->run->loss = (uint8_t)lab->wire.loss;
 	for (int side = 0; side < 2 && lab->wire.loss; side++)
 		for (size_t i = 0; i < sizeof(quick) / sizeof(quick[0]); i++)
-			net_sysctl(&lab->net, side, quick[i].name, quick[i].value, &unused);
+			set[i] = net_sysctl(&lab->net, side, quick[i].name, quick[i].value,
+					    &unused) == 0;
+	for (size_t i = 0; i < sizeof(set); i++) {
+		struct tl_event *v = set[i] ? record_event(&lab->rec, TL_STEP, TL_NOBODY,
+							   TL_NO_CONN)
+					    : NULL;
+
+		if (v)
+			snprintf(v->text, sizeof(v->text), "Both kernels have %s set to %s.",
+				 strrchr(quick[i].name, '/') + 1, quick[i].value);
+	}
 }
 
 /* Reads which conclusions the scenario bears on. Returns false with the answer's error set. */

@@ -534,6 +534,29 @@ expect_packet(client, { length = 9, count = 0 })
 
 
 @test
+def what_was_set_in_a_kernel_is_told():
+    text = lab(script(HEAD + 'client:sysctl("ipv4/tcp_fin_timeout", 7)\nserver:sysctl("core/somaxconn", 9)\n'
+                      'check(true, "both were set")')).stdout
+    has(text, "The client's kernel has tcp_fin_timeout set to 7.", "diagram")
+    has(text, "The server's kernel has somaxconn set to 9.", "diagram")
+    true("Both kernels" not in text, f"nothing else was set: {text}")
+
+
+@test
+def what_loss_sets_is_told():
+    """Once for both hosts; what this kernel does not know was not set."""
+    path = script(HEAD + 'check(true, "it ran")')
+    steps = [e["text"] for e in records("--loss=10", path)[1][0]["timeline"] if e["kind"] == "step"]
+    for name, value in (("tcp_orphan_retries", 100), ("tcp_retries2", 100), ("tcp_rfc1337", 1)):
+        equal(steps.count(f"Both kernels have {name} set to {value}."), 1, f"{name} in {steps}")
+    equal(len(steps), len(set(steps)), f"once: {steps}")
+    true(3 <= len(steps) <= 5, f"steps: {steps}")
+    none = script('scenario { title = "T", loss = false }\ncheck(true, "it ran")')
+    for options in ([path], ["--loss=10", none]):
+        equal([e for e in records(*options)[1][0]["timeline"] if e["kind"] == "step"], [], "without losses")
+
+
+@test
 def a_conclusion_fails_only_where_it_was_tried():
     """A script that is wrong, or a program that fails, says nothing of TCP."""
     def tail(*texts):
