@@ -515,6 +515,84 @@ def client_data(text, *options):
 
 
 @test
+def what_is_delayed_arrives_later():
+    r, data = client_data("""local r = wire.delay { from = client, data = true, by = "80ms", nth = 2 }
+c:write(1)
+c:write(2)
+r:caught()
+s:write(4)
+c:read()
+s:read(1)
+check(#s:read() == 2, "it has come")
+""")
+    equal(data, [(1, "delivered"), (2, "held"), (2, "released")], "the client's data")
+    held, other, released = [e["t_us"] for e in r["timeline"] if e.get("len") in (2, 4)]
+    true(80000 <= released - held < 1000000, f"after {released - held} us")
+    true(held <= other < released, "what the server sends meanwhile is not delayed")
+
+
+@test
+def what_is_reordered_comes_after_the_next():
+    """One write makes two packets; on a busy machine the wire may stand still for the 20 ms between them."""
+    for _ in range(5):
+        r, data = client_data("""wire.reorder { from = client, data = true, nth = 1 }
+c:write(2000)
+wire.quiet()
+check(#s:read() == 2000, "both have come")
+""")
+        times = [e["t_us"] for e in r["timeline"] if e.get("len") == data[0][0]]
+        if times[1] - times[0] < 20000:
+            equal([fate for _, fate in data], ["held", "delivered", "released"], f"{data}")
+            break
+    else:
+        raise AssertionError("the wire is always late")
+    r, data = client_data("""wire.reorder { from = client, data = true }
+c:write(7)
+check(#s:read() == 7, "it has come")
+""")
+    equal(data, [(7, "held"), (7, "released")], "with none behind it")
+    held, released = [e["t_us"] for e in r["timeline"] if e.get("len") == 7]
+    true(20000 <= released - held < 1000000, f"after {released - held} us")
+
+
+@cases("drop", "hold")
+def a_rule_takes_those_of_a_length(action):
+    """Of packets with 1, 2 and 3 bytes the one with 2, its retransmissions too; not one without data."""
+    fate = {"drop": "dropped", "hold": "held"}[action]
+    _, data = client_data(f"""local r = wire.{action} {{ length = 2 }}
+for n = 1, 3 do c:write(n) wire.quiet() end
+r:caught()
+check(true, "one of that length was sent")
+""")
+    equal({(n, f) for n, f in data if n < 4}, {(1, "delivered"), (2, fate), (3, "delivered")}, "the client's data")
+    _, data = client_data(f"local r = wire.{action} {{ length = 0, from = server }}\nc:write(1)\nr:caught()\n"
+                          'check(true, "an ACK has none")')
+    equal(data[0], (1, "delivered"), "the other host's")
+
+
+@cases("drop", "hold")
+def a_rule_takes_some_by_chance(action):
+    """100 takes each of eight ACKs, 50 neither all nor none; the same ones with the same seed."""
+    fate = {"drop": "dropped", "hold": "held"}[action]
+
+    def fates(percent, seed):
+        r, _ = client_data(f"""wire.{action} {{ from = client, data = false, percent = {percent} }}
+s:set("TCP_NODELAY", 1)
+for n = 1, 8 do s:write(1) c:read(1) end
+wire.quiet()
+check(true, "all were read")
+""", f"--seed={seed}")
+        return [e["fate"] for e in r["timeline"] if e["kind"] == "packet" and e["from"] == "client"][2:10]
+
+    equal(fates(100, 1), [fate] * 8, "100 percent")
+    seen = [fates(50, seed) for seed in (1, 1, 2, 3)]
+    equal(seen[0], seen[1], "the same seed")
+    for one in seen:
+        equal(set(one), {fate, "delivered"}, f"50 percent: {seen}")
+    true(len(set(map(str, seen))) > 1, f"seeds differ: {seen}")
+
+
+@test
 def a_packet_is_sent_once():
     """One that was held is in the record twice, and a copy and one from nobody are the wire's."""
     client_data("""local h = wire.hold { from = client, length = 5 }
@@ -554,6 +632,22 @@ def what_loss_sets_is_told():
     none = script('scenario { title = "T", loss = false }\ncheck(true, "it ran")')
     for options in ([path], ["--loss=10", none]):
         equal([e for e in records(*options)[1][0]["timeline"] if e["kind"] == "step"], [], "without losses")
+
+
+@test
+def colours_are_for_terminals():
+    plain = {k: v for k, v in os.environ.items() if k != "NO_COLOR"}
+    terminal = {**plain, "TERM": "xterm-256color"}
+    true("\033[" in on_terminals(80, "both-close", stdout=True, env=terminal), "on a terminal")
+    quiet = on_terminals(80, "-q", "both-close", stdout=True, env=terminal)
+    true("\033[" in quiet, f"in the summary: {quiet}")
+    for word in ("1", "0"):
+        text = on_terminals(80, "both-close", stdout=True, env={**terminal, "NO_COLOR": word})
+        true("both-close" in text and "\033" not in text, "NO_COLOR")
+    text = on_terminals(80, "both-close", "--colour=always", stdout=True, env={**terminal, "NO_COLOR": "1"})
+    true("\033[" in text, "NO_COLOR, but asked for")
+    true("\033" not in on_terminals(80, "both-close", "--colour=never", stdout=True, env=terminal), "never")
+    true("\033" not in lab("both-close", env=plain).stdout, "in a pipe")
 
 
 @test
