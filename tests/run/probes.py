@@ -6,8 +6,10 @@ import ctypes
 import errno
 import fcntl
 import os
+import select
 import socket
 import struct
+import subprocess
 import sys
 import termios
 import time
@@ -225,11 +227,114 @@ def a_cookie_is_the_same_from_the_socket_and_from_sock_diag():
     equal(diag(c, s)[5], cookie, "sock_diag's cookie")
 
 
+# Switches off the checksum offload of the interface that is named (ETHTOOL_STXCSUM).
+PLAIN_FRAMES = """
+import ctypes, fcntl, socket, struct, sys
+value = ctypes.create_string_buffer(struct.pack("=II", 0x17, 0))
+request = struct.pack("16sP16x", sys.argv[1].encode(), ctypes.addressof(value))
+fcntl.ioctl(socket.socket(socket.AF_INET, socket.SOCK_DGRAM), 0x8946, request)
+"""
+SERVE = """
+import socket
+with socket.create_server(("10.0.0.2", 13)) as listener:
+    print("listens", flush=True)
+    listener.accept()
+"""
+CONNECT = 'import socket; socket.create_connection(("10.0.0.2", 13)).recv(1)'
+NO_PRIVILEGES = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"]
+SOL_PACKET, PACKET_IGNORE_OUTGOING, ETH_P_IP = 263, 23, 0x800
+
+
+def checked(*argv):
+    done = run(*argv)
+    equal((done.returncode, done.stderr), (0, ""), " ".join(map(str, argv[:12])))
+
+
+def make_host(number):
+    """A host in a network namespace of its own, cabled to ours: the process that keeps it, our end's socket, and
+    the words that enter it."""
+    keeper = subprocess.Popen(["unshare", "-n", "cat"], stdin=subprocess.PIPE)
+    ours = os.readlink("/proc/self/ns/net")
+    wait_for(lambda: os.readlink(f"/proc/{keeper.pid}/ns/net") != ours, "a second namespace")
+    inside = ["nsenter", "-t", str(keeper.pid), "-n"]
+    end = f"wire{number}"
+    checked("ip", "link", "add", end, "type", "veth", "peer", "name", "eth0", "address", f"02:00:00:00:00:0{number}",
+            "netns", keeper.pid)
+    checked(sys.executable, "-S", "-c", PLAIN_FRAMES, end)
+    checked(*inside, sys.executable, "-S", "-c", PLAIN_FRAMES, "eth0")
+    checked("ip", "link", "set", end, "up")
+    checked(*inside, "ip", "addr", "add", f"10.0.0.{number}/24", "dev", "eth0")
+    checked(*inside, "ip", "link", "set", "eth0", "up")
+    checked(*inside, "ip", "neigh", "add", f"10.0.0.{3 - number}", "lladdr", f"02:00:00:00:00:0{3 - number}", "dev",
+            "eth0", "nud", "permanent")
+    checked(*inside, "sh", "-c", "echo 0 >/proc/sys/net/ipv4/ip_unprivileged_port_start")
+    wire = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ETH_P_IP))
+    wire.setsockopt(SOL_PACKET, PACKET_IGNORE_OUTGOING, 1)
+    wire.bind((end, ETH_P_IP))
+    return keeper, wire, inside
+
+
+def sum_is_right(frame):
+    """Whether the TCP checksum of an IPv4 frame is."""
+    ip = frame[14:14 + struct.unpack_from("!H", frame, 16)[0]]
+    segment = ip[(ip[0] & 15) * 4:]
+    whole = ip[12:20] + struct.pack("!HH", socket.IPPROTO_TCP, len(segment)) + segment + bytes(len(segment) % 2)
+    total = sum(struct.unpack(f"!{len(whole) // 2}H", whole))
+    while total > 0xffff:
+        total = (total & 0xffff) + (total >> 16)
+    return total == 0xffff
+
+
 @test
 def a_veth_pair_between_namespaces_needs_no_privileges():
-    """The lab's hosts: made here in a user namespace, with checksum offload off."""
-    true(os.geteuid() == 0, "root of its own user namespace only")
-    equal(os.system("ip link add a0 type veth peer name b0 && ip link del a0"), 0, "ip link add type veth")
+    """All of the lab's network, by root of a user namespace only: two hosts, no checksum offload, packet sockets that
+    see every frame and carry it on, and a port below 1024 for a program without privileges."""
+    with open("/proc/self/uid_map", encoding="ascii") as f:
+        equal(f.read().split()[2], "1", "users in the namespace")
+    hosts = [make_host(1), make_host(2)]
+    programs = []
+    try:
+        programs.append(subprocess.Popen([*hosts[1][2], *NO_PRIVILEGES, sys.executable, "-S", "-c", SERVE],
+                                         stdout=subprocess.PIPE, text=True))
+        equal(programs[0].stdout.readline(), "listens\n", "port 13, without privileges")
+        programs.append(subprocess.Popen([*hosts[0][2], *NO_PRIVILEGES, sys.executable, "-S", "-c", CONNECT]))
+        wires, seen = [host[1] for host in hosts], [0, 0]
+        while min(seen) < 2:  # SYN, SYN ACK, ACK, and what ends it
+            ready, _, _ = select.select(wires, [], [], 10)
+            true(ready, f"frames from the hosts: {seen}")
+            for wire in ready:
+                frame = wire.recv(65536)
+                true(sum_is_right(frame), f"the checksum of {frame.hex()}")
+                wires[1 - wires.index(wire)].send(frame)
+                seen[wires.index(wire)] += 1
+        equal(programs[0].wait(10), 0, "what accepted")
+    finally:
+        for program in [*programs, *(host[0] for host in hosts)]:
+            program.kill()
+            program.wait()
+        for host in hosts:
+            host[1].close()
+            host[0].stdin.close()
+
+
+@test
+def time_wait_blocks_a_later_bind_without_so_reuseaddr():
+    """Of the port, not only of the 4-tuple; with SO_REUSEADDR on both sockets it does not."""
+    listener, client, server, c, s = pair()
+    server.close()
+    client.close()
+    listener.close()
+    wait_for(lambda: state_of(s, c) == TIME_WAIT, "TIME_WAIT")
+    with socket.socket() as later:
+        try:
+            later.bind(s)
+            raise AssertionError("bound beside a TIME_WAIT")
+        except OSError as error:
+            equal(errno.errorcode[error.errno], "EADDRINUSE", "without SO_REUSEADDR")
+        later.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        later.bind(s)
+        later.listen()
+    equal(state_of(s, c), TIME_WAIT, "all the while")
 
 
 def last_ack_recv(sock):
