@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "lab/actor.h"
+#include "lab/isolate.h"
 #include "lab/lab.h"
 #include "lab/late.h"
 #include "lab/trace.h"
@@ -110,6 +111,26 @@ static void an_actor_that_cannot_be_set_up_says_why(void **state)
 	}
 	trace_free(&trace);
 	munmap(failure, sizeof(int));
+}
+
+/* Which switch is off differs from host to host: only that something is said. */
+static void a_refusal_says_what_allows_it(void **state)
+{
+	static const int refusals[] = { -EPERM, -EACCES, -EROFS };
+	struct err e;
+
+	for (size_t i = 0; i < sizeof(refusals) / sizeof(refusals[0]); i++) {
+		e = (struct err){ "making a thing: no" };
+		assert_int_equal(isolate_explain(refusals[i], &e), refusals[i]);
+		assert_memory_equal(e.text, "making a thing: no (", 20);
+		assert_non_null(strpbrk(e.text + 20, "'-")); /* a command, or an option */
+	}
+	assert_non_null(strstr(e.text, "/proc/sys is read-only"));
+	e = (struct err){ "making a thing: no" };
+	assert_int_equal(isolate_explain(-ENOMEM, &e), -ENOMEM);
+	assert_string_equal(e.text, "making a thing: no");
+	assert_int_equal(isolate_explain(0, &e), 0);
+	assert_string_equal(e.text, "making a thing: no");
 }
 
 /* A child that sleeps, or that never does. */
@@ -304,6 +325,7 @@ int main(void)
 		cmocka_unit_test(a_copy_sent_while_its_ack_waited_is_ours),
 		cmocka_unit_test(the_first_sent_is_carried_first),
 		cmocka_unit_test(an_actor_that_cannot_be_set_up_says_why),
+		cmocka_unit_test(a_refusal_says_what_allows_it),
 		cmocka_unit_test(one_that_computes_is_not_asleep),
 		cmocka_unit_test(one_that_a_signal_stopped_is_asleep),
 	};
