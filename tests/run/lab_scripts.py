@@ -527,7 +527,7 @@ check(#s:read() == 2, "it has come")
 """)
     equal(data, [(1, "delivered"), (2, "held"), (2, "released")], "the client's data")
     held, other, released = [e["t_us"] for e in r["timeline"] if e.get("len") in (2, 4)]
-    true(80000 <= released - held < 1000000, f"after {released - held} us")
+    true(released - held >= 80000, f"after {released - held} us")
     true(held <= other < released, "what the server sends meanwhile is not delayed")
 
 
@@ -552,7 +552,7 @@ check(#s:read() == 7, "it has come")
 """)
     equal(data, [(7, "held"), (7, "released")], "with none behind it")
     held, released = [e["t_us"] for e in r["timeline"] if e.get("len") == 7]
-    true(20000 <= released - held < 1000000, f"after {released - held} us")
+    true(released - held >= 20000, f"after {released - held} us")
 
 
 @cases("drop", "hold")
