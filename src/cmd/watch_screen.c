@@ -32,10 +32,10 @@ struct screen {
 	uint64_t after_ns;
 	int64_t next_second;
 	enum view view;
-	int row[VIEW_COUNT];      /* what is chosen, or scrolled to, in each view */
-	struct table_who who;     /* whose sockets are looked at */
-	uint64_t socket;          /* that is looked at: id of an item */
-	char *lags;               /* the close lags as text; NULL: not read yet */
+	int row[VIEW_COUNT];  /* what is chosen, or scrolled to, in each view */
+	struct table_who who; /* whose sockets are looked at */
+	uint64_t socket;      /* that is looked at: id of an item */
+	char *lags;           /* the close lags as text; NULL: not read yet */
 	uint64_t lost;
 	bool changed;
 };
@@ -116,8 +116,8 @@ static void draw_sparkline(const struct screen *s, const struct table_proc *p, i
 }
 
 /* How much of a text of `bytes` fits into `room` columns: its bytes; its columns go to `columns`.
- * Names are strangers' (text_escape() has left them letters only), and some letters take two columns
- * or none. */
+ * Names are strangers' (text_escape() has left them letters only), and some letters take two
+ * columns or none. */
 static int fitting(const char *text, int bytes, int room, int *columns)
 {
 	mbstate_t state = { 0 };
@@ -325,8 +325,9 @@ static void draw_lags(struct screen *s)
 static void add_title(const struct screen *s, struct buf *b)
 {
 	const struct table *t = &s->table;
-	const struct table_proc *p =
-		s->view == VIEW_PROCS || s->view == VIEW_LAGS ? NULL : table_proc(t, &s->who);
+	const struct table_proc *p = s->view == VIEW_PROCS || s->view == VIEW_LAGS
+					     ? NULL
+					     : table_proc(t, &s->who);
 
 	buf_str(b, "unclosed watch: ");
 	if (!p) {

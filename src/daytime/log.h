@@ -37,8 +37,8 @@ void log_redirect(struct log *l, int socket);
 /* How many lines were lost so far, here and by the writer. */
 uint64_t log_lost(const struct log *l);
 
-/* Adds one line of `len` bytes, cut to LOG_LINE with its prefix; it goes on with the next log_line()
- * or log_flush(). For lines that are many: nothing is formatted. */
+/* Adds one line of `len` bytes, cut to LOG_LINE with its prefix; it goes on with the next
+ * log_line() or log_flush(). For lines that are many: nothing is formatted. */
 void log_add(struct log *l, const char *text, size_t len);
 
 /* Adds one line and hands on what can be. */

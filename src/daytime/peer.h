@@ -5,7 +5,7 @@
 #include <netinet/in.h>
 #include <stddef.h>
 
-#define PEER_ADDRESS_MAX INET6_ADDRSTRLEN                       /* the NUL counted */
+#define PEER_ADDRESS_MAX INET6_ADDRSTRLEN                               /* the NUL counted */
 #define PEER_TEXT_MAX    (PEER_ADDRESS_MAX + sizeof(" port 65535") - 1) /* likewise */
 
 /* Writes the address, as inet_ntop(3) does, and a NUL; an IPv4-mapped IPv6 address (RFC 4291,

@@ -28,8 +28,8 @@
 #define TAG_UDP     (3ULL << 32)
 
 static const int64_t LONGEST_WAIT_MS = 3600000; /* one hour: epoll_wait() takes an int */
-/* Handing on costs a call and a wake-up of whoever reads; so lines wait for more: for nobody too long,
- * and for some 200 lines under load. */
+/* Handing on costs a call and a wake-up of whoever reads; so lines wait for more: for nobody too
+ * long, and for some 200 lines under load. */
 static const int64_t LOG_WAIT_NS = 10 * CLOCK_NS_PER_MS;
 static const int64_t LOG_RETRY_NS = 100 * CLOCK_NS_PER_MS;
 
