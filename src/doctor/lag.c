@@ -5,24 +5,20 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct entry {
-	struct watch_lag_key key;
-	struct watch_lag lag;
-};
-
 struct entries {
-	struct entry *v;
+	struct lag_counter *v;
 	size_t n, cap;
 	bool failed;
 };
 
-static void collect(const struct watch_lag_key *key, const struct watch_lag *lag, void *arg)
+static void collect(const struct watch_lag_key *key, const struct watch_lag *lag, bool in_slot,
+		    void *arg)
 {
 	struct entries *all = arg;
 
 	if (all->n == all->cap) {
 		size_t cap = all->cap ? all->cap * 2 : 256;
-		struct entry *more = realloc(all->v, cap * sizeof(*more));
+		struct lag_counter *more = realloc(all->v, cap * sizeof(*more));
 
 		if (!more) {
 			all->failed = true;
@@ -31,7 +27,7 @@ static void collect(const struct watch_lag_key *key, const struct watch_lag *lag
 		all->v = more;
 		all->cap = cap;
 	}
-	all->v[all->n++] = (struct entry){ *key, *lag };
+	all->v[all->n++] = (struct lag_counter){ *key, *lag, in_slot };
 }
 
 static int compare_u64(uint64_t a, uint64_t b)
@@ -54,10 +50,21 @@ static int same_row(const struct watch_lag_key *a, const struct watch_lag_key *b
 
 static int by_row_and_bucket(const void *pa, const void *pb)
 {
-	const struct entry *a = pa, *b = pb;
+	const struct lag_counter *a = pa, *b = pb;
 	int order = same_row(&a->key, &b->key);
 
 	return order ? order : compare_u64(a->key.bucket, b->key.bucket);
+}
+
+/* What was looked at last comes first. */
+static int by_place(const void *pa, const void *pb)
+{
+	const struct lag_counter *a = pa, *b = pb;
+	int order = by_row_and_bucket(a, b);
+
+	if (!order)
+		order = compare_u64(a->in_slot, b->in_slot);
+	return order ? order : compare_u64(b->lag.count, a->lag.count);
 }
 
 static int by_count(const void *pa, const void *pb)
@@ -68,23 +75,35 @@ static int by_count(const void *pa, const void *pb)
 			    lag_count(b->buckets, b->bucket_count));
 }
 
-/* A walk over a table that others change may give an entry twice. */
-static void drop_doubles(struct entries *all)
+/* A walk over the map, which others change, may give an entry twice: that is dropped. But the array
+ * and the map have each counted others. Returns how many are left. */
+static size_t join(struct lag_counter *v, size_t n)
 {
+	bool in_slot = false; /* what was looked at last */
 	size_t kept = 0;
 
-	for (size_t i = 0; i < all->n; i++)
-		if (!kept || by_row_and_bucket(&all->v[kept - 1], &all->v[i]))
-			all->v[kept++] = all->v[i];
-	all->n = kept;
+	for (size_t i = 0; i < n; i++) {
+		struct lag_counter *last = kept ? &v[kept - 1] : NULL;
+		bool is_again = last && !by_row_and_bucket(last, &v[i]);
+
+		if (!is_again) {
+			v[kept++] = v[i];
+		} else if (v[i].in_slot != in_slot) {
+			last->lag.count += v[i].lag.count;
+			if (v[i].lag.max > last->lag.max)
+				last->lag.max = v[i].lag.max;
+		}
+		in_slot = v[i].in_slot;
+	}
+	return kept;
 }
 
-static void fill(struct lag_table *t, const struct entries *all)
+static void fill(struct lag_table *t, const struct lag_counter *v, size_t n)
 {
-	for (size_t i = 0; i < all->n; i++) {
-		const struct entry *x = &all->v[i];
+	for (size_t i = 0; i < n; i++) {
+		const struct lag_counter *x = &v[i];
 
-		if (!i || same_row(&all->v[i - 1].key, &x->key)) {
+		if (!i || same_row(&v[i - 1].key, &x->key)) {
 			struct lag_row *row = &t->rows[t->row_count++];
 
 			*row = (struct lag_row){ .pid = (int32_t)x->key.tgid,
@@ -100,29 +119,34 @@ static void fill(struct lag_table *t, const struct entries *all)
 	qsort(t->rows, t->row_count, sizeof(*t->rows), by_count);
 }
 
-int lag_table_read(struct watch *w, struct lag_table *out, struct err *e)
+int lag_table_make(struct lag_counter *v, size_t n, struct lag_table *out)
 {
-	struct entries all = { 0 };
 	struct lag_table t = { 0 };
-	int r = watch_lags(w, collect, &all, e);
 
-	if (!r && all.n) {
-		qsort(all.v, all.n, sizeof(*all.v), by_row_and_bucket);
-		drop_doubles(&all);
-		t.rows = calloc(all.n, sizeof(*t.rows));
-		t.buckets = calloc(all.n, sizeof(*t.buckets));
-	}
-	if (!r && (all.failed || (all.n && (!t.rows || !t.buckets))))
-		r = err_set(e, -ENOMEM, "no memory for the close lags");
-	if (!r && t.rows && t.buckets)
-		fill(&t, &all);
-	free(all.v);
-	if (r) {
-		lag_table_free(&t);
-		return r;
+	if (n) {
+		qsort(v, n, sizeof(*v), by_place);
+		n = join(v, n);
+		t.rows = calloc(n, sizeof(*t.rows));
+		t.buckets = calloc(n, sizeof(*t.buckets));
+		if (!t.rows || !t.buckets) {
+			lag_table_free(&t);
+			return -ENOMEM;
+		}
+		fill(&t, v, n);
 	}
 	*out = t;
 	return 0;
+}
+
+int lag_table_read(struct watch *w, struct lag_table *out, struct err *e)
+{
+	struct entries all = { 0 };
+	int r = watch_lags(w, collect, &all, e);
+
+	if (!r && (all.failed || lag_table_make(all.v, all.n, out)))
+		r = err_set(e, -ENOMEM, "no memory for the close lags");
+	free(all.v);
+	return r;
 }
 
 void lag_table_free(struct lag_table *t)

@@ -463,7 +463,7 @@ int watch_lags(struct watch *w, watch_lag_fn *each, void *arg, struct err *e)
 		if (r && errno != ENOENT)
 			return err_errno(e, -errno, "reading the close lags");
 		for (uint32_t i = 0; i < n; i++)
-			each(&keys[i], &values[i], arg);
+			each(&keys[i], &values[i], false, arg);
 		from = to;
 		in = &from;
 	} while (!r);
@@ -473,7 +473,7 @@ int watch_lags(struct watch *w, watch_lag_fn *each, void *arg, struct err *e)
 		if (slot->state != WATCH_SLOT_FILLED)
 			continue;
 		each((const struct watch_lag_key *)&slot->key, (const struct watch_lag *)&slot->lag,
-		     arg);
+		     true, arg);
 	}
 	return 0;
 }

@@ -115,9 +115,12 @@ int watch_add_pid(struct watch *w, pid_t pid, struct err *e);
  * `but`. 0 in a pid namespace, where they cannot be told. */
 unsigned watch_pids_left(const struct watch *w, pid_t but);
 
-typedef void watch_lag_fn(const struct watch_lag_key *key, const struct watch_lag *lag, void *arg);
+/* A counter, and whether it is one of the array's, not of the map's. */
+typedef void watch_lag_fn(const struct watch_lag_key *key, const struct watch_lag *lag,
+			  bool in_slot, void *arg);
 
-/* Gives every counter of the close lag, in no order. */
+/* Gives every counter of the close lag, in no order. One key may have two, in the array and in the
+ * map, of which each has counted others; and the map's may be given twice. */
 int watch_lags(struct watch *w, watch_lag_fn *each, void *arg, struct err *e);
 
 /* A consistent enough copy of the kernel's counters: each is exact, but not all at one moment. */

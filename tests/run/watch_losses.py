@@ -178,6 +178,22 @@ def lags_that_find_no_place_are_counted_exactly():
             m.close()
 
 
+@test
+def lags_that_two_tables_have_counted_add_up():
+    """As where one CPU counts while another fills the place: the map has some of a bucket, the array others."""
+    with listen() as ls, Watch("--after", "1h", "--new", "--json", "--no-stacks", *HERE) as w:
+        w.ready()
+        variables = Map(w.process.pid, ".bss")
+        for taken in (1, 0):
+            variables.put_in_array("lag_slots", taken)
+            for client in half_closed(ls, 300):
+                client.close()
+        variables.close()
+        equal(w.stop(), (0, ""), "exit")
+        said = json_lines(w.text())
+        equal(sum(x["count"] for x in said if x["event"] == "lag"), 600, "lags")
+
+
 def times_waited(pid):
     with open(f"/proc/{pid}/status", encoding="utf-8") as f:
         return int(next(line.split()[1] for line in f if line.startswith("voluntary_ctxt")))
