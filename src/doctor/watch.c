@@ -256,6 +256,7 @@ static int find_all_owners(struct doctor *d, struct err *e)
 			ends_drop_owners(&d->ends, end);
 	}
 	d->owners_unseen = false;
+	d->listener_count = 0;
 	if (n == 0)
 		return 0;
 	if (n > 0)

@@ -393,4 +393,48 @@ def many_that_come_due_at_once_have_their_holders(count):
                 client.close()
 
 
+LISTENERS = """
+import os, socket, sys
+listeners = [socket.create_server(("127.0.0.1", 0)) for _ in range(2000)]
+to, kept = listeners[0].getsockname(), []
+print(to[1], flush=True)
+for _ in sys.stdin:
+    c = socket.create_connection(to)
+    listeners[0].accept()[0].close()
+    kept.append(c)
+    print("%s:%d" % c.getsockname(), flush=True)
+"""
+
+
+def memory_of(pid):
+    """Bytes of its own."""
+    with open(f"/proc/{pid}/status", encoding="utf-8") as f:
+        return int(next(line.split()[1] for line in f if line.startswith("RssAnon"))) * 1024
+
+
+@test
+def listeners_of_a_process_that_is_reported_often_are_not_hoarded():
+    """Each report of it looks at all its descriptors, of which most are listeners: 80 kB each time."""
+    with subprocess.Popen(["sh", "-c", 'ulimit -n 4096 && exec "$@"', "sh", sys.executable, "-ISc", LISTENERS],
+                          stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as p:
+        port = p.stdout.readline().strip()
+        with Watch("--new", "--after", "1ms", "--json", "--no-stacks", "--port", port) as w:
+            w.ready()
+            sizes = []
+            for _ in range(60):
+                p.stdin.write("\n")
+                p.stdin.flush()
+                w.line("half-closed", f'"local":"{p.stdout.readline().strip()}"')
+                sizes.append(memory_of(w.process.pid))
+            grown = sizes[-1] - sizes[9]
+            true(grown < 1 << 20, f"it has grown by {grown} bytes in 50 reports")
+        p.stdin.close()
+
+
+@test
+def a_second_is_allowed_where_nothing_is_said():
+    with Watch("--json", "--duration", "1ms", *HERE) as w:
+        equal(json.loads(w.line("watching", seconds=30))["after_ms"], 1000, "threshold")
+
+
 main()
