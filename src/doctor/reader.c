@@ -68,6 +68,19 @@ struct reader *reader_new(void)
 	return r;
 }
 
+/* Whether it has ended. */
+static bool end_thread(struct reader *r)
+{
+	uint64_t end = (uint64_t)clock_mono_ns() + READER_END_NS;
+	struct timespec ts = { .tv_sec = (time_t)(end / CLOCK_NS_PER_S),
+			       .tv_nsec = (long)(end % CLOCK_NS_PER_S) };
+
+	if (!pthread_clockjoin_np(r->thread, NULL, CLOCK_MONOTONIC, &ts))
+		return true;
+	pthread_detach(r->thread);
+	return false;
+}
+
 void reader_free(struct reader *r)
 {
 	if (!r)
@@ -76,8 +89,8 @@ void reader_free(struct reader *r)
 	r->stop = true;
 	pthread_cond_signal(&r->asked);
 	pthread_mutex_unlock(&r->lock);
-	if (r->started)
-		pthread_join(r->thread, NULL);
+	if (r->started && !end_thread(r))
+		return;
 	for (int i = 0; i < READER_JOBS; i++) {
 		free(r->jobs[i].raw);
 		free(r->jobs[i].text);

@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/clock.h"
 #include "kernel/bpf/watch.h"
 #include "tcp/watch.h"
 
@@ -24,7 +25,12 @@ struct reader_text {
  * request. */
 struct reader *reader_new(void);
 
-/* Ends the thread, once it has read what it is at. NULL does nothing. */
+/* How long the thread may take to end; a tenth of a second is usual. */
+#define READER_END_NS (2 * CLOCK_NS_PER_S)
+
+/* Ends the thread, once it has read what it is at. One that is not through by then, since a server
+ * does not answer, say, is left to itself, with what it uses: to be called at the end of the process. NULL
+ * does nothing. */
 void reader_free(struct reader *r);
 
 /* Readable when a stack has been read. Owned by the reader. */

@@ -13,14 +13,17 @@
 #include "kernel/unwind.h"
 
 #include <elfutils/libdwfl.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "base/clock.h"
+#include "base/fd.h"
 #include "kernel/framenames.h"
+#include "kernel/mapped.h"
 #include "kernel/perfmap.h"
+#include "kernel/proc.h"
 
 #define KNOWN 8
 
@@ -68,16 +71,19 @@ static int find_elf(Dwfl_Module *mod, void **userdata, const char *name, Dwarf_A
 		    char **file_name, Elf **elf)
 {
 	const struct known *k = *userdata;
-	char path[4200];
+	char image[32];
 	int fd;
 
 	if (*name == '/' && k) {
-		snprintf(path, sizeof(path), "/proc/%d/root%s", (int)k->pid, name);
-		fd = open(path, O_RDONLY | O_CLOEXEC);
+		fd = mapped_open(k->pid, name, base);
 		if (fd >= 0) {
 			*file_name = strdup(name);
 			return fd;
 		}
+		/* libdw would open whatever has that name here. What is in memory will do; this is
+		 * what it calls a file that is nowhere else. */
+		snprintf(image, sizeof(image), "[vdso: %d]", (int)k->pid);
+		name = image;
 	}
 	return dwfl_linux_proc_find_elf(mod, userdata, name, base, file_name, elf);
 }
@@ -86,6 +92,8 @@ static int find_elf(Dwfl_Module *mod, void **userdata, const char *name, Dwarf_A
 static int find_debuginfo(Dwfl_Module *mod, void **userdata, const char *modname, Dwarf_Addr base,
 			  const char *file_name, const char *link, GElf_Word crc, char **found)
 {
+	if (!file_name || !mapped_debug_is_safe(file_name, link))
+		return -1;
 	if (*userdata)
 		make_heavy(*userdata);
 	return dwfl_standard_find_debuginfo(mod, userdata, modname, base, file_name, link, crc,
@@ -153,6 +161,35 @@ static int adopt(Dwfl_Module *mod, void **userdata, const char *name, Dwarf_Addr
 	return DWARF_CB_OK;
 }
 
+/* By how much /proc shows a process to have started later than it did, in a time namespace. */
+static int64_t boottime_offset(void)
+{
+	long long s = 0, ns = 0;
+	const char *line;
+	char text[256];
+
+	if (fd_read_text("/proc/self/timens_offsets", text, sizeof(text)) <= 0)
+		return 0;
+	line = strstr(text, "boottime");
+	if (!line || sscanf(line, "boottime %lld %lld", &s, &ns) != 2)
+		return 0;
+	return s * CLOCK_NS_PER_S + ns;
+}
+
+/* Whether the process's number is still its own. */
+static bool is_there(const struct known *k)
+{
+	uint64_t tick = (uint64_t)(CLOCK_NS_PER_S / sysconf(_SC_CLK_TCK));
+	char path[64], text[1024];
+	struct proc_stat stat;
+	ssize_t len;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", (int)k->pid);
+	len = fd_read_text(path, text, sizeof(text));
+	return len > 0 && !proc_decode_stat(text, (size_t)len, &stat) &&
+	       stat.start == (k->start + (uint64_t)boottime_offset()) / tick;
+}
+
 /* Reads which files the process has mapped. Returns whether it could. */
 static bool learn(struct known *k)
 {
@@ -164,7 +201,8 @@ static bool learn(struct known *k)
 		return false;
 	dwfl_getmodules(k->dwfl, adopt, k, 0);
 	k->perfmap = perfmap_read(k->pid, &k->perfmap_len);
-	return true;
+	/* Else what was read may be another's. */
+	return is_there(k);
 }
 
 static struct known *know(struct unwinder *u, const struct watch_stack *s)

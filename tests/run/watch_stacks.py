@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 from contextlib import contextmanager
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
@@ -111,6 +112,38 @@ def debug_information_in_a_file_of_its_own_is_found():
         line = watched(program, "detour")["detour"][0]
         in_order(line["told"]["stack"], "read_to_the_end", "detour", "run", "main")
         has(str([f["line"] for f in line["told"]["stack"]]), str(mkstack_source_line()))
+
+
+@cases("deleted", "debug", "folder")
+def what_others_put_in_a_file_s_place_is_not_opened(where):
+    """A FIFO that nobody writes to, where the program was, by the name that the kernel gives it since; or
+    where its debug information would lie."""
+    with tempfile.TemporaryDirectory() as folder:
+        program = os.path.join(folder, "x")
+        shutil.copy(os.path.join(BUILD, "tests", "mkstack"), program)
+        if where != "deleted":
+            subprocess.run(["strip", "--strip-all", program], check=True)
+            link = os.path.join(folder, "x.debug" if where == "debug" else ".debug/x.debug")
+            os.makedirs(os.path.dirname(link), exist_ok=True)
+            with open(link, "w", encoding="utf-8"):
+                pass
+            subprocess.run(["objcopy", f"--add-gnu-debuglink={link}", program], check=True)
+            os.unlink(link)
+            os.mkfifo(link)
+        with Program(program, "direct") as p, Watch("--after", "100ms", "--json", "--pid", str(p.process.pid)) as w:
+            w.ready()
+            if where == "deleted":
+                os.unlink(program)
+                os.mkfifo(f"{program} (deleted)")
+            p.go()
+            address = p.process.stdout.readline().split()[1]
+            stack = json.loads(w.line("half-closed", f'"local":"{address}"'))["told"]
+            equal(stack["stack_note"], "", "note")
+            if where == "deleted":
+                in_order(stack["stack"], "read_to_the_end", "direct", "run", "main")
+            begun = time.monotonic()
+            w.stop()
+            true(time.monotonic() - begun < 1.5, "it waited for the reader's end")
 
 
 PYTHON = """

@@ -10,6 +10,7 @@
 #include "doctor/reader.h"
 #include "doctor/stacks.h"
 #include "kernel/framenames.h"
+#include "kernel/proc.h"
 #include "unit.h"
 
 #define PATIENCE (60 * CLOCK_NS_PER_S)
@@ -20,6 +21,16 @@ static __attribute__((noinline)) void a_place_of_its_own(void)
 	__asm__ volatile("");
 }
 
+/* As near as /proc tells. */
+static uint64_t start_of_this_process(void)
+{
+	struct proc_info info;
+
+	assert_int_equal(proc_read((uint32_t)getpid(), &info), 0);
+	free(info.cgroup);
+	return info.start * (uint64_t)(CLOCK_NS_PER_S / sysconf(_SC_CLK_TCK));
+}
+
 static struct watch_stack *stack_here(uint32_t site)
 {
 	struct watch_stack *s = calloc(1, sizeof(*s));
@@ -27,6 +38,7 @@ static struct watch_stack *stack_here(uint32_t site)
 	assert_non_null(s);
 	s->site = site;
 	s->tgid = s->tid = (uint32_t)getpid();
+	s->start = start_of_this_process();
 	s->at = (uint64_t)clock_mono_ns();
 	s->regs[WATCH_REGS - 1] = (uint64_t)(uintptr_t)a_place_of_its_own;
 	s->regs[WATCH_SP] = 0x1000;
@@ -51,6 +63,23 @@ static void what_was_asked_for_comes(void **state)
 	assert_string_equal(text->text.frames[0].function, "a_place_of_its_own");
 	assert_int_equal(reader_is_at(r, 7, false), false);
 	assert_int_equal(poll(&p, 1, 0), 0);
+	free(text);
+	reader_free(r);
+}
+
+/* Its number was used again since the stack was taken: the files are another's. */
+static void a_process_with_the_number_of_another_is_not_read(void **state)
+{
+	struct reader *r = reader_new();
+	struct watch_stack *stack = stack_here(7);
+	struct reader_text *text;
+
+	stack->start -= CLOCK_NS_PER_S;
+	assert_int_equal(reader_ask(r, stack, true), 0);
+	text = reader_take(r, PATIENCE);
+	assert_non_null(text);
+	assert_int_equal(text->text.count, 0);
+	assert_string_equal(text->text.note, "the process was gone before it was read");
 	free(text);
 	reader_free(r);
 }
@@ -140,6 +169,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_was_asked_for_comes),
+		cmocka_unit_test(a_process_with_the_number_of_another_is_not_read),
 		cmocka_unit_test(no_more_are_taken_than_there_is_room_for),
 		cmocka_unit_test(a_stack_is_ready_once_it_is_read),
 		cmocka_unit_test(reading_ahead_waits_for_its_time),
