@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """Everything that unclosed watch can lose, made to happen: each loss is counted, by its cause."""
+import json
 import os
 import resource
 import signal
@@ -135,6 +136,47 @@ def stacks_are_counted_exactly():
         summary, lost = the_only_losses(w, "stacks", "stacks_refused")
         equal(summary["emitted"] + lost["stacks_refused"], made, f"places of {summary}")
         equal(summary["received"] + lost["stacks"], summary["emitted"], f"balance of {summary}")
+
+
+# The same place twice: while the buffer for stacks is full, and later.
+TWICE = READERS[:READERS.index("begun =")] + """
+ends = [socket.create_connection(ls.getsockname()) for _ in range(2)]
+for _ in ends:
+    ls.accept()[0].close()
+go.wait()
+go.wait()
+for end in ends:
+    end.recv(1)
+    print("%s:%d" % end.getsockname(), flush=True)
+    sys.stdin.readline()
+"""
+
+
+@test
+def a_stack_that_was_lost_is_taken_again():
+    name = f"twice-{os.getpid()}"
+    with Holder(name), Watch("--after", "500ms", "--new", "--json", "--comm", name) as w:
+        w.ready()
+        with subprocess.Popen([sys.executable, "-ISc", f"open('/proc/self/comm', 'w').write('{name}')\n" + TWICE, "200"],
+                              stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as readers:
+            readers.stdout.readline()
+            w.process.send_signal(signal.SIGSTOP)
+            readers.stdin.write("\n")
+            readers.stdin.flush()
+            first = readers.stdout.readline().strip()
+            w.process.send_signal(signal.SIGCONT)
+            equal(said_of(w, first)["stack"], None, "the stack that found no room")
+            readers.stdin.write("\n")
+            readers.stdin.flush()
+            second = readers.stdout.readline().strip()
+            true("_PyEval_EvalFrameDefault" in [f["function"] for f in said_of(w, second)["stack"] or ()],
+                 "the stack of the same place, later")
+            readers.stdin.close()
+        the_only_losses(w, "stacks")
+
+
+def said_of(watch, address):
+    return json.loads(watch.line('"told":{', f'"local":"{address}"', seconds=30))["told"]
 
 
 @test

@@ -107,6 +107,7 @@ static __always_inline bool too_many_stacks(__u64 now)
 	return __sync_fetch_and_add(&stacks_this_second, 1) >= STACKS_PER_SECOND;
 }
 
+/* Whether it is on its way. */
 static __noinline int send_stack(__u32 site, __u64 start)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
@@ -136,10 +137,11 @@ static __noinline int send_stack(__u32 site, __u64 start)
 	}
 	s->size = size;
 	bpf_ringbuf_submit(s, 0);
-	return 0;
+	return 1;
 }
 
-/* A site that was not reached by the same way last: known all the same, or new. */
+/* A site that was not reached by the same way last: known all the same, or new. One whose stack is
+ * lost stays new, so that the next that comes there has it sent. */
 static __noinline __u32 look_up_site(__u64 *words, struct way *way)
 {
 	struct site_key key = {};
@@ -159,8 +161,9 @@ static __noinline __u32 look_up_site(__u64 *words, struct way *way)
 		return 0;
 	} else {
 		site = __sync_fetch_and_add(&last_site, 1) + 1;
+		if (!send_stack(site, key.start))
+			return 0;
 		bpf_map_update_elem(&sites, &key, &site, BPF_ANY);
-		send_stack(site, key.start);
 	}
 	if (key.hash && way->count <= WAY_WORDS)
 		way->site = site;
