@@ -34,10 +34,18 @@ void ends_drop_owners(struct ends *t, struct open_end *end)
 	end->more = NULL;
 	end->first = (struct end_owner){ 0 };
 	end->owner_count = 0;
+	end->shared = false;
+}
+
+void ends_hide(struct ends *t, struct open_end *end, bool hidden)
+{
+	t->hidden += (uint32_t)hidden - end->hidden;
+	end->hidden = hidden;
 }
 
 static void release(struct ends *t, struct open_end *end)
 {
+	ends_hide(t, end, false);
 	ends_drop_owners(t, end);
 	if (end->family && end->family != AF_INET)
 		free(end->address.v6);
@@ -335,7 +343,7 @@ uint32_t ends_processes(const struct ends *t, const struct open_end *end)
 			seen |= a.pid == b.pid;
 		n += !seen;
 	}
-	return n;
+	return end->shared && n < 2 ? 2 : n;
 }
 
 void ends_add_owner(struct ends *t, struct open_end *end, const struct tw_owner *owner)
@@ -347,6 +355,7 @@ void ends_add_owner(struct ends *t, struct open_end *end, const struct tw_owner 
 	for (uint32_t i = 0; i < kept; i++)
 		if (ends_owner(t, end, i, &o) && o.pid == owner->pid && o.fd == owner->fd)
 			return;
+	end->shared |= ends_owner(t, end, 0, &o) && o.pid != owner->pid;
 	if (kept > 0 && kept < TW_MAX_OWNERS && !end->more)
 		end->more = calloc(MORE, sizeof(*end->more));
 	if (kept > 0)

@@ -37,6 +37,7 @@ struct open_end {
 	bool late : 1;        /* not said yet: it is in the doctor's list for later */
 	bool reading : 1;     /* what was heard of it waits in that list for a stack to be read */
 	bool said : 1;
+	bool shared : 1; /* more than one process holds it */
 };
 
 struct ends {
@@ -45,6 +46,7 @@ struct ends {
 	uint32_t *
 		pairs; /* the same by the two addresses, in no order: both ends of one connection */
 	uint32_t cap, mask, used, free, count;
+	uint32_t hidden; /* of these */
 	struct holders holders;
 };
 
@@ -79,6 +81,9 @@ const uint8_t *ends_peer(const struct open_end *end);
  * itself (127.0.0.1) means that only in its own network namespace. */
 struct open_end *ends_partner(const struct ends *t, const struct open_end *end);
 
+/* Sets whether it is hidden. */
+void ends_hide(struct ends *t, struct open_end *end, bool hidden);
+
 /* Removes it, with what it owns. */
 void ends_remove(struct ends *t, struct open_end *end);
 
@@ -91,5 +96,6 @@ void ends_drop_owners(struct ends *t, struct open_end *end);
 /* Fills in owner number `i`. Returns whether there is one and it was kept. */
 bool ends_owner(const struct ends *t, const struct open_end *end, uint32_t i, struct tw_owner *out);
 
-/* How many different processes hold it, of those that were kept. */
+/* How many different processes hold it, of those that were kept; two at least where there are more
+ * than one at all. */
 uint32_t ends_processes(const struct ends *t, const struct open_end *end);

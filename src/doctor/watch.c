@@ -127,12 +127,6 @@ static void on_owner(const struct watch_owner *o, void *arg)
 	ends_add_owner(&d->ends, end, &owner);
 }
 
-/* In an accept queue. */
-static bool is_waiting(const struct watch_event *ev)
-{
-	return !ev->inode && ev->state == TCPS_CLOSE_WAIT;
-}
-
 /* An end that waits to be accepted has no descriptor: its listener's owner stands in. */
 static void borrow_listener(struct doctor *d, struct open_end *end)
 {
@@ -181,7 +175,7 @@ static void say_fresh(struct doctor *d)
 		}
 		if (!end || end->began != ev->conn.began)
 			continue;
-		end->waiting = is_waiting(ev);
+		end->waiting = watch_is_waiting(ev);
 		if (end->waiting)
 			borrow_listener(d, end);
 		find_container(d, end);
@@ -234,7 +228,7 @@ static int fresh_files(const struct doctor *d, uint64_t files[WATCH_ASKED_MOST])
 
 		if (ev->kind != WATCH_REPORT)
 			continue;
-		if (n == WATCH_ASKED_MOST || is_waiting(ev))
+		if (n == WATCH_ASKED_MOST || watch_is_waiting(ev))
 			return -1;
 		if (ev->file)
 			files[n++] = ev->file;
@@ -271,6 +265,7 @@ static int match_with_watched(struct doctor *d, struct err *e)
 	int r = -E2BIG;
 
 	d->listener_count = 0;
+	watch_forget_ports(d->watch);
 	if (can_ask(d)) {
 		d->matching_few = true;
 		r = watch_owners_of(d->watch, NULL, 0, on_owner, d, e);
@@ -496,7 +491,7 @@ struct tw_summary doctor_summary(const struct doctor *d)
 	struct watch_counts c = watch_counts(d->watch);
 	struct tw_summary s = {
 		.reported = d->reported,
-		.open = d->ends.count - d->hidden,
+		.open = d->ends.count - d->ends.hidden,
 		.tracked = watch_followed(d->watch),
 		.losses = losses(d, &c),
 	};

@@ -41,8 +41,8 @@ static void suspect(struct doctor *d, const struct open_end *end)
 
 static void say_report(struct doctor *d, struct open_end *end, const struct watch_event *ev)
 {
-	d->hidden -= end->hidden;
-	end->hidden = end->late = false;
+	ends_hide(&d->ends, end, false);
+	end->late = false;
 	end->said = true;
 	d->reported++;
 	watch_say(d, end, ev, TW_HALF_CLOSED);
@@ -121,8 +121,7 @@ static void say_later(struct doctor *d, struct open_end *end, const struct watch
 /* One line for a connection whose ends are both here: that of the end that holds it. */
 static void hide(struct doctor *d, struct open_end *end)
 {
-	d->hidden += !end->hidden;
-	end->hidden = true;
+	ends_hide(&d->ends, end, true);
 	end->late = false;
 }
 
@@ -196,9 +195,7 @@ static void say_news(struct doctor *d, struct open_end *end, const struct watch_
 		watch_say(d, end, ev, news(ev->conn.flags, end->flags));
 		end->flags = (uint16_t)ev->conn.flags;
 	} else if (ev->kind == WATCH_END) {
-		if (end->hidden)
-			d->hidden--;
-		else
+		if (!end->hidden)
 			watch_say(d, end, ev, TW_OVER);
 		ends_remove(&d->ends, end);
 	}

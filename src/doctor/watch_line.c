@@ -60,13 +60,28 @@ bool watch_is_flowing(const struct watch_event *ev, uint64_t tick_ns, uint64_t a
 
 	if (ev->state == TCPS_FIN_WAIT2)
 		return ev->received > 0 && ticks_ms(tick_ns, ev->recv_jiffies) <= quiet_ms;
-	return ev->state == TCPS_CLOSE_WAIT && ev->sent > 0 &&
-	       (ev->unacked > 0 || ticks_ms(tick_ns, ev->sent_jiffies) <= quiet_ms);
+	/* What is sent again is sent lately, too. A window may be shut for a moment. */
+	if (ev->state != TCPS_CLOSE_WAIT || ev->sent == 0 || ev->retransmits > 0)
+		return false;
+	return (ev->unacked > 0 && ev->peer_window > 0) ||
+	       ticks_ms(tick_ns, ev->sent_jiffies) <= quiet_ms;
+}
+
+bool watch_is_waiting(const struct watch_event *ev)
+{
+	return !ev->inode && (ev->state == TCPS_CLOSE_WAIT || ev->conn.flags & WATCH_DEAD);
+}
+
+/* The peer takes nothing of what waits for it. */
+static bool is_stuck(const struct watch_event *ev)
+{
+	return ev->retransmits > 0 || ev->peer_window == 0;
 }
 
 enum tcp_cause watch_cause(const struct watch_event *ev, const struct tcp_sample *sample,
 			   uint32_t processes, bool all_seen, bool flowing)
 {
+	struct tcp_sample s = *sample;
 	struct tcp_context context = {
 		.processes = processes,
 		.all_seen = all_seen,
@@ -75,7 +90,12 @@ enum tcp_cause watch_cause(const struct watch_event *ev, const struct tcp_sample
 		.flowing = flowing,
 	};
 
-	return tcp_verdict(sample, &context).cause;
+	/* It was reset before it was accepted: of such a socket alone nothing would be said. */
+	if (s.state == TCPS_CLOSE && watch_is_waiting(ev))
+		return TCP_CAUSE_NOT_ACCEPTED;
+	if (s.state == TCPS_CLOSE_WAIT && !flowing && is_stuck(ev))
+		s.send_q = 0; /* which would stand for a half-close in use */
+	return tcp_verdict(&s, &context).cause;
 }
 
 static enum tw_first first_of(const struct watch_conn *c)
@@ -165,7 +185,8 @@ void watch_say(struct doctor *d, const struct open_end *end, const struct watch_
 		.told_ns = since(ev->at, c->told_at),
 		.told_pid = (int32_t)c->told_tgid,
 		.told_tid = (int32_t)c->told_tid,
-		.closed = c->flags & WATCH_HOLDER && c->flags & WATCH_CLOSED,
+		/* When one that was taken in closed is not known. */
+		.closed = c->flags & WATCH_HOLDER && c->flags & WATCH_CLOSED && c->close_at,
 		.by_exit = c->flags & WATCH_EXITING,
 		.owner_count = end->owner_count,
 		.cgroup = end->cgroup,

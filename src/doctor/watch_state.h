@@ -33,7 +33,6 @@ struct doctor {
 	struct late *late;
 	struct listener *listeners;
 	uint32_t fresh_count, fresh_cap, late_count, late_cap, listener_count, listener_cap;
-	uint32_t hidden;      /* of `ends` */
 	bool owners_unseen;   /* of some that are fresh */
 	bool matching_few;    /* only those who are watched are being looked at */
 	bool ports_unmatched; /* since the last walk over those who are watched */
@@ -45,6 +44,9 @@ struct doctor {
 	bool unmatched;     /* some came due since the last walk over descriptors */
 	int poll;           /* readable when something may have happened */
 };
+
+/* Whether it is in an accept queue, or was reset there, as of the event. */
+bool watch_is_waiting(const struct watch_event *ev);
 
 /* Whether an end still sends after its peer's FIN, or receives after its own, as of the event: a
  * half-close in use. `tick_ns` is a jiffy's length (0: not known, and nothing counts as lately

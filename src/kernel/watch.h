@@ -104,6 +104,10 @@ int watch_owners(struct watch *w, bool take_in, watch_owner_fn *each, void *arg,
 int watch_owners_of(struct watch *w, const uint64_t *files, unsigned count, watch_owner_fn *each,
 		    void *arg, struct err *e);
 
+/* Forgets at which ports the watched processes listen: the next walk over their descriptors tells
+ * anew. */
+void watch_forget_ports(struct watch *w);
+
 /* Follows every end that is half-closed now in the calling thread's network namespace, those in
  * accept queues included, which watch_owners() cannot see. */
 int watch_take_in(struct watch *w, struct err *e);

@@ -140,8 +140,10 @@ def each_cause_that_was_there_is_taken_in(family):
         for key, line in said.items():
             equal((line["age_is"], line["told"]), ("at-least", None), f"{key}: {line}")
             if line["state"] != "CLOSED":
-                first = "peer" if line["state"] == "CLOSE_WAIT" else "here"
-                equal(line["closed_first"], first, f"{key}: {line}")
+                # To LAST_ACK no way leads but through CLOSE_WAIT. When it closed is not known.
+                first = "peer" if line["state"] in ("CLOSE_WAIT", "LAST_ACK") else "here"
+                equal((line["closed_first"], line["close_lag_ms"]), (first, None), f"{key}: {line}")
+        true("LAST_ACK" in {line["state"] for line in said.values()}, "one in LAST_ACK")
 
 
 @test

@@ -168,6 +168,59 @@ def a_dead_one_is_as_old_as_its_death():
         client.close()
 
 
+@cases("port", "pid")
+def one_that_is_reset_before_it_is_accepted_waits_with_its_listener(how):
+    with listen() as ls:
+        only = HERE if how == "pid" else ("--port", str(ls.getsockname()[1]))
+        with Watch("--after", "50ms", "--json", "--new", *only) as w:
+            w.ready()
+            client = socket.create_connection(ls.getsockname())
+            end = name(client)
+            reset(client)
+            line = json.loads(w.line("half-closed", f'"peer":"{end}"'))
+            equal((line["cause"], line["state"], line["closed_first"]), ("not-accepted", "CLOSED", "nobody"), "the end")
+            equal([(h["pid"], h["fd"]) for h in line["listeners"]], [(os.getpid(), ls.fileno())], "listener")
+            ls.accept()[0].close()
+            w.line('"event":"over"', f'"peer":"{end}"')
+
+
+@test
+def what_waits_at_a_port_that_another_has_now_is_the_other_s():
+    """Watched by --pid: the port was this process's, and is somebody else's."""
+    beside = listen()
+    first = listen()
+    port = first.getsockname()[1]
+    with Watch("--after", "50ms", "--json", "--new", *HERE) as w:
+        w.ready()
+        client = socket.create_connection(first.getsockname())
+        end = name(client)
+        client.close()
+        w.line('"not-accepted"', f'"peer":"{end}"')
+        first.close()
+        with subprocess.Popen([sys.executable, "-ISc", OTHER_S_QUEUE, str(port)], stdin=subprocess.PIPE,
+                              stdout=subprocess.PIPE, text=True) as other:
+            end = other.stdout.readline().strip()
+            for _ in range(3):  # each comes after it, and at the next look
+                client, server = pair(beside)
+                server.close()
+                w.line("half-closed", f'"local":"{name(client)}"')
+                client.close()
+            other.stdin.close()
+        true(end not in w.text(), f"{end} in:\n{w.text()}")
+        beside.close()
+
+
+OTHER_S_QUEUE = """
+import socket, sys
+ls = socket.create_server(("127.0.0.1", int(sys.argv[1])))
+c = socket.create_connection(ls.getsockname())
+end = "%s:%d" % c.getsockname()
+c.close()
+print(end, flush=True)
+sys.stdin.read()
+"""
+
+
 @functools.cache
 def listener_and_watch():
     """For all the ways through io_uring; each looks for a connection of its own."""

@@ -250,6 +250,51 @@ static void processes_are_counted_once(void **state)
 	ends_free(&t);
 }
 
+/* As of a server that keeps eight copies for itself, and has a child. */
+static void a_process_beyond_those_that_are_kept_counts(void **state)
+{
+	struct tw_owner o;
+	struct ends t;
+
+	assert_int_equal(ends_init(&t), 0);
+	add(&t, 1, "::1", 80, "::1", 5000, 1);
+	for (int32_t fd = 3; fd < 3 + TW_MAX_OWNERS; fd++) {
+		o = process(7, fd, "one");
+		ends_add_owner(&t, ends_find(&t, 1), &o);
+	}
+	assert_int_equal(ends_processes(&t, ends_find(&t, 1)), 1);
+	o = process(8, 3, "two");
+	ends_add_owner(&t, ends_find(&t, 1), &o);
+	assert_int_equal(ends_processes(&t, ends_find(&t, 1)), 2);
+	ends_drop_owners(&t, ends_find(&t, 1));
+	ends_add_owner(&t, ends_find(&t, 1), &o);
+	assert_int_equal(ends_processes(&t, ends_find(&t, 1)), 1);
+	ends_free(&t);
+}
+
+/* Also where the end of one that was hidden was lost, and its address is another's now. */
+static void the_hidden_are_counted(void **state)
+{
+	struct ends t;
+
+	assert_int_equal(ends_init(&t), 0);
+	for (uint64_t sk = 1; sk <= 3; sk++) {
+		add(&t, sk, "::1", (uint16_t)sk, "::1", 80, 1);
+		ends_hide(&t, ends_find(&t, sk), true);
+		ends_hide(&t, ends_find(&t, sk), true);
+	}
+	assert_int_equal(t.hidden, 3);
+	ends_hide(&t, ends_find(&t, 1), false);
+	ends_remove(&t, ends_find(&t, 1));
+	assert_int_equal(t.hidden, 2);
+	ends_remove(&t, ends_find(&t, 2));
+	assert_int_equal(t.hidden, 1);
+	add(&t, 3, "::1", 3, "::1", 80, 1);
+	assert_int_equal(t.count, 1);
+	assert_int_equal(t.hidden, 0);
+	ends_free(&t);
+}
+
 /* Ticks of 4 ms, a threshold of 1 s: half a second without data is quiet. */
 static void half_the_threshold_is_quiet(void **state)
 {
@@ -260,6 +305,7 @@ static void half_the_threshold_is_quiet(void **state)
 	ev.sent_jiffies = 126;
 	assert_false(watch_is_flowing(&ev, 4000000, 1000000000));
 	ev.unacked = 1;
+	ev.peer_window = 1;
 	assert_true(watch_is_flowing(&ev, 4000000, 1000000000));
 	ev.sent = 0;
 	assert_false(watch_is_flowing(&ev, 4000000, 1000000000));
@@ -269,6 +315,32 @@ static void half_the_threshold_is_quiet(void **state)
 	assert_false(watch_is_flowing(&ev, 4000000, 1000000000));
 	ev = (struct watch_event){ .state = TCPS_FIN_WAIT2 };
 	assert_false(watch_is_flowing(&ev, 4000000, 1000000000));
+}
+
+/* Data wait to be sent again, or for a window that the peer does not open. */
+static void data_that_nobody_takes_is_no_reply(void **state)
+{
+	struct watch_event ev = { .state = TCPS_CLOSE_WAIT,
+				  .sent = 9,
+				  .unacked = 9,
+				  .peer_window = 1000,
+				  .sent_jiffies = 126,
+				  .inode = 7 };
+	struct tcp_sample s = {
+		.state = TCPS_CLOSE_WAIT, .inode = 7, .has_info = true, .send_q = 9
+	};
+
+	assert_true(watch_is_flowing(&ev, 4000000, 1000000000));
+	assert_int_equal(watch_cause(&ev, &s, 1, true, true), TCP_CAUSE_REPLYING);
+	ev.peer_window = 0;
+	assert_false(watch_is_flowing(&ev, 4000000, 1000000000));
+	assert_int_equal(watch_cause(&ev, &s, 1, true, false), TCP_CAUSE_DRAINED);
+	ev.sent_jiffies = 1; /* it took some lately */
+	assert_true(watch_is_flowing(&ev, 4000000, 1000000000));
+	ev.peer_window = 1000;
+	ev.retransmits = 1;
+	assert_false(watch_is_flowing(&ev, 4000000, 1000000000));
+	assert_int_equal(watch_cause(&ev, &s, 1, true, false), TCP_CAUSE_DRAINED);
 }
 
 /* A program that alone holds what it was told of forgot it; where two hold it, the other keeps it.
@@ -355,6 +427,9 @@ int main(void)
 		cmocka_unit_test(both_ends_find_each_other),
 		cmocka_unit_test(removing_keeps_the_others),
 		cmocka_unit_test(processes_are_counted_once),
+		cmocka_unit_test(a_process_beyond_those_that_are_kept_counts),
+		cmocka_unit_test(the_hidden_are_counted),
+		cmocka_unit_test(data_that_nobody_takes_is_no_reply),
 		cmocka_unit_test(half_the_threshold_is_quiet),
 		cmocka_unit_test(told_is_of_one_process),
 		cmocka_unit_test(a_process_is_kept_once),

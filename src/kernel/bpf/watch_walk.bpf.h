@@ -91,8 +91,11 @@ static __always_inline void take_in(struct sock *sk)
 		flags |= sk->sk_err == EPIPE ? WATCH_DEAD | WATCH_HOLDER : WATCH_DEAD;
 	} else if (!is_half_closed(state)) {
 		return;
+	} else if (state == TCP_CLOSE_WAIT) {
+		flags |= WATCH_HOLDER;
 	} else {
-		flags |= state == TCP_CLOSE_WAIT ? WATCH_HOLDER : WATCH_CLOSED;
+		/* The only way to LAST_ACK is through CLOSE_WAIT. */
+		flags |= state == TCP_LAST_ACK ? WATCH_HOLDER | WATCH_CLOSED : WATCH_CLOSED;
 	}
 	begin(sk, tp, tp->tcp_mstamp * 1000, flags);
 }
@@ -268,8 +271,9 @@ static __always_inline bool waits_at_watched_port(__u64 key)
 
 	if (BPF_CORE_READ(sk, sk_socket)) /* nearly always, and there may be many */
 		return false;
+	/* One that was reset has let go of skc_num, but not of inet_sport. */
 	port = (__u64)BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum) << 16 |
-	       BPF_CORE_READ(sk, __sk_common.skc_num);
+	       bpf_ntohs(BPF_CORE_READ((const struct inet_sock *)key, inet_sport));
 	return bpf_map_lookup_elem(&ports, &port);
 }
 
