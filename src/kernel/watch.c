@@ -2,6 +2,7 @@
 #include "kernel/watch.h"
 
 #include <bpf/bpf.h>
+#include <bpf/btf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
 #include <signal.h>
@@ -12,6 +13,7 @@
 
 #include "base/fd.h"
 #include "kernel/proc.h"
+#include "kernel/prototype.h"
 #include "kernel/watch_refused.h"
 #include "watch.skel.h"
 
@@ -38,6 +40,8 @@ struct watch {
 
 /* So many jiffies pass before their length is worth telling. */
 #define TICKS_TO_MEASURE 10
+
+#define RECVMSG_ARGUMENTS 5
 
 #define DEFAULT_BUFFER (1u << 20)
 /* Bytes before each record in the ring: BPF_RINGBUF_HDR_SZ. */
@@ -118,6 +122,18 @@ static int load_at(struct watch *w, const struct watch_setup *setup, enum watch_
 	return 0;
 }
 
+/* Whether tcp_recvmsg() has the arguments that on_recvmsg takes it to have. Before Linux 5.19 it had
+ * one more, `nonblock`, before `flags` (net: remove noblock parameter from recvmsg() entities); some
+ * kernels of 2026 have one less, `addr_len`. */
+static bool knows_recvmsg(void)
+{
+	struct btf *kernel = btf__load_vmlinux_btf();
+	bool knows = kernel && prototype_arguments(kernel, "tcp_recvmsg") == RECVMSG_ARGUMENTS;
+
+	btf__free(kernel);
+	return knows;
+}
+
 static int load(struct watch *w, const struct watch_setup *setup, struct err *e)
 {
 	int r = -EOPNOTSUPP; /* where setup->reads names no tier */
@@ -126,7 +142,8 @@ static int load(struct watch *w, const struct watch_setup *setup, struct err *e)
 	for (int how = WATCH_READS_TRACEPOINT; how < WATCH_READS_COUNT; how++) {
 		if (setup->reads != WATCH_READS_AUTO && (int)setup->reads != how)
 			continue;
-		r = load_at(w, setup, how);
+		r = how == WATCH_READS_FEXIT && !knows_recvmsg() ? -EOPNOTSUPP
+								 : load_at(w, setup, how);
 		if (!r)
 			return 0;
 	}

@@ -3,6 +3,8 @@
  */
 #include "unit.h"
 
+#include <bpf/btf.h>
+#include <errno.h>
 #include <fnmatch.h>
 #include <linux/capability.h>
 #include <stdio.h>
@@ -12,6 +14,7 @@
 #include "doctor/ends.h"
 #include "doctor/watch_state.h"
 #include "kernel/glob.h"
+#include "kernel/prototype.h"
 #include "kernel/watch_refused.h"
 #include "tcp/state.h"
 
@@ -142,6 +145,26 @@ static void a_refusal_names_what_is_missing(void **state)
 		    !strstr(text, cases[i].says))
 			fail_msg("case %zu: %s", i, text);
 	}
+}
+
+/* As tcp_recvmsg() was in Linux 5.17, and whatever it is in this one. */
+static void arguments_are_counted(void **state)
+{
+	struct btf *made = btf__new_empty(), *kernel = btf__load_vmlinux_btf();
+	int number;
+
+	assert_non_null(made);
+	number = btf__add_int(made, "int", 4, BTF_INT_SIGNED);
+	assert_true(btf__add_func_proto(made, number) > 0);
+	for (int i = 0; i < 6; i++)
+		assert_int_equal(btf__add_func_param(made, "x", number), 0);
+	assert_true(btf__add_func(made, "tcp_recvmsg", BTF_FUNC_STATIC, number + 1) > 0);
+	assert_int_equal(prototype_arguments(made, "tcp_recvmsg"), 6);
+	assert_int_equal(prototype_arguments(made, "tcp_sendmsg"), -ENOENT);
+	if (kernel) /* else it tells of no types; the count differs from kernel to kernel */
+		assert_in_range(prototype_arguments(kernel, "tcp_recvmsg"), 4, 6);
+	btf__free(made);
+	btf__free(kernel);
 }
 
 static struct open_end *add(struct ends *t, uint64_t sk, const char *local, uint16_t local_port,
@@ -424,6 +447,7 @@ int main(void)
 		cmocka_unit_test(patterns_mean_what_fnmatch_means),
 		cmocka_unit_test(a_pattern_has_its_limit),
 		cmocka_unit_test(a_refusal_names_what_is_missing),
+		cmocka_unit_test(arguments_are_counted),
 		cmocka_unit_test(both_ends_find_each_other),
 		cmocka_unit_test(removing_keeps_the_others),
 		cmocka_unit_test(processes_are_counted_once),
