@@ -19,9 +19,6 @@
 #include "doctor/lag.h"
 #include "report/watch.h"
 
-/* Causes for which the process that was watched is to blame: it could have closed. */
-#define FAULTS (~(TCP_CAUSES_NORMAL | TCP_CAUSE_BIT(TCP_CAUSE_HALF_CLOSED_HERE)))
-
 /* How long a program may take to end when it is asked to. */
 #define END_MS      2000
 #define END_STEP_MS 10
@@ -129,8 +126,8 @@ static void put_line(const struct tw_line *line, void *arg)
 	struct run *run = arg;
 	struct buf b = { 0 };
 
-	if (line->what == TW_HALF_CLOSED && FAULTS & TCP_CAUSE_BIT(line->cause))
-		run->faults++;
+	if (line->what == TW_HALF_CLOSED || line->what == TW_STILL)
+		run->faults += tw_is_fault(line->cause);
 	if (run->screen) {
 		screen_line(run->screen, line);
 		return;

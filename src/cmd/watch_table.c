@@ -178,6 +178,7 @@ void table_line(struct table *t, const struct tw_line *line)
 		break;
 	case TW_TOLD:
 	case TW_DEAD:
+	case TW_STILL:
 		it = item_of(t, line);
 		if (it)
 			renew_item(t, it, line);

@@ -23,6 +23,8 @@
  * later. */
 #define SEARCH_MS   10
 #define SEARCH_REST 20
+/* Ends that are looked at again before their events are taken: the smallest buffer holds so many. */
+#define LOOKS_AT_ONCE 8
 /* Where files are read for a stack that may be asked for, it is done after this part of the
  * threshold, since most connections have closed by then; but so that this time is left for it. */
 #define READ_AHEAD 8
@@ -303,6 +305,34 @@ static int match_ports(struct doctor *d, struct err *e)
 	return search(d, true, e);
 }
 
+/* Of those that may have changed, what they are now. */
+static int look_again(struct doctor *d, struct err *e)
+{
+	uint64_t now = (uint64_t)clock_mono_ns(), rest = d->setup.watch.rules.after;
+	uint32_t asked = 0;
+	int r = 0;
+
+	if (now < d->next_again)
+		return 0;
+	d->next_again = UINT64_MAX;
+	for (uint32_t i = 0; !r && i < d->ends.used; i++) {
+		const struct open_end *end = &d->ends.v[i];
+
+		if (!end->sk || !end->again)
+			continue;
+		r = watch_look(d->watch, end->sk, end->began, e);
+		if (!r && ++asked % LOOKS_AT_ONCE == 0)
+			r = watch_drain(d->watch, on_event, d, e);
+	}
+	if (!r && asked)
+		r = watch_drain(d->watch, on_event, d, e);
+	if (rest < SEARCH_MS * CLOCK_NS_PER_MS)
+		rest = SEARCH_MS * CLOCK_NS_PER_MS;
+	if (asked && now + rest < d->next_again)
+		d->next_again = now + rest;
+	return r;
+}
+
 /* Also for an end that waits for its partner: whether that came due, too, is known after a search.
  */
 static uint64_t next_search(const struct doctor *d)
@@ -316,6 +346,8 @@ static int wait_for(const struct doctor *d)
 {
 	uint64_t now = (uint64_t)clock_mono_ns(), next = watch_next_late(d, next_search(d));
 
+	if (d->next_again < next)
+		next = d->next_again;
 	if (d->unmatched && d->setup.watch.rules.by_owner && d->next_walk < next)
 		next = d->next_walk;
 	if (d->ports_unmatched)
@@ -336,6 +368,8 @@ static int look(struct doctor *d, struct err *e)
 		r = search(d, false, e);
 	else
 		r = watch_drain(d->watch, on_event, d, e);
+	if (!r)
+		r = look_again(d, e);
 	if (!r && d->setup.watch.rules.by_owner)
 		r = match_owners(d, e);
 	return r ? r : match_ports(d, e);
@@ -431,6 +465,7 @@ int doctor_open(struct doctor **out, const struct doctor_setup *setup, doctor_li
 		return err_set(e, -ENOMEM, "no memory for a watch");
 	}
 	d->poll = -1;
+	d->next_again = UINT64_MAX;
 	d->setup = *setup;
 	d->each = each;
 	d->arg = arg;
@@ -476,7 +511,8 @@ int doctor_fd(const struct doctor *d)
 static struct tw_losses losses(const struct doctor *d, const struct watch_counts *c)
 {
 	return (struct tw_losses){
-		.events = c->lost[WATCH_REPORT] + c->lost[WATCH_NEWS] + c->lost[WATCH_END],
+		.events = c->lost[WATCH_REPORT] + c->lost[WATCH_NEWS] + c->lost[WATCH_END] +
+			  c->lost[WATCH_LOOK],
 		.stacks = c->lost[WATCH_STACK],
 		.refused = c->stacks_refused,
 		.untracked = c->untracked,

@@ -39,6 +39,44 @@ static void suspect(struct doctor *d, const struct open_end *end)
 			return;
 }
 
+static void look_at(struct doctor *d, uint64_t when)
+{
+	if (when < d->next_again)
+		d->next_again = when;
+}
+
+/* A half-close in use may go quiet; one for which nobody is to blame may die, and nobody close it
+ * then. */
+static void mind(struct doctor *d, struct open_end *end, const struct watch_event *ev)
+{
+	enum tcp_cause cause = watch_cause_now(d, end, ev);
+
+	if (end->blameless && cause == TCP_CAUSE_DEAD) {
+		end->again = true;
+		look_at(d, ev->conn.since + d->setup.watch.rules.after);
+	} else if (cause == TCP_CAUSE_REPLYING) {
+		end->again = true;
+		look_at(d, ev->at + d->setup.watch.rules.after);
+	}
+}
+
+/* Whether it is to be said of one that was looked at again that it has changed; for dead it counts
+ * once it is that for as long as is allowed. */
+static bool has_changed(struct doctor *d, struct open_end *end, const struct watch_event *ev)
+{
+	uint64_t after = d->setup.watch.rules.after;
+	enum tcp_cause cause = watch_cause_now(d, end, ev);
+
+	if (!end->again || end->hidden || cause == TCP_CAUSE_REPLYING)
+		return false; /* the next look comes */
+	if (cause == TCP_CAUSE_DEAD && ev->at < ev->conn.since + after) {
+		look_at(d, ev->conn.since + after);
+		return false;
+	}
+	end->again = false;
+	return tw_is_fault(cause) || cause == TCP_CAUSE_HALF_CLOSED_HERE;
+}
+
 static void say_report(struct doctor *d, struct open_end *end, const struct watch_event *ev)
 {
 	ends_hide(&d->ends, end, false);
@@ -46,12 +84,14 @@ static void say_report(struct doctor *d, struct open_end *end, const struct watc
 	end->said = true;
 	d->reported++;
 	watch_say(d, end, ev, TW_HALF_CLOSED);
+	end->blameless = !tw_is_fault(watch_cause_now(d, end, ev));
+	mind(d, end, ev);
 	suspect(d, end);
 }
 
 static bool shows_stacks(const struct open_end *end, const struct watch_event *ev)
 {
-	if (ev->kind == WATCH_REPORT)
+	if (ev->kind == WATCH_REPORT || ev->kind == WATCH_LOOK)
 		return true;
 	return ev->kind == WATCH_NEWS && !end->hidden &&
 	       news(ev->conn.flags, end->flags) != TW_CLOSED;
@@ -194,6 +234,10 @@ static void say_news(struct doctor *d, struct open_end *end, const struct watch_
 	} else if (ev->kind == WATCH_NEWS) {
 		watch_say(d, end, ev, news(ev->conn.flags, end->flags));
 		end->flags = (uint16_t)ev->conn.flags;
+		mind(d, end, ev);
+	} else if (ev->kind == WATCH_LOOK && !end->hidden) {
+		watch_say(d, end, ev, TW_STILL);
+		end->blameless = !tw_is_fault(watch_cause_now(d, end, ev));
 	} else if (ev->kind == WATCH_END) {
 		if (!end->hidden)
 			watch_say(d, end, ev, TW_OVER);
@@ -212,7 +256,7 @@ void watch_follow_up(struct doctor *d, const struct watch_event *ev)
 {
 	struct open_end *end = end_of(d, ev);
 
-	if (!end)
+	if (!end || (ev->kind == WATCH_LOOK && !has_changed(d, end, ev)))
 		return;
 	if (!end->reading)
 		hurry(d, end);

@@ -166,6 +166,22 @@ static const char *container_of(const struct doctor *d, const struct open_end *e
 	return first ? holders_at(&d->ends.holders, first)->container : NULL;
 }
 
+static enum tcp_cause cause_now(const struct doctor *d, const struct open_end *end,
+				const struct watch_event *ev, const struct tcp_sample *sample)
+{
+	return watch_cause(ev, sample, ends_processes(&d->ends, end),
+			   watch_sees_all_processes(d->watch),
+			   watch_is_flowing(ev, d->found.tick_ns, d->setup.watch.rules.after));
+}
+
+enum tcp_cause watch_cause_now(const struct doctor *d, const struct open_end *end,
+			       const struct watch_event *ev)
+{
+	struct tcp_sample sample = sample_of(d, end, ev);
+
+	return cause_now(d, end, ev, &sample);
+}
+
 void watch_say(struct doctor *d, const struct open_end *end, const struct watch_event *ev,
 	       enum tw_what what)
 {
@@ -192,9 +208,7 @@ void watch_say(struct doctor *d, const struct open_end *end, const struct watch_
 		.cgroup = end->cgroup,
 	};
 
-	line.cause = watch_cause(
-		ev, &line.sample, ends_processes(&d->ends, end), watch_sees_all_processes(d->watch),
-		watch_is_flowing(ev, d->found.tick_ns, d->setup.watch.rules.after));
+	line.cause = cause_now(d, end, ev, &line.sample);
 	if (line.closed)
 		line.lag_ns = since(c->close_at, c->fin_at);
 	find_stacks(d, c, &line);

@@ -41,6 +41,7 @@ struct doctor {
 	uint64_t searched, rested; /* the last search; the earliest that the next one may be */
 	uint64_t next_search, next_match, next_walk;
 	uint64_t next_late; /* when the first end is due that waits for its partner */
+	uint64_t next_again; /* when those ends are to be looked at that are `again` */
 	bool unmatched;     /* some came due since the last walk over descriptors */
 	int poll;           /* readable when something may have happened */
 };
@@ -57,6 +58,10 @@ bool watch_is_flowing(const struct watch_event *ev, uint64_t tick_ns, uint64_t a
  * other could. */
 enum tcp_cause watch_cause(const struct watch_event *ev, const struct tcp_sample *sample,
 			   uint32_t processes, bool all_seen, bool flowing);
+
+/* The cause as of the event, with what is known of the end. */
+enum tcp_cause watch_cause_now(const struct doctor *d, const struct open_end *end,
+			       const struct watch_event *ev);
 
 /* Makes the line and gives it to the doctor's caller. */
 void watch_say(struct doctor *d, const struct open_end *end, const struct watch_event *ev,

@@ -324,6 +324,15 @@ int watch_turn(struct watch *w, bool match, watch_event_fn *each, void *arg,
 	return 0;
 }
 
+int watch_look(struct watch *w, uint64_t sk, uint64_t began, struct err *e)
+{
+	struct watch_look look = { sk, began };
+	LIBBPF_OPTS(bpf_test_run_opts, opts, .ctx_in = &look, .ctx_size_in = sizeof(look));
+	int r = bpf_prog_test_run_opts(bpf_program__fd(w->skel->progs.look_again), &opts);
+
+	return r ? err_errno(e, r, "looking at an end again") : 0;
+}
+
 static int walk_holders(struct watch *w, int link, watch_owner_fn *each, void *arg, struct err *e)
 {
 	static struct watch_owner space[512];

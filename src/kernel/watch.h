@@ -77,6 +77,9 @@ struct watch_found {
 int watch_turn(struct watch *w, bool match, watch_event_fn *each, void *arg,
 	       struct watch_found *found, struct err *e);
 
+/* Has a WATCH_LOOK sent of a reported end, where it is not over. It waits to be handed on. */
+int watch_look(struct watch *w, uint64_t sk, uint64_t began, struct err *e);
+
 /* Hands on the events that wait, and looks for nothing: for after watch_detach(). */
 int watch_drain(struct watch *w, watch_event_fn *each, void *arg, struct err *e);
 

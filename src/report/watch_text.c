@@ -153,10 +153,10 @@ void watch_text(struct buf *out, const struct tw_line *l, const struct report_st
 	add_owners(out, l, style);
 	add_cause(out, l, style);
 	buf_str(out, "\n");
-	if (l->what != TW_HALF_CLOSED && l->what != TW_TOLD)
+	if (l->what != TW_HALF_CLOSED && l->what != TW_TOLD && l->what != TW_STILL)
 		return;
 	add_stack(out, "told at", l->told_stack, style);
-	if (l->what == TW_HALF_CLOSED)
+	if (l->what != TW_TOLD)
 		add_stack(out, l->accepted ? "accepted" : "connected", l->made_stack, style);
 }
 

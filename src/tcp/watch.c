@@ -8,10 +8,17 @@ const char *tw_what_name(enum tw_what what)
 		[TW_TOLD] = "told",
 		[TW_CLOSED] = "closed",
 		[TW_DEAD] = "dead",
+		[TW_STILL] = "still",
 		[TW_OVER] = "over",
 	};
 
 	return what < TW_WHATS ? names[what] : "?";
+}
+
+bool tw_is_fault(enum tcp_cause cause)
+{
+	return !((TCP_CAUSES_NORMAL | TCP_CAUSE_BIT(TCP_CAUSE_HALF_CLOSED_HERE)) &
+		 TCP_CAUSE_BIT(cause));
 }
 
 const char *tw_first_name(enum tw_first first)

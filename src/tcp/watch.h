@@ -41,6 +41,7 @@ enum tw_what {
 	TW_TOLD,        /* reported before: now a read returned 0 */
 	TW_CLOSED,      /* reported before: it has sent its FIN */
 	TW_DEAD,        /* reported before: the connection is gone, the descriptor not closed */
+	TW_STILL,       /* reported before, as in use or as waiting: it is neither for so long now */
 	TW_OVER,        /* reported before: released */
 	TW_WHATS
 };
@@ -56,8 +57,11 @@ enum tw_first {
 /* "peer", "here", "nobody", "unknown". Never NULL; static. */
 const char *tw_first_name(enum tw_first first);
 
-/* "half-closed", "told", "closed", "dead", "over". Never NULL; static. */
+/* "half-closed", "told", "closed", "dead", "still", "over". Never NULL; static. */
 const char *tw_what_name(enum tw_what what);
+
+/* Whether the process that holds it is to blame: it could have closed. */
+bool tw_is_fault(enum tcp_cause cause);
 
 /* The other end of a connection with both ends on this host: it closed first and waits. */
 struct tw_closer {

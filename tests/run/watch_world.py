@@ -398,6 +398,94 @@ def what_is_missing_is_named(before, says):
     has(r.stderr, "loading the watch programs: not permitted: " + says)
 
 
+# A command that does what it is told with a connection, whose other end is the test's.
+OBEDIENT = """
+import contextlib, socket, sys, threading
+c = socket.create_connection(("127.0.0.1", int(sys.argv[1])))
+quiet = threading.Event()
+def send():
+    with contextlib.suppress(OSError):  # it is closed meanwhile
+        while not quiet.wait(0.01):
+            c.send(b"x")
+for word in map(str.strip, sys.stdin):
+    if word == "send":
+        threading.Thread(target=send).start()
+    elif word == "quiet":
+        quiet.set()
+    elif word == "shut":
+        c.shutdown(socket.SHUT_WR)
+    else:
+        quiet.set()
+        c.close()
+"""
+
+
+class Obedient:
+    """That command under a watch, and the end here of its connection."""
+
+    def __init__(self, folder, after):
+        self.lines = f"{folder}/lines"
+        with listen() as ls:
+            # pylint: disable-next=consider-using-with
+            self.process = subprocess.Popen(
+                [binary("unclosed"), "watch", "--after", after, "--json", "--no-stacks", "--output", self.lines, "--",
+                 sys.executable, "-ISc", OBEDIENT, str(ls.getsockname()[1])], stdin=subprocess.PIPE, text=True)
+            self.peer = ls.accept()[0]
+
+    def do(self, word):
+        self.process.stdin.write(word + "\n")
+        self.process.stdin.flush()
+
+    def said(self):
+        with open(self.lines, encoding="utf-8") as f:
+            return [json.loads(line) for line in f if line.endswith("\n")]
+
+    def line(self, event):
+        """The cause in the first line of that event."""
+        return wait_for(lambda: next((x for x in self.said() if x["event"] == event), None),
+                        f"a line {event}", 20)["cause"]
+
+    def end(self):
+        """Its exit code, and the events of its connection."""
+        self.process.stdin.close()
+        code = self.process.wait(20)
+        self.peer.close()
+        return code, [x["event"] for x in self.said() if "cookie" in x]
+
+
+@cases("closed", "kept")
+def a_reply_that_has_ended_is_looked_at_again(then):
+    with tempfile.TemporaryDirectory() as folder:
+        command = Obedient(folder, "200ms")
+        command.do("send")
+        command.peer.recv(1)
+        command.peer.shutdown(socket.SHUT_WR)
+        equal(command.line("half-closed"), "replying", "cause of the first line")
+        time.sleep(0.7)  # not synchronisation: for it to be looked at three times
+        command.do("quiet" if then == "kept" else "close")
+        if then == "kept":
+            equal(command.line("still"), "unread", "cause of the later line")
+        want = ["half-closed", *(["still"] if then == "kept" else []), "closed", "over"]
+        equal(command.end(), (int(then == "kept"), want), "exit, and what was said")
+
+
+@cases("closed", "kept")
+def one_that_waited_and_died_counts_if_it_stays_so(then):
+    with tempfile.TemporaryDirectory() as folder:
+        command = Obedient(folder, "500ms")
+        command.do("shut")
+        equal(command.line("half-closed"), "half-closed-here", "cause of the first line")
+        reset(command.peer)
+        equal(command.line("dead"), "dead", "cause of the second line")
+        if then == "closed":
+            command.do("close")
+            command.line("over")
+        else:
+            equal(command.line("still"), "dead", "cause of the last line")
+        want = ["half-closed", "dead", *(["still"] if then == "kept" else []), "over"]
+        equal(command.end(), (int(then == "kept"), want), "exit, and what was said")
+
+
 def watched(*command, options=()):
     return run(binary("unclosed"), "watch", *options, "--", *command)
 

@@ -133,6 +133,29 @@ static void a_dead_end_is_said_to_be_dead(void **state)
 	buf_free(&out);
 }
 
+/* The line that counts: with both its stacks, as the first one would have had them. */
+static void what_is_still_there_shows_its_stacks(void **state)
+{
+	static const struct tw_stack told = { .count = 1, .frames = { { .function = "reads" } } };
+	static const struct tw_stack made = { .count = 1, .frames = { { .function = "makes" } } };
+	struct tw_line line = { .what = TW_STILL,
+				.cause = TCP_CAUSE_TOLD,
+				.told_stack = &told,
+				.made_stack = &made,
+				.sample = { .state = TCPS_CLOSE_WAIT } };
+	const struct report_style plain = { .columns = 80 };
+	struct buf out = { 0 };
+
+	watch_text(&out, &line, &plain);
+	assert_non_null(strstr(out.data, " still       "));
+	assert_non_null(strstr(out.data, " CLOSE_WAIT 0 ns told\n  told at   reads\n"
+					 "  connected makes\n"));
+	buf_free(&out);
+	watch_json(&out, &line);
+	assert_non_null(strstr(out.data, "\"event\":\"still\""));
+	buf_free(&out);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -141,6 +164,7 @@ int main(void)
 		cmocka_unit_test(lags_have_their_percentiles_and_a_histogram),
 		cmocka_unit_test(what_is_at_least_is_said_so),
 		cmocka_unit_test(a_dead_end_is_said_to_be_dead),
+		cmocka_unit_test(what_is_still_there_shows_its_stacks),
 	};
 
 	return cmocka_run_group_tests_name("watch_report", tests, NULL, NULL);

@@ -56,6 +56,7 @@ enum watch_kind {
 	WATCH_REPORT, /* half-closed, or dead, for longer than allowed */
 	WATCH_NEWS,   /* a reported one: its program was told, or it sent its FIN, or it died */
 	WATCH_END,    /* a reported one is over */
+	WATCH_LOOK,   /* a reported one as it is: user space has asked */
 	WATCH_STACK,  /* a stack that was not seen before; goes its own way */
 	WATCH_KINDS
 };
@@ -153,6 +154,11 @@ struct watch_turn {
 	__u64 now;      /* out */
 	__u64 jiffies;  /* out */
 	__u64 wanted;   /* out: ends that wait for their owner to be matched */
+};
+
+/* The end that user space wants to hear of; in to the `look_again` program. */
+struct watch_look {
+	__u64 sk, began;
 };
 
 /* Close lag is counted per process, port and size. */

@@ -340,6 +340,22 @@ static __always_inline void settle(__u32 number, struct end *e, __u32 settled)
 		__sync_fetch_and_or(word, bit);
 }
 
+/* One that user space wants to hear of again. It may finish at any step: what is sent then comes after
+ * its end, or is of an end that user space does not know. User space runs it. */
+SEC("syscall")
+int look_again(struct watch_look *ctx)
+{
+	__u64 key = ctx->sk, began = ctx->began;
+	struct end *e = find_number(key), now;
+
+	if (!e)
+		return 0;
+	now = *e;
+	if (is_whole(now.flags) && now.flags & WATCH_REPORTED && now.began == began)
+		emit(WATCH_LOOK, key, &now, BPF_RB_NO_WAKEUP);
+	return 0;
+}
+
 static long look_at_place(__u32 bit, struct walk *w)
 {
 	struct end *e;
