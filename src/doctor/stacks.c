@@ -35,6 +35,7 @@ struct stacks {
 	struct reader_text *read[KEEP_READ]; /* NULL: free */
 	unsigned next_read;
 	struct reader *reader;
+	uint64_t missing; /* times that one was asked for that is not kept */
 };
 
 struct stacks *stacks_new(void)
@@ -177,7 +178,15 @@ const struct tw_stack *stacks_read(struct stacks *s, uint32_t site)
 
 	if (!site || text)
 		return text;
-	return raw_of(s, site) ? &not_read : &not_kept;
+	if (raw_of(s, site))
+		return &not_read;
+	s->missing++;
+	return &not_kept;
+}
+
+uint64_t stacks_missing(const struct stacks *s)
+{
+	return s->missing;
 }
 
 void stacks_read_ahead(struct stacks *s, uint64_t before)

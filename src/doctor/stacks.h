@@ -34,6 +34,10 @@ bool stacks_await(struct stacks *s, uint32_t site, uint64_t wait_ns);
  * yet, has a note and no calls. Valid until the next call of one of these. */
 const struct tw_stack *stacks_read(struct stacks *s, uint32_t site);
 
+/* How many of these calls found that the stack is not kept any more, or never was for want of
+ * memory. */
+uint64_t stacks_missing(const struct stacks *s);
+
 /* Has those read that were taken before `before` (CLOCK_MONOTONIC, ns) and not looked at yet, where
  * their process is still there: the files that a report will need are then known. */
 void stacks_read_ahead(struct stacks *s, uint64_t before);

@@ -419,7 +419,7 @@ static int take_in_here(void *arg, struct err *e)
 }
 
 /* What was half-closed before: by descriptor in all namespaces, then what has none, namespace by
- * namespace. One that is gone meanwhile, or may not be entered, is passed over. */
+ * namespace. One that is gone meanwhile is passed over; one that may not be entered is counted. */
 static int take_in(struct doctor *d, struct err *e)
 {
 	struct netns_list list = { 0 };
@@ -432,8 +432,18 @@ static int take_in(struct doctor *d, struct err *e)
 	for (uint32_t i = 1; !r && i < list.n; i++) {
 		struct err unused;
 
-		if (netns_run(&list.v[i], take_in_here, d->watch, &unused) == -ENOTRECOVERABLE)
+		switch (netns_run(&list.v[i], take_in_here, d->watch, &unused)) {
+		case 0:
+		case -ESTALE: /* this and the next two: gone */
+		case -ENOENT:
+		case -ESRCH:
+			break;
+		case -ENOTRECOVERABLE:
 			r = err_set(e, -ENOTRECOVERABLE, "%s", unused.text);
+			break;
+		default:
+			d->unentered++;
+		}
 	}
 	netns_list_free(&list);
 	return r;
@@ -519,6 +529,11 @@ static struct tw_losses losses(const struct doctor *d, const struct watch_counts
 		.lags = c->lag_lost,
 		.missed = watch_missed(d->watch),
 		.forgotten = d->forgotten,
+		.unkept = stacks_missing(d->stacks),
+		.makings = c->made_lost + d->unsuspected,
+		.children = c->children_lost,
+		.listeners = c->ports_lost,
+		.namespaces = d->unentered,
 	};
 }
 

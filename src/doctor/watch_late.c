@@ -26,7 +26,8 @@ static enum tw_what news(uint32_t flags, uint32_t before)
 	return fresh & WATCH_TOLD ? TW_TOLD : TW_CLOSED;
 }
 
-/* Where its next sockets come from is worth knowing. That it cannot be had is no reason to stop. */
+/* Where its next sockets come from is worth knowing. That it cannot be had is no reason to stop, but
+ * to say so. */
 static void suspect(struct doctor *d, const struct open_end *end)
 {
 	struct tw_owner o;
@@ -35,8 +36,10 @@ static void suspect(struct doctor *d, const struct open_end *end)
 	if (!d->setup.watch.rules.stacks)
 		return;
 	for (uint32_t i = 0; i < end->owner_count && i < TW_MAX_OWNERS; i++)
-		if (ends_owner(&d->ends, end, i, &o) && watch_suspect(d->watch, o.pid, &unused))
+		if (ends_owner(&d->ends, end, i, &o) && watch_suspect(d->watch, o.pid, &unused)) {
+			d->unsuspected++;
 			return;
+		}
 }
 
 static void look_at(struct doctor *d, uint64_t when)

@@ -29,6 +29,8 @@ struct doctor {
 	void *arg;
 	struct ends ends;
 	uint64_t reported, received[WATCH_KINDS], forgotten;
+	uint64_t unsuspected; /* times that a process could not be made a suspect */
+	uint64_t unentered;   /* namespaces that could not be looked into */
 	struct watch_event *fresh; /* reported in this turn, owners not yet known; and their news */
 	struct late *late;
 	struct listener *listeners;

@@ -42,13 +42,14 @@ static struct netns *add(struct netns_list *l, uint64_t ino, const char *path)
 	return ns;
 }
 
-/* Those live in the first namespace of all. */
-static bool is_kernel_thread(uint32_t pid)
+/* Whether its namespace is none that is not known: threads of the kernel live in the first of all,
+ * and one that has ended meanwhile, of which /proc also says EACCES, in none. */
+static bool hides_nothing(uint32_t pid)
 {
 	struct proc_info info = { 0 };
 
 	if (proc_read(pid, &info) < 0)
-		return false;
+		return true;
 	free(info.cgroup);
 	return info.is_kernel_thread;
 }
@@ -62,7 +63,7 @@ static int add_of_proc(uint32_t pid, void *arg)
 
 	snprintf(path, sizeof(path), "/proc/%u/ns/net", pid);
 	if (stat(path, &st) < 0) {
-		if ((errno == EACCES || errno == EPERM) && !is_kernel_thread(pid)) {
+		if ((errno == EACCES || errno == EPERM) && !hides_nothing(pid)) {
 			if (l->unseen < CENSUS_UNTOLD_PIDS)
 				l->unseen_pid[l->unseen] = pid;
 			l->unseen++;
@@ -160,6 +161,8 @@ static int open_namespace(const struct netns *ns, struct err *e)
 	struct netns_list now = { 0 };
 	const struct netns *same;
 
+	if (fd == -EACCES && ns->pid && hides_nothing(ns->pid))
+		fd = -ESRCH;
 	if (fd == -ENOENT || fd == -ESRCH || fd == -ESTALE) {
 		int r = netns_list(&now, e);
 

@@ -269,13 +269,32 @@ int watch_stacks(struct watch *w, watch_stack_fn *each, void *arg, struct err *e
 	return r < 0 ? err_errno(e, r, "reading the watch's stacks") : 0;
 }
 
+/* Forgets the suspects that have ended. */
+static void make_room(int suspects)
+{
+	uint32_t pid, before;
+	int r = bpf_map_get_next_key(suspects, NULL, &pid);
+
+	while (!r) {
+		before = pid;
+		r = bpf_map_get_next_key(suspects, &before, &pid);
+		if (kill((pid_t)before, 0) && errno == ESRCH)
+			bpf_map_delete_elem(suspects, &before);
+	}
+}
+
 int watch_suspect(struct watch *w, pid_t pid, struct err *e)
 {
+	int fd = bpf_map__fd(w->skel->maps.suspects), r;
 	uint32_t key = (uint32_t)pid;
 	uint8_t one = 1;
-	int r;
 
-	if (bpf_map_update_elem(bpf_map__fd(w->skel->maps.suspects), &key, &one, BPF_ANY))
+	r = bpf_map_update_elem(fd, &key, &one, BPF_ANY);
+	if (r && errno == E2BIG) {
+		make_room(fd);
+		r = bpf_map_update_elem(fd, &key, &one, BPF_ANY);
+	}
+	if (r)
 		return err_errno(e, -errno, "noting process %d as a suspect", (int)pid);
 	w->skel->bss->suspecting = true;
 	r = attach_destroy(w, e);

@@ -160,10 +160,13 @@ void watch_json_summary(struct buf *out, const struct tw_summary *s)
 	buf_printf(out,
 		   ",\"lost\":{\"events\":%" PRIu64 ",\"stacks\":%" PRIu64
 		   ",\"stacks_refused\":%" PRIu64 ",\"ends_untracked\":%" PRIu64
-		   ",\"lags\":%" PRIu64 ",\"missed\":%" PRIu64 ",\"reports_forgotten\":%" PRIu64
-		   "}}\n",
+		   ",\"lags\":%" PRIu64 ",\"missed\":%" PRIu64 ",\"reports_forgotten\":%" PRIu64,
 		   l->events, l->stacks, l->refused, l->untracked, l->lags, l->missed,
 		   l->forgotten);
+	buf_printf(out,
+		   ",\"stacks_not_kept\":%" PRIu64 ",\"makings\":%" PRIu64 ",\"children\":%" PRIu64
+		   ",\"listeners\":%" PRIu64 ",\"namespaces\":%" PRIu64 "}}\n",
+		   l->unkept, l->makings, l->children, l->listeners, l->namespaces);
 }
 
 void watch_json_start(struct buf *out, uint64_t after_ns, const char *reads)

@@ -36,5 +36,5 @@ const char *tw_first_name(enum tw_first first)
 uint64_t tw_losses_sum(const struct tw_losses *l)
 {
 	return l->events + l->stacks + l->refused + l->untracked + l->lags + l->missed +
-	       l->forgotten;
+	       l->forgotten + l->unkept + l->makings + l->children + l->listeners + l->namespaces;
 }

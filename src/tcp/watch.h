@@ -107,6 +107,11 @@ struct tw_losses {
 	uint64_t lags;      /* lags not counted: the table was full */
 	uint64_t missed;    /* calls of a program that came while it ran on the same CPU */
 	uint64_t forgotten; /* reported ends of which user space had no room to keep count */
+	uint64_t unkept;    /* stacks that a line would have shown; they were not kept so long */
+	uint64_t makings;   /* sockets, or processes, whose making was not noted: a table was full */
+	uint64_t children;  /* processes not watched though their parent is: the table was full */
+	uint64_t listeners; /* of the watched, not noted at one look: the table was full */
+	uint64_t namespaces; /* network namespaces not looked into at the start */
 };
 
 uint64_t tw_losses_sum(const struct tw_losses *l);

@@ -15,7 +15,8 @@ from bpfmaps import Map  # noqa: E402
 from tap import SANITIZED, binary, equal, has, json_lines, main, run, test, true, wait_for  # noqa: E402
 from watching import HERE, Holder, Watch  # noqa: E402
 
-LOSSES = ("events", "stacks", "stacks_refused", "ends_untracked", "lags", "missed", "reports_forgotten")
+LOSSES = ("events", "stacks", "stacks_refused", "ends_untracked", "lags", "missed", "reports_forgotten",
+          "stacks_not_kept", "makings", "children", "listeners", "namespaces")
 
 
 def listen():
@@ -234,6 +235,119 @@ def lags_that_two_tables_have_counted_add_up():
         equal(w.stop(), (0, ""), "exit")
         said = json_lines(w.text())
         equal(sum(x["count"] for x in said if x["event"] == "lag"), 600, "lags")
+
+
+@test
+def makings_that_find_no_place_are_counted_exactly():
+    with listen() as ls, Watch("--after", "1h", "--new", "--json", *HERE) as w:
+        w.ready()
+        made = Map(w.process.pid, "made")
+        made.fill()
+        for client in half_closed(ls, 3):
+            client.close()
+        made.empty()
+        half_closed(ls, 1)[0].close()
+        made.close()
+        _, lost = the_only_losses(w, "makings")
+        equal(lost["makings"], 6, "sockets that were connected, and accepted")
+
+
+class Pids(Map):
+    """A map by process number."""
+
+    def strangers(self):
+        """Of no process that there can be."""
+        return b"".join((n + (1 << 24)).to_bytes(4, "little") for n in range(self.size))
+
+
+@test
+def suspects_that_have_ended_make_room():
+    """Once one leak of a process was reported, later ones have where they were made."""
+    with Holder("suspect") as holder, Watch("--after", "50ms", "--json", "--port", str(holder.port)) as w:
+        w.ready()
+        suspects = Pids(w.process.pid, "suspects")
+        suspects.fill()
+        for _ in range(20):  # it becomes a suspect shortly after the first line
+            line = json.loads(w.line("half-closed", f'"local":"{holder.leak()[0]}"', seconds=30))
+            if line["made"]["stack"]:
+                break
+        true(line["made"]["stack"], "where it was made")
+        suspects.close()
+        equal(w.stop(), (0, ""), "exit")
+        equal(json_lines(w.text())[-1]["lost"]["makings"], 0, "makings lost")
+
+
+FORKS = """
+import os, sys
+sys.stdin.readline()
+for _ in range(3):
+    pid = os.fork()
+    if not pid:
+        os._exit(0)
+    os.waitpid(pid, 0)
+"""
+
+
+@test
+def children_that_find_no_place_are_counted_exactly():
+    """So nothing can be said for the command."""
+    with tempfile.TemporaryDirectory() as folder:
+        argv = [binary("unclosed"), "watch", "--json", "--output", f"{folder}/lines", "--",
+                sys.executable, "-ISc", FORKS]
+        with subprocess.Popen(argv, stdin=subprocess.PIPE, text=True) as p:
+            wait_for(lambda: os.path.exists(f"{folder}/lines") and os.path.getsize(f"{folder}/lines"), "a line", 30)
+            pids = Pids(p.pid, "pids")
+            pids.size -= 1  # the command
+            pids.fill()
+            p.stdin.write("\n")
+            p.stdin.close()
+            equal(p.wait(30), 3, "exit code")
+            pids.close()
+        with open(f"{folder}/lines", encoding="utf-8") as f:
+            equal(json_lines(f.read())[-1]["lost"]["children"], 3, "children")
+
+
+MANY_LISTENERS = """
+import resource, socket, sys
+resource.setrlimit(resource.RLIMIT_NOFILE, (17000, 17000))
+listeners = []
+for port in range(10000, 10000 + 16384 + 5):
+    listeners.append(socket.create_server(("127.0.0.1", port)))
+print(flush=True)
+sys.stdin.readline()
+socket.create_connection(listeners[0].getsockname()).close()
+sys.stdin.read()
+"""
+
+
+@test
+def listeners_that_find_no_place_are_counted():
+    apart = ["unshare", "-n", "sh", "-c", 'ip link set lo up && exec "$@"', "sh"]
+    with subprocess.Popen([*apart, sys.executable, "-ISc", MANY_LISTENERS], stdin=subprocess.PIPE,
+                          stdout=subprocess.PIPE, text=True) as p:
+        p.stdout.readline()
+        with Watch("--after", "50ms", "--new", "--json", "--no-stacks", "--pid", str(p.pid)) as w:
+            w.ready()
+            p.stdin.write("\n")
+            p.stdin.flush()
+            w.line("not-accepted", seconds=20)
+            _, lost = the_only_losses(w, "listeners")
+            equal(lost["listeners"] % 5, 0, f"{lost}: five at each look")
+        p.stdin.close()
+
+
+@test
+def namespaces_that_may_not_be_entered_are_counted():
+    """It has the rights that it needs at least, which are not those to enter namespaces."""
+    with subprocess.Popen(["unshare", "-n", "cat"], stdin=subprocess.PIPE) as there:
+        wait_for(lambda: os.readlink(f"/proc/{there.pid}/ns/net") != os.readlink("/proc/self/ns/net"), "a namespace")
+        r = run("setpriv", "--bounding-set=-all,+bpf,+perfmon,+sys_ptrace", binary("unclosed"), "watch", "--json",
+                "--duration", "10ms", *HERE)
+        equal((r.returncode, r.stderr), (0, ""), "exit")
+        summary = json_lines(r.stdout)[-1]
+        true(summary["lost"]["namespaces"] >= 1, f"{summary}")
+        equal(summary["complete"], False, "complete")
+        there.stdin.close()
 
 
 def times_waited(pid):

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 from tap import BUILD, SOURCE, cases, equal, has, main, run, test, true, wait_for  # noqa: E402
-from watching import Watch, name  # noqa: E402
+from watching import Holder, Watch, name  # noqa: E402
 
 SAID_WITHIN = 0.001  # seconds between what the program and the watch say of one read
 
@@ -93,6 +93,23 @@ def the_socket_s_making_is_named():
     line = told["accepted-direct"][0]
     equal(line["made"]["by"], "accept", "made by")
     in_order(line["made"]["stack"], "take_connection", "run", "main")
+
+
+@test
+def a_second_leak_of_a_process_shows_where_it_was_made():
+    """Nobody was named, so it is recorded only from the first line about a process on."""
+    with Holder("leaks-twice") as holder, Watch("--after", "50ms", "--plain", "--port", str(holder.port)) as w:
+        w.ready()
+        w.line("half-closed", holder.leak()[0], seconds=30)
+        for _ in range(20):  # shortly after that line
+            w.line("half-closed", holder.leak()[0], seconds=30)
+            if "\n  connected " in w.text():
+                break
+        w.stop()
+        parts = w.text().split(" half-closed 127")[1:]
+        true("\n  told at " in parts[0] and "\n  connected " not in parts[0], f"the first: {parts[0]}")
+        true("\n  connected " in parts[-1] and "_PyEval_EvalFrameDefault" in parts[-1].split("\n  connected ")[1],
+             f"where it was made, in:\n{parts[-1]}")
 
 
 @test

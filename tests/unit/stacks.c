@@ -129,6 +129,26 @@ static void a_stack_is_ready_once_it_is_read(void **state)
 	stacks_free(s);
 }
 
+/* Of many the oldest go; what is not there any more counts when it is asked for. */
+static void what_is_not_kept_is_counted_when_it_is_missed(void **state)
+{
+	struct stacks *s = stacks_new();
+	struct watch_stack *stack = stack_here(1);
+
+	for (stack->site = 1; stack->site <= 600; stack->site++) {
+		stack->size = WATCH_STACK_BYTES;
+		stacks_keep(s, stack);
+	}
+	assert_int_equal(stacks_missing(s), 0);
+	assert_string_equal(stacks_read(s, 600)->note, "the stack is not read yet");
+	assert_int_equal(stacks_missing(s), 0);
+	assert_string_equal(stacks_read(s, 1)->note, "the stack is not kept");
+	assert_null(stacks_read(s, 0));
+	assert_int_equal(stacks_missing(s), 1);
+	free(stack);
+	stacks_free(s);
+}
+
 static void reading_ahead_waits_for_its_time(void **state)
 {
 	struct stacks *s = stacks_new();
@@ -172,6 +192,7 @@ int main(void)
 		cmocka_unit_test(a_process_with_the_number_of_another_is_not_read),
 		cmocka_unit_test(no_more_are_taken_than_there_is_room_for),
 		cmocka_unit_test(a_stack_is_ready_once_it_is_read),
+		cmocka_unit_test(what_is_not_kept_is_counted_when_it_is_missed),
 		cmocka_unit_test(reading_ahead_waits_for_its_time),
 		cmocka_unit_test(names_are_remembered_by_file_and_place),
 	};

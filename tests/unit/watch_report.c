@@ -29,6 +29,13 @@ static void every_loss_is_said_by_its_cause(void **state)
 		{ { .forgotten = 3 },
 		  "  3 reports not kept: out of memory",
 		  "\"reports_forgotten\":3" },
+		{ { .unkept = 3 }, "  3 stacks not shown: there was", "\"stacks_not_kept\":3" },
+		{ { .makings = 3 }, "  3 makings of sockets not noted", "\"makings\":3" },
+		{ { .children = 3 }, "  3 child processes not watched", "\"children\":3" },
+		{ { .listeners = 3 }, "  3 listeners not noted", "\"listeners\":3" },
+		{ { .namespaces = 3 },
+		  "  3 network namespaces not looked into",
+		  "\"namespaces\":3" },
 	};
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {

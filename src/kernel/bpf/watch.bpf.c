@@ -233,8 +233,9 @@ int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
 	__u32 tgid = parent->tgid, child_tgid = child->tgid;
 	__u8 one = 1;
 
-	if (tgid != child_tgid && bpf_map_lookup_elem(&pids, &tgid))
-		bpf_map_update_elem(&pids, &child_tgid, &one, BPF_ANY);
+	if (tgid != child_tgid && bpf_map_lookup_elem(&pids, &tgid) &&
+	    bpf_map_update_elem(&pids, &child_tgid, &one, BPF_ANY))
+		count(&counts.children_lost);
 	return 0;
 }
 

@@ -103,7 +103,8 @@ struct {
 	__type(value, struct scratch);
 } scratches SEC(".maps");
 
-/* Processes whose sockets' making is recorded, and where each was made: socket to site. */
+/* Processes whose sockets' making is recorded, and where each was made: socket to site, until it is
+ * destroyed. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
@@ -113,7 +114,8 @@ struct {
 } suspects SEC(".maps");
 
 struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__uint(max_entries, 32768);
 	__type(key, __u64);
 	__type(value, __u32);

@@ -211,8 +211,8 @@ static __always_inline void record_made(__u64 sk)
 {
 	__u32 site = take_site(bpf_get_current_task_btf());
 
-	if (site)
-		bpf_map_update_elem(&made, &sk, &site, BPF_ANY);
+	if (site && bpf_map_update_elem(&made, &sk, &site, BPF_ANY))
+		count(&counts.made_lost);
 }
 
 /* Not inlined: rare. */

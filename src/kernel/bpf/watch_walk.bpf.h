@@ -105,7 +105,8 @@ static __always_inline void remember_port(const struct sock *sk)
 	__u64 key = (__u64)sk->__sk_common.skc_net.net->ns.inum << 16 | sk->__sk_common.skc_num;
 	__u8 one = 1;
 
-	bpf_map_update_elem(&ports, &key, &one, BPF_ANY);
+	if (bpf_map_update_elem(&ports, &key, &one, BPF_ANY))
+		count(&counts.ports_lost);
 }
 
 static __always_inline void match(struct task_struct *task, __u64 key, struct end *e)
@@ -243,7 +244,8 @@ int processes(struct bpf_iter__task *ctx)
 	if (!task || task->pid != task->tgid || number_of(task) != asked)
 		return 0;
 	tgid = task->tgid;
-	bpf_map_update_elem(&pids, &tgid, &one, BPF_ANY);
+	if (bpf_map_update_elem(&pids, &tgid, &one, BPF_ANY))
+		count(&counts.children_lost);
 	return 0;
 }
 
