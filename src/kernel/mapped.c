@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Anybody may map a file, and put something else in its place: a FIFO, which nobody writes to; a
  * link to a device, which does something when it is opened; "x (deleted)", which is how
- * /proc/PID/maps calls a file that is gone. So a file is looked at with O_PATH, which opens nothing,
- * and only then opened. */
+ * /proc/PID/maps calls a file that is gone. So a file is looked at with O_PATH, which opens
+ * nothing, and only then opened. */
 #include "kernel/mapped.h"
 
 #include <errno.h>
@@ -51,18 +51,18 @@ static int open_regular(const char *path, int flags, uint64_t inode)
 
 	if (there < 0 || fstat(there, &st))
 		return -errno;
-	if (!S_ISREG(st.st_mode))
-		return -ENXIO;
 	if (inode && st.st_ino != inode)
 		return -ESTALE;
+	if (!S_ISREG(st.st_mode))
+		return -ENXIO;
 	snprintf(self, sizeof(self), "/proc/self/fd/%d", there);
 	fd = open(self, O_RDONLY | O_CLOEXEC);
 	return fd < 0 ? -errno : fd;
 }
 
 /* map_files leads to the file itself, whatever has its name now, but wants CAP_SYS_ADMIN or
- * CAP_CHECKPOINT_RESTORE. By name, as the process sees it, the inode's number has to be the same; the
- * device's may differ, on overlayfs and btrfs. */
+ * CAP_CHECKPOINT_RESTORE. By name, as the process sees it, the inode's number has to be the same;
+ * the device's may differ, on overlayfs and btrfs. */
 int mapped_open(pid_t pid, const char *name, uint64_t start)
 {
 	char path[PATH_MAX];

@@ -13,6 +13,7 @@
 #include "kernel/unwind.h"
 
 #include <elfutils/libdwfl.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -80,6 +81,8 @@ static int find_elf(Dwfl_Module *mod, void **userdata, const char *name, Dwarf_A
 			*file_name = strdup(name);
 			return fd;
 		}
+		if (fd == -ENXIO)
+			return -1; /* memory of a device is better not touched */
 		/* libdw would open whatever has that name here. What is in memory will do; this is
 		 * what it calls a file that is nowhere else. */
 		snprintf(image, sizeof(image), "[vdso: %d]", (int)k->pid);
