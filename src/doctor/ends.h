@@ -37,9 +37,9 @@ struct open_end {
 	bool late : 1;        /* not said yet: it is in the doctor's list for later */
 	bool reading : 1;     /* what was heard of it waits in that list for a stack to be read */
 	bool said : 1;
-	bool shared : 1; /* more than one process holds it */
+	bool shared : 1;    /* more than one process holds it */
 	bool blameless : 1; /* so far nobody is to blame for it, as its lines say */
-	bool again : 1;	    /* to be looked at again: that may have changed */
+	bool again : 1;     /* to be looked at again: that may have changed */
 };
 
 struct ends {

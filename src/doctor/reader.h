@@ -29,8 +29,8 @@ struct reader *reader_new(void);
 #define READER_END_NS (2 * CLOCK_NS_PER_S)
 
 /* Ends the thread, once it has read what it is at. One that is not through by then, since a server
- * does not answer, say, is left to itself, with what it uses: to be called at the end of the process. NULL
- * does nothing. */
+ * does not answer, say, is left to itself, with what it uses: to be called at the end of the
+ * process. NULL does nothing. */
 void reader_free(struct reader *r);
 
 /* Readable when a stack has been read. Owned by the reader. */

@@ -23,7 +23,7 @@
  * later. */
 #define SEARCH_MS   10
 #define SEARCH_REST 20
-/* Ends that are looked at again before their events are taken: the smallest buffer holds so many. */
+/* Ends that are looked at again at a time: the smallest buffer holds their events. */
 #define LOOKS_AT_ONCE 8
 /* Where files are read for a stack that may be asked for, it is done after this part of the
  * threshold, since most connections have closed by then; but so that this time is left for it. */

@@ -26,8 +26,8 @@ static enum tw_what news(uint32_t flags, uint32_t before)
 	return fresh & WATCH_TOLD ? TW_TOLD : TW_CLOSED;
 }
 
-/* Where its next sockets come from is worth knowing. That it cannot be had is no reason to stop, but
- * to say so. */
+/* Where its next sockets come from is worth knowing. That it cannot be had is no reason to stop,
+ * but to say so. */
 static void suspect(struct doctor *d, const struct open_end *end)
 {
 	struct tw_owner o;

@@ -29,8 +29,8 @@ struct doctor {
 	void *arg;
 	struct ends ends;
 	uint64_t reported, received[WATCH_KINDS], forgotten;
-	uint64_t unsuspected; /* times that a process could not be made a suspect */
-	uint64_t unentered;   /* namespaces that could not be looked into */
+	uint64_t unsuspected;      /* times that a process could not be made a suspect */
+	uint64_t unentered;        /* namespaces that could not be looked into */
 	struct watch_event *fresh; /* reported in this turn, owners not yet known; and their news */
 	struct late *late;
 	struct listener *listeners;
@@ -42,10 +42,10 @@ struct doctor {
 	struct watch_found found;  /* by the last search */
 	uint64_t searched, rested; /* the last search; the earliest that the next one may be */
 	uint64_t next_search, next_match, next_walk;
-	uint64_t next_late; /* when the first end is due that waits for its partner */
+	uint64_t next_late;  /* when the first end is due that waits for its partner */
 	uint64_t next_again; /* when those ends are to be looked at that are `again` */
-	bool unmatched;     /* some came due since the last walk over descriptors */
-	int poll;           /* readable when something may have happened */
+	bool unmatched;      /* some came due since the last walk over descriptors */
+	int poll;            /* readable when something may have happened */
 };
 
 /* Whether it is in an accept queue, or was reset there, as of the event. */

@@ -122,9 +122,9 @@ static int load_at(struct watch *w, const struct watch_setup *setup, enum watch_
 	return 0;
 }
 
-/* Whether tcp_recvmsg() has the arguments that on_recvmsg takes it to have. Before Linux 5.19 it had
- * one more, `nonblock`, before `flags` (net: remove noblock parameter from recvmsg() entities); some
- * kernels of 2026 have one less, `addr_len`. */
+/* Whether tcp_recvmsg() has the arguments that on_recvmsg takes it to have. Before Linux 5.19 it
+ * had one more, `nonblock`, before `flags` (net: remove noblock parameter from recvmsg() entities);
+ * some kernels of 2026 have one less, `addr_len`. */
 static bool knows_recvmsg(void)
 {
 	struct btf *kernel = btf__load_vmlinux_btf();

@@ -221,8 +221,9 @@ void watch_text_summary(struct buf *out, const struct tw_summary *s)
 	add_loss(out, l->makings, "makings of sockets not noted: the table was full");
 	add_loss(out, l->children, "child processes not watched: the table was full");
 	add_loss(out, l->listeners, "listeners not noted: the table was full");
-	add_loss(out, l->namespaces,
-		 "network namespaces not looked into: what waited to be accepted there is not seen");
+	add_loss(
+		out, l->namespaces,
+		"network namespaces not looked into: what waited to be accepted there is not seen");
 }
 
 void watch_text_start(struct buf *out, uint64_t after_ns, const char *reads)

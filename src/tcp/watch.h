@@ -41,8 +41,8 @@ enum tw_what {
 	TW_TOLD,        /* reported before: now a read returned 0 */
 	TW_CLOSED,      /* reported before: it has sent its FIN */
 	TW_DEAD,        /* reported before: the connection is gone, the descriptor not closed */
-	TW_STILL,       /* reported before, as in use or as waiting: it is neither for so long now */
-	TW_OVER,        /* reported before: released */
+	TW_STILL, /* reported before, as in use or as waiting: it is neither for so long now */
+	TW_OVER,  /* reported before: released */
 	TW_WHATS
 };
 
@@ -108,9 +108,9 @@ struct tw_losses {
 	uint64_t missed;    /* calls of a program that came while it ran on the same CPU */
 	uint64_t forgotten; /* reported ends of which user space had no room to keep count */
 	uint64_t unkept;    /* stacks that a line would have shown; they were not kept so long */
-	uint64_t makings;   /* sockets, or processes, whose making was not noted: a table was full */
-	uint64_t children;  /* processes not watched though their parent is: the table was full */
-	uint64_t listeners; /* of the watched, not noted at one look: the table was full */
+	uint64_t makings;  /* sockets, or processes, whose making was not noted: a table was full */
+	uint64_t children; /* processes not watched though their parent is: the table was full */
+	uint64_t listeners;  /* of the watched, not noted at one look: the table was full */
 	uint64_t namespaces; /* network namespaces not looked into at the start */
 };
 

@@ -158,8 +158,9 @@ def a_stack_that_was_lost_is_taken_again():
     name = f"twice-{os.getpid()}"
     with Holder(name), Watch("--after", "500ms", "--new", "--json", "--comm", name) as w:
         w.ready()
-        with subprocess.Popen([sys.executable, "-ISc", f"open('/proc/self/comm', 'w').write('{name}')\n" + TWICE, "200"],
-                              stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as readers:
+        named = f"open('/proc/self/comm', 'w').write('{name}')\n"
+        with subprocess.Popen([sys.executable, "-ISc", named + TWICE, "200"], stdin=subprocess.PIPE,
+                              stdout=subprocess.PIPE, text=True) as readers:
             readers.stdout.readline()
             w.process.send_signal(signal.SIGSTOP)
             readers.stdin.write("\n")
@@ -295,7 +296,8 @@ def children_that_find_no_place_are_counted_exactly():
         argv = [binary("unclosed"), "watch", "--json", "--output", f"{folder}/lines", "--",
                 sys.executable, "-ISc", FORKS]
         with subprocess.Popen(argv, stdin=subprocess.PIPE, text=True) as p:
-            wait_for(lambda: os.path.exists(f"{folder}/lines") and os.path.getsize(f"{folder}/lines"), "a line", 30)
+            lines = f"{folder}/lines"
+            wait_for(lambda: os.path.exists(lines) and os.path.getsize(lines), "a line", 30)
             pids = Pids(p.pid, "pids")
             pids.size -= 1  # the command
             pids.fill()

@@ -216,6 +216,6 @@ struct watch_counts {
 	__u64 lag_lost;             /* lags not counted: the table was full */
 	__u64 stacks_refused;       /* stacks not taken: too many new ones in one second */
 	__u64 children_lost;        /* processes not watched though their parent is: table full */
-	__u64 ports_lost;           /* listeners of the watched not noted, at one look: table full */
-	__u64 made_lost;            /* where a socket was made not noted: table full */
+	__u64 ports_lost; /* listeners of the watched not noted, at one look: table full */
+	__u64 made_lost;  /* where a socket was made not noted: table full */
 };

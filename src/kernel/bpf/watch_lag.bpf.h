@@ -70,8 +70,8 @@ static __noinline int take_slot(struct watch_lag_slot *slot, const struct watch_
 	return 1;
 }
 
-/* Whether it is counted. Not so while another CPU fills the place, be it with the same key: then the
- * map counts it, and user space adds the two. */
+/* Whether it is counted. Not so while another CPU fills the place, be it with the same key: then
+ * the map counts it, and user space adds the two. */
 static __always_inline bool count_in_slot(const struct watch_lag_key *key, __u64 ns)
 {
 	__u64 hash = (key->start + key->tgid) ^ ((__u64)key->bucket << 32 | key->port);

@@ -342,8 +342,8 @@ static __always_inline void settle(__u32 number, struct end *e, __u32 settled)
 		__sync_fetch_and_or(word, bit);
 }
 
-/* One that user space wants to hear of again. It may finish at any step: what is sent then comes after
- * its end, or is of an end that user space does not know. User space runs it. */
+/* One that user space wants to hear of again. It may finish at any step: what is sent then comes
+ * after its end, or is of an end that user space does not know. User space runs it. */
 SEC("syscall")
 int look_again(struct watch_look *ctx)
 {
