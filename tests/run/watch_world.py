@@ -456,12 +456,12 @@ class Obedient:
 @cases("closed", "kept")
 def a_reply_that_has_ended_is_looked_at_again(then):
     with tempfile.TemporaryDirectory() as folder:
-        command = Obedient(folder, "200ms")
+        command = Obedient(folder, "600ms")
         command.do("send")
         command.peer.recv(1)
         command.peer.shutdown(socket.SHUT_WR)
         equal(command.line("half-closed"), "replying", "cause of the first line")
-        time.sleep(0.7)  # not synchronisation: for it to be looked at three times
+        time.sleep(2)  # not synchronisation: for it to be looked at three times
         command.do("quiet" if then == "kept" else "close")
         if then == "kept":
             equal(command.line("still"), "unread", "cause of the later line")
@@ -472,7 +472,7 @@ def a_reply_that_has_ended_is_looked_at_again(then):
 @cases("closed", "kept")
 def one_that_waited_and_died_counts_if_it_stays_so(then):
     with tempfile.TemporaryDirectory() as folder:
-        command = Obedient(folder, "500ms")
+        command = Obedient(folder, "1s")
         command.do("shut")
         equal(command.line("half-closed"), "half-closed-here", "cause of the first line")
         reset(command.peer)
