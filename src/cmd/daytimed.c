@@ -431,15 +431,17 @@ static int worker(unsigned index, int ready, void *arg)
 	const struct settings *s = arg;
 	struct counters *counters = &run.workers.counters[index];
 	struct err e = { 0 };
-	int r;
+	int r, code;
 
 	for (unsigned i = 0; i < run.listeners; i++)
 		if (i != index)
 			close(run.listener[i]);
 	run.serve_udp &= index == 0; /* one socket, one reader: the rates are then true */
 	r = serve(s, &run.listener[index], 1, counters, false, ready, &e);
+	code = r < 0 ? fail(&e) : EXIT_FINE;
+	log_end(&run.log);
 	counters->log_lines_lost = run.log.lost;
-	return r < 0 ? fail(&e) : EXIT_FINE;
+	return code;
 }
 
 static int serve_with_workers(struct settings *s)

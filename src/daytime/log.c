@@ -106,6 +106,12 @@ bool log_flush(struct log *l)
 	return false;
 }
 
+void log_end(struct log *l)
+{
+	if (log_flush(l))
+		drop_waiting(l);
+}
+
 /* Adds a line's bytes; false where it does not fit beside those that wait. */
 static bool put(struct log *l, const char *line, size_t len)
 {

@@ -46,3 +46,6 @@ void log_line(struct log *l, const char *fmt, ...) __attribute__((format(printf,
 
 /* Tries again to hand on what waits. Returns whether something still waits. */
 bool log_flush(struct log *l);
+
+/* Hands on what can be; lines that still wait are lost, and counted. */
+void log_end(struct log *l);

@@ -6,7 +6,8 @@
  * kept or held is in no epoll and is never read, so that its socket shows what it is: CLOSE_WAIT,
  * with the client's FIN unread.
  *
- * Every wait has an end: a hold's, a drain's, a pause's of the listener, the stop's.
+ * Every wait has an end: a hold's, a drain's, a pause's of the listener, the log's for more lines or
+ * for room, the stop's.
  */
 #include "daytime/server.h"
 
@@ -291,5 +292,6 @@ int server_run(struct server *s, struct err *e)
 		hand_on_log(s);
 	}
 	s->count->cut_by_stop += s->conns.used;
+	log_flush(s->log); /* no round comes that would */
 	return 0;
 }

@@ -600,6 +600,30 @@ def connections_can_be_logged():
         wait_for(lambda: f"::1 port {port}: closed\n" in server.err(), "a line")
 
 
+@cases("a file", "a pipe")
+def the_last_lines_of_a_worker_are_written(kind):
+    """a client that closes as its worker stops: the line about it waits for no round that never comes"""
+    with contextlib.ExitStack() as stack:
+        reader, writer = os.pipe() if kind == "a pipe" else (None, os.memfd_create("log"))
+        argv = [binary("daytimed"), "--user=none", "--workers=2", "--log=connections", "0"]
+        p = stack.enter_context(subprocess.Popen(argv, stderr=writer))
+        stack.callback(p.kill)
+
+        def said():
+            return (os.pread(writer, 1 << 16, 0) if reader is None else os.read(reader, 1 << 16)).decode()
+        text = wait_for(lambda: (t := said()) and t.endswith("...\n") and t, "it listens")
+        with socket.create_connection(("127.0.0.1", int(re.search(r"port (\d+)", text)[1])), 10) as s:
+            true(s.recv(100), "a reply")
+            p.terminate()
+            equal(read_all(s), b"", "the end")
+            near = s.getsockname()[1]
+        equal(p.wait(10), 0, "exit code")
+        has(said(), f"127.0.0.1 port {near}: closed\n")
+        os.close(writer)
+        if reader is not None:
+            os.close(reader)
+
+
 # Workers.
 
 @test

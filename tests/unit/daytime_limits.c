@@ -276,6 +276,32 @@ static void a_blocked_log_drops_and_tells(void **state)
 	close(ends[1]);
 }
 
+/* At the end of a worker nobody comes to hand on what waits: it counts as lost. */
+static void lines_that_wait_at_the_end_are_lost_and_counted(void **state)
+{
+	static struct log l;
+	static char bytes[1 << 20];
+	int ends[2], lines = 0;
+	ssize_t n;
+
+	assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+	log_open(&l, ends[1], "");
+	for (int i = 0; i < 20000; i++) /* nobody reads */
+		log_line(&l, "line %d of the test, of a length that fills the pipe soon", i);
+	log_end(&l);
+	assert_int_equal(l.len, 0);
+	n = read(ends[0], bytes, sizeof(bytes));
+	for (ssize_t i = 0; i < n; i++)
+		lines += bytes[i] == '\n';
+	assert_int_equal((uint64_t)lines + l.lost, 20000);
+	log_add(&l, "there is room", 13);
+	log_end(&l);
+	assert_int_equal((uint64_t)lines + l.lost, 20000);
+	log_close(&l);
+	close(ends[0]);
+	close(ends[1]);
+}
+
 static void a_log_that_fails_loses_only_itself(void **state)
 {
 	static struct log l;
@@ -531,6 +557,7 @@ int main(void)
 		cmocka_unit_test(a_full_table_of_rates_serves_nobody_new),
 		cmocka_unit_test(some_are_never_answered_over_udp),
 		cmocka_unit_test(a_blocked_log_drops_and_tells),
+		cmocka_unit_test(lines_that_wait_at_the_end_are_lost_and_counted),
 		cmocka_unit_test(a_log_that_fails_loses_only_itself),
 		cmocka_unit_test(a_line_is_added_whole_or_cut),
 		cmocka_unit_test(a_peer_is_written_as_inet_ntop_does),
