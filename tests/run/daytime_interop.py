@@ -373,6 +373,16 @@ def every_test_that_the_fault_table_names_exists():
     equal(missing, [], "named, and not there")
 
 
+@test
+def every_test_that_may_be_skipped_exists():
+    with open(os.path.join(SOURCE, "tests", "allowed-skips"), encoding="utf-8") as f:
+        named = re.findall(r"^([a-z0-9_]+)/(\w+)", f.read(), re.M)
+    true(len(named) > 5, f"{len(named)} names")
+    for suite, case in named:
+        with open(os.path.join(SOURCE, "tests", "run", f"{suite}.py"), encoding="utf-8") as f:
+            has(f.read(), f"def {case}(", f"{suite}: what tests/allowed-skips names")
+
+
 # The units.
 
 @test
