@@ -77,10 +77,10 @@ static int nist_text(const struct daytime_format *f, const struct daytime_moment
 
 	if (!gmtime_r(&m->t, &tm))
 		return -ERANGE;
-	return snprintf(out, cap, "\n%05ld %02d-%02d-%02d %02d:%02d:%02d %02u %u %u 050.0 %s * ",
+	return snprintf(out, cap, "\n%05ld %02d-%02d-%02d %02d:%02d:%02d %02u %u %u %03d.0 %s * ",
 			mjd(&tm), (tm.tm_year % 100 + 100) % 100, tm.tm_mon + 1, tm.tm_mday,
 			tm.tm_hour, tm.tm_min, tm.tm_sec, dst_countdown(m->t), m->leap, m->health,
-			f->label[0] ? f->label : "UTC(NIST)");
+			DAYTIME_NIST_ADVANCE_MS, f->label[0] ? f->label : "UTC(NIST)");
 }
 
 /* asctime_r() refuses years beyond 9999 and promises only 26 bytes; this says the same. */

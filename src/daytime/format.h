@@ -14,6 +14,10 @@
  * 3.3.2), so that one of these in UDP is never fragmented. */
 #define DAYTIME_TEXT_MAX 256
 
+/* The NIST form tells the time that it will be when the reply has arrived, as far as one number can
+ * be right for all ways: this much later than the server's clock. NIST's servers have the same. */
+#define DAYTIME_NIST_ADVANCE_MS 50
+
 enum daytime_kind {
 	DAYTIME_ASCTIME, /* "Sun Nov 22 11:02:45 2026" */
 	DAYTIME_RFC3339, /* "2026-11-22T11:02:45+01:00"; "Z" for UTC */
@@ -32,7 +36,7 @@ struct daytime_format {
 
 /* Everything outside the format that the text depends on. */
 struct daytime_moment {
-	time_t t;        /* seconds as CLOCK_REALTIME gives them */
+	time_t t;        /* seconds as CLOCK_REALTIME gives them, the form's advance added */
 	unsigned leap;   /* NIST's L: 0 none, 1 a second is added at the month's end, 2 taken out */
 	unsigned health; /* NIST's H: 0 good, 1 wrong by up to 5 s, 2 by more, 4 unknown */
 };

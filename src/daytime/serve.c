@@ -52,11 +52,18 @@ static void read_clock_state(const struct server_config *c, struct daytime_momen
 		m->health = tx.maxerror < 1000000 ? 0 : tx.maxerror < 5000000 ? 1 : 4;
 }
 
-static time_t real_time(void)
+/* The second that the text is to say. */
+static time_t second_to_tell(const struct server_config *c)
 {
 	struct timespec ts;
 
-	clock_gettime(CLOCK_REALTIME, &ts); /* time() may lag by a tick */
+	if (c->clock)
+		ts = c->clock();
+	else
+		clock_gettime(CLOCK_REALTIME, &ts); /* time() may lag by a tick */
+	if (c->format.kind == DAYTIME_NIST &&
+	    ts.tv_nsec + DAYTIME_NIST_ADVANCE_MS * CLOCK_NS_PER_MS >= CLOCK_NS_PER_S)
+		ts.tv_sec++;
 	return ts.tv_sec;
 }
 
@@ -65,7 +72,7 @@ void serve_refresh_text(struct server *s)
 	struct daytime_moment m = { 0 };
 	int n;
 
-	m.t = s->config->clock ? s->config->clock() : real_time();
+	m.t = second_to_tell(s->config);
 	/* For difference, not order: the clock may step back. */
 	if (s->text_len > 0 && m.t == s->moment.t)
 		return;

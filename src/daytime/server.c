@@ -6,8 +6,8 @@
  * kept or held is in no epoll and is never read, so that its socket shows what it is: CLOSE_WAIT,
  * with the client's FIN unread.
  *
- * Every wait has an end: a hold's, a drain's, a pause's of the listener, the log's for more lines or
- * for room, the stop's.
+ * Every wait has an end: a hold's, a drain's, a pause's of the listener, the log's for more lines
+ * or for room, the stop's.
  */
 #include "daytime/server.h"
 

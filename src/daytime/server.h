@@ -40,8 +40,8 @@ struct server_config {
 	uint32_t max_connections; /* at any one time */
 	uint32_t max_per_source;  /* of these, from one IPv4 address or IPv6 /64 */
 	int64_t grace_ns;         /* how long SIGTERM waits for what is in flight */
-	time_t (*clock)(void);    /* seconds since 1970; NULL: CLOCK_REALTIME */
 	int health;               /* the NIST form's health digit; -1: as the kernel's clock says */
+	struct timespec (*clock)(void); /* since 1970; NULL: CLOCK_REALTIME */
 };
 
 /* A kind of event that is logged at most once a second. */

@@ -180,12 +180,13 @@ static void leap_seconds_of_a_right_zone_are_told(void **state)
 }
 
 static time_t clock_says;
+static long clock_says_ns;
 static unsigned clock_read;
 
-static time_t test_clock(void)
+static struct timespec test_clock(void)
 {
 	clock_read++;
-	return clock_says;
+	return (struct timespec){ clock_says, clock_says_ns };
 }
 
 /* The server's text, made when the second changes, whichever way. */
@@ -218,6 +219,38 @@ static void the_text_follows_the_clock(void **state)
 	serve_refresh_text(&s);
 	assert_string_equal(s.text, "Sun Mar 29 03:00:00 2026\n");
 	assert_int_equal(clock_read, 7);
+}
+
+/* The NIST form is 50 ms ahead of the clock, as it says itself; no other is. The client that reads
+ * it takes that off again. */
+static void the_nist_form_is_advanced_as_it_says(void **state)
+{
+	static struct server s;
+	struct server_config c = { .clock = test_clock,
+				   .health = 0,
+				   .format = { .kind = DAYTIME_NIST } };
+	struct client_reply r = { .asked_ns = 1795345365950000000LL,
+				  .got_ns = 1795345365950000000LL };
+	int64_t ahead, margin;
+
+	zone("UTC");
+	s.config = &c;
+	clock_says = 1795345365;
+	clock_says_ns = 949999999;
+	serve_refresh_text(&s);
+	assert_string_equal(s.text, "\n61366 26-11-22 11:02:45 00 0 0 050.0 UTC(NIST) * \n");
+	clock_says_ns++;
+	serve_refresh_text(&s);
+	assert_string_equal(s.text, "\n61366 26-11-22 11:02:46 00 0 0 050.0 UTC(NIST) * \n");
+	buf_str(&r.bytes, s.text);
+	assert_int_equal(client_offset(&r, &ahead, &margin), 0);
+	assert_int_equal(ahead - margin,
+			 0); /* the clock is right: at the very begin of its second */
+	buf_free(&r.bytes);
+	c.format.kind = DAYTIME_RFC3339;
+	serve_refresh_text(&s);
+	assert_string_equal(s.text, "2026-11-22T11:02:45+00:00\n");
+	clock_says_ns = 0;
 }
 
 static void the_health_is_the_clocks(void **state)
@@ -390,6 +423,7 @@ int main(void)
 		cmocka_unit_test(dst_counts_down),
 		cmocka_unit_test(leap_seconds_of_a_right_zone_are_told),
 		cmocka_unit_test(the_text_follows_the_clock),
+		cmocka_unit_test(the_nist_form_is_advanced_as_it_says),
 		cmocka_unit_test(the_health_is_the_clocks),
 		cmocka_unit_test(replies_are_read),
 		cmocka_unit_test(nonsense_is_not_read),
