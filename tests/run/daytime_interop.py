@@ -400,6 +400,17 @@ def the_units_are_hardened():
 
 
 @test
+def the_service_may_ask_how_good_the_clock_is():
+    """else --format=nist could only say that nobody knows; setting it takes a capability"""
+    with open(os.path.join(BUILD, "packaging", "daytimed.service"), encoding="utf-8") as f:
+        lines = f.read().splitlines()
+    true(not any(line.startswith("ProtectClock=") for line in lines), "ProtectClock= forbids clock_adjtime()")
+    equal([line for line in lines if line.startswith("SystemCallFilter=")][-1], "SystemCallFilter=clock_adjtime",
+          "the last word on system calls")
+    has("\n".join(lines), "\nCapabilityBoundingSet=\nAmbientCapabilities=\n", "the unit")
+
+
+@test
 def the_service_starts_what_is_installed():
     with open(os.path.join(BUILD, "packaging", "daytimed.service"), encoding="utf-8") as f:
         has(f.read(), "/sbin/daytimed\n")
