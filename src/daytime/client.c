@@ -70,6 +70,8 @@ static int read_reply(const struct client_config *c, int fd, int64_t deadline,
 				return w;
 			continue;
 		}
+		if (n < 0 && !c->until_end && client_has_line(r->bytes.data, r->bytes.len))
+			return 0; /* a reset after it takes nothing from it */
 		if (n < 0)
 			return -errno;
 		r->ended = n == 0;
@@ -108,34 +110,45 @@ static int fetch_tcp(const struct client_config *c, const struct addrinfo *list,
 	return 0;
 }
 
-/* Asks one address until the deadline, once a second. Returns 0, or -errno with `step` named. */
-static int ask_datagram(const struct client_config *c, int fd, int64_t deadline,
-			struct client_reply *r, const char **step)
+/* Waits for a datagram that tells something. Returns 0, or -errno: -ETIMEDOUT at the deadline. */
+static int read_datagram(const struct client_config *c, int fd, int64_t deadline,
+			 struct client_reply *r)
 {
 	char bytes[65536];
 
 	for (;;) {
-		int64_t again = clock_mono_ns() + RESEND_NS;
+		int w = wait_readable(fd, deadline);
 		ssize_t n;
+
+		if (w < 0)
+			return w;
+		n = recv(fd, bytes, sizeof(bytes), MSG_DONTWAIT);
+		/* Readable, and nothing to read: a checksum was wrong (poll(2), BUGS). */
+		if (n == 0 || (n < 0 && (errno == EAGAIN || errno == EINTR)))
+			continue;
+		if (n < 0)
+			return -errno;
+		r->cut = (size_t)n > c->limit;
+		buf_add(&r->bytes, bytes, r->cut ? c->limit : (size_t)n);
+		return r->bytes.failed ? -ENOMEM : 0;
+	}
+}
+
+/* Asks one address until the deadline, once a second. Returns 0, or -errno with `step` named. */
+static int ask_datagram(const struct client_config *c, int fd, int64_t deadline,
+			struct client_reply *r, const char **step)
+{
+	for (;;) {
+		int64_t again = clock_mono_ns() + RESEND_NS;
 		int w;
 
 		*step = "send";
 		if (send(fd, "", 0, MSG_NOSIGNAL) < 0)
 			return -errno;
 		*step = "read";
-		w = wait_readable(fd, again < deadline ? again : deadline);
-		if (w == -ETIMEDOUT && again < deadline)
-			continue;
-		if (w < 0)
+		w = read_datagram(c, fd, again < deadline ? again : deadline, r);
+		if (w != -ETIMEDOUT || again >= deadline)
 			return w;
-		n = recv(fd, bytes, sizeof(bytes), MSG_DONTWAIT);
-		if (n < 0)
-			return -errno;
-		if (n == 0)
-			continue; /* an empty datagram tells no time */
-		r->cut = (size_t)n > c->limit;
-		buf_add(&r->bytes, bytes, r->cut ? c->limit : (size_t)n);
-		return r->bytes.failed ? -ENOMEM : 0;
 	}
 }
 
@@ -150,10 +163,12 @@ static int fetch_udp(const struct client_config *c, const struct addrinfo *list,
 	for (size_t i = 0; i < count && clock_mono_ns() < deadline; i++) {
 		const struct addrinfo *a = order[i];
 		int64_t now = clock_mono_ns();
-		const char *step = "connect";
+		const char *step = "socket";
 
 		connect_text(a->ai_addr, a->ai_addrlen, r->peer);
 		r->fd = socket(a->ai_family, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+		if (r->fd >= 0)
+			step = "connect";
 		if (r->fd < 0 || connect(r->fd, a->ai_addr, a->ai_addrlen) < 0)
 			ret = -errno;
 		else /* what is left is shared by the addresses that are */

@@ -30,8 +30,8 @@ struct client_reply {
 /* Connects to `host` and reads its reply, over UDP where asked: a datagram to each address in turn,
  * repeated once a second, until one is answered. A reply ends at the end of the stream, at the
  * limit, or, unless `until_end`, when it holds a whole non-empty line and nothing more waits in the
- * socket: a server that never closes does not hold the client. Returns 0; or -errno with `reply`
- * untouched. An end of stream before any byte is -ENODATA. */
+ * socket: a server that never closes does not hold the client, and one that resets after a line has
+ * said it. Returns 0; or -errno with `reply` untouched. An end of stream before any byte is -ENODATA. */
 int client_fetch(const struct client_config *c, const char *host, const char *port,
 		 struct client_reply *reply, struct err *e);
 

@@ -5,6 +5,7 @@ import os
 import re
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import tempfile
@@ -203,6 +204,27 @@ def until_end_reads_on():
         s.sendall(b"two")
     got = run(binary("daytime"), "--until=end", "127.0.0.1", fake_server(two_lines))
     equal((got.returncode, got.stdout), (0, "one\ntwo\n"), "client")
+
+
+@test
+def a_whole_line_before_a_reset_is_a_reply():
+    """the client is stopped as it has connected; then the line comes, and the reset"""
+    with tempfile.TemporaryDirectory() as folder, socket.create_server(("127.0.0.1", 0)) as listener:
+        trace, port = f"{folder}/trace", listener.getsockname()[1]
+        argv = ["strace", "-D", "-q", "-o", trace, "-e", "trace=getsockopt", "-e",
+                "inject=getsockopt:signal=SIGSTOP:when=1", binary("daytime"), "127.0.0.1", str(port)]
+        with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                              env={**os.environ, "ASAN_OPTIONS": "detect_leaks=0"}) as client:
+            s, peer = listener.accept()
+            wait_for(lambda: "stopped by SIGSTOP" in open(trace, encoding="utf-8").read(), "the client stops")
+            with s:
+                s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                s.sendall(b"Sun Nov 22 11:02:45 2026\n")
+                wait_for(lambda: state_of(peer[1], port) == ("ESTABLISHED", 25), "the line is there")
+            wait_for(lambda: state_of(peer[1], port) is None, "the reset is there")
+            client.send_signal(signal.SIGCONT)
+            out, err = client.communicate(timeout=20)
+            equal((client.returncode, out, err), (0, "Sun Nov 22 11:02:45 2026\n", ""), "client")
 
 
 @test

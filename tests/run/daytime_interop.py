@@ -237,19 +237,23 @@ def a_lost_datagram_is_sent_again():
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
         s.bind(("127.0.0.1", 0))
         s.settimeout(10)
+        waited = []
 
         def second():
             s.recvfrom(100)
             data, sender = s.recvfrom(100)
             equal(data, b"", "an empty datagram")
-            s.sendto(b"", sender)  # tells no time
+            s.sendto(b"", sender)  # tells no time, and is no reason to ask at once
+            answered = time.monotonic()
             _, sender = s.recvfrom(100)
+            waited.append(time.monotonic() - answered)
             s.sendto(b"later\r\n" + b"x" * 100, sender)
         thread = threading.Thread(target=second, daemon=True)
         thread.start()
         got = run(binary("daytime"), "--udp", "--limit=5", "127.0.0.1", s.getsockname()[1])
         equal((got.returncode, got.stdout), (0, "later\n"), "client")
         has(got.stderr, "longer than 5 bytes")
+        true(waited[0] > 0.5, f"asked again after {waited[0]:.3f} s, not a second")
 
 
 @test
@@ -314,24 +318,25 @@ def the_step_that_failed_is_named(call, what, said):
         has(got.stderr, "daytime: " + said.replace("PORT", str(server.port)))
 
 
-@cases(("recvfrom", "error=EINTR:when=1"), ("poll", "error=EINTR:when=1..2"))
-def the_client_goes_on_when_interrupted(call, what):
-    with Server() as server:
+@cases(("recvfrom", "error=EINTR:when=1"), ("poll", "error=EINTR:when=1..2"),
+       ("recvfrom", "error=EINTR:when=1", "--udp"), ("recvfrom", "error=EAGAIN:when=1", "--udp"))
+def the_client_goes_on_when_interrupted(call, what, *options):
+    with Server("--udp") as server:
         got = run("strace", "-D", "-q", "-o", "/dev/null", "-e", f"trace={call}", "-e",
-                  f"inject={call}:{what}", binary("daytime"), "127.0.0.1", server.port,
+                  f"inject={call}:{what}", binary("daytime"), *options, "127.0.0.1", server.port,
                   env={**os.environ, "ASAN_OPTIONS": "detect_leaks=0"})
         equal((got.returncode, got.stderr), (0, ""), "client")
 
 
 @cases(("socket", "error=EMFILE", "socket"), ("connect", "error=ENETUNREACH", "connect"),
        ("sendto", "error=EPERM", "send"), ("recvfrom", "error=EIO", "read"))
-def the_udp_step_that_failed_is_named(call, what, _):
+def the_udp_step_that_failed_is_named(call, what, step):
     with Server("--udp") as server:
         got = run("strace", "-D", "-q", "-o", "/dev/null", "-e", f"trace={call}", "-e",
                   f"inject={call}:{what}", binary("daytime"), "--udp", "127.0.0.1", server.port,
                   env={**os.environ, "ASAN_OPTIONS": "detect_leaks=0"})
         equal(got.returncode, 1, "exit code")
-        has(got.stderr, f"daytime: 127.0.0.1:{server.port}: ")
+        has(got.stderr, f"daytime: 127.0.0.1:{server.port}: {step}: ")
 
 
 @test
