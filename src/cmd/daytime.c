@@ -210,9 +210,12 @@ static void hold(int64_t ns)
 static int print_offset(const struct client_reply *r, const char *host)
 {
 	int64_t ahead, margin;
+	int ret = client_offset(r, &ahead, &margin);
 
-	if (client_offset(r, &ahead, &margin) < 0) {
-		fprintf(stderr, "daytime: %s: the reply's form is not known; no offset\n", r->peer);
+	if (ret < 0) {
+		fprintf(stderr, "daytime: %s: %s; no offset\n", r->peer,
+			ret == -ENOENT ? "the reply's zone is neither UTC nor this host's"
+				       : "the reply's form is not known");
 		return EXIT_FINDINGS;
 	}
 	printf("%s%soffset %+.3f s, give or take %.3f s\n", host ? host : "", host ? ": " : "",

@@ -4,6 +4,8 @@
 #include <stdint.h>
 #include <time.h>
 
+#define MJD_OF_1970 40587 /* 1970-01-01 as a Modified Julian Date */
+
 /* Days since 1970-01-01 of a civil date, by the proleptic Gregorian calendar. `tm` has a month from
  * 0 to 11; time of day and week day do not count. */
 static inline int64_t civil_days(const struct tm *tm)

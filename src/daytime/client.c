@@ -210,6 +210,18 @@ int client_fetch(const struct client_config *c, const char *host, const char *po
 	return 0;
 }
 
+/* Whether the zone's name is this host's; then the fields are told which of its two times is meant.
+ */
+static bool is_local_zone(const char *name, struct tm *tm)
+{
+	tzset();
+	if (strcmp(name, tzname[0]) != 0 && strcmp(name, tzname[1]) != 0)
+		return false;
+	if (strcmp(tzname[0], tzname[1]) != 0)
+		tm->tm_isdst = !strcmp(name, tzname[1]);
+	return true;
+}
+
 int client_offset(const struct client_reply *r, int64_t *ahead, int64_t *margin)
 {
 	struct daytime_stamp stamp;
@@ -217,7 +229,9 @@ int client_offset(const struct client_reply *r, int64_t *ahead, int64_t *margin)
 
 	if (daytime_parse(r->bytes.data, r->bytes.len, &stamp) < 0)
 		return -EINVAL;
-	if (stamp.zone == DAYTIME_ZONE_UNKNOWN) {
+	if (stamp.zone == DAYTIME_ZONE_NAMED && !is_local_zone(stamp.name, &stamp.tm))
+		return -ENOENT;
+	if (stamp.zone != DAYTIME_ZONE_KNOWN) {
 		stamp.seconds = mktime(&stamp.tm);
 		if (stamp.seconds == -1)
 			return -EINVAL;

@@ -31,7 +31,8 @@ struct client_reply {
  * repeated once a second, until one is answered. A reply ends at the end of the stream, at the
  * limit, or, unless `until_end`, when it holds a whole non-empty line and nothing more waits in the
  * socket: a server that never closes does not hold the client, and one that resets after a line has
- * said it. Returns 0; or -errno with `reply` untouched. An end of stream before any byte is -ENODATA. */
+ * said it. Returns 0; or -errno with `reply` untouched. An end of stream before any byte is
+ * -ENODATA. */
 int client_fetch(const struct client_config *c, const char *host, const char *port,
 		 struct client_reply *reply, struct err *e);
 
@@ -39,6 +40,7 @@ int client_fetch(const struct client_config *c, const char *host, const char *po
 bool client_has_line(const char *bytes, size_t len);
 
 /* How far the server's clock is ahead of this one, and how much that may be off either way, in
- * nanoseconds. A reply that names no zone is taken for this host's local time. Returns 0, or
- * -EINVAL where the reply's form is not known. */
+ * nanoseconds. A reply that names no zone is taken for this host's local time. Returns 0; -EINVAL
+ * where the reply's form is not known; -ENOENT where it names a zone that is neither UTC nor this
+ * host's: the same letters mean different zones in different places. */
 int client_offset(const struct client_reply *r, int64_t *ahead, int64_t *margin);

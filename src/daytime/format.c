@@ -7,7 +7,6 @@
 
 #include "daytime/calendar.h"
 
-static const int MJD_OF_1970 = 40587; /* 1970-01-01 as a Modified Julian Date */
 static const int SECONDS_PER_HOUR = 3600;
 
 static const struct {

@@ -108,18 +108,31 @@ static bool asctime_form(struct cursor c, struct daytime_stamp *s)
 	       literal(&c, " ") && year(&c, &s->tm) && c.p == c.end;
 }
 
+/* A zone's name, the last word. */
+static bool zone_name(struct cursor *c, struct daytime_stamp *s)
+{
+	size_t n = 0;
+
+	while (c->p + n < c->end && isalpha((unsigned char)c->p[n]))
+		n++;
+	if (n == 0 || n >= sizeof(s->name) || c->p + n != c->end)
+		return false;
+	memcpy(s->name, c->p, n);
+	s->name[n] = '\0';
+	c->p += n;
+	if (!strcmp(s->name, "UTC") || !strcmp(s->name, "GMT"))
+		s->zone = DAYTIME_ZONE_KNOWN;
+	else
+		s->zone = DAYTIME_ZONE_NAMED;
+	return true;
+}
+
 /* "22 NOV 2026 11:02:45 UTC" */
 static bool xinetd_form(struct cursor c, struct daytime_stamp *s)
 {
-	if (!day(&c, &s->tm) || !literal(&c, " ") || !month(&c, &s->tm.tm_mon) ||
-	    !literal(&c, " ") || !year(&c, &s->tm) || !literal(&c, " ") ||
-	    !clock_time(&c, &s->tm) || !literal(&c, " "))
-		return false;
-	if (literal(&c, "UTC") || literal(&c, "GMT"))
-		s->zone = DAYTIME_ZONE_KNOWN;
-	while (c.p < c.end && isalpha((unsigned char)*c.p))
-		c.p++;
-	return c.p == c.end;
+	return day(&c, &s->tm) && literal(&c, " ") && month(&c, &s->tm.tm_mon) &&
+	       literal(&c, " ") && year(&c, &s->tm) && literal(&c, " ") && clock_time(&c, &s->tm) &&
+	       literal(&c, " ") && zone_name(&c, s);
 }
 
 /* "Z" or "+01:00", as seconds east of UTC. */
@@ -158,12 +171,26 @@ static bool rfc3339_form(struct cursor c, struct daytime_stamp *s, int *east)
 	return rfc3339_zone(&c, east) && c.p == c.end;
 }
 
-/* "61366 26-11-22 11:02:45 00 0 0 050.0 UTC(NIST) * "; years are 20YY until the MJD says else. */
+/* Puts the century before a year of two digits, as the Modified Julian Date has it. False where no
+ * century makes the two agree. */
+static bool take_century(struct tm *tm, int mjd)
+{
+	int digits = tm->tm_year;
+
+	for (int century = 0; century <= 200; century += 100) { /* 99999 is in 2132 */
+		tm->tm_year = digits + century;
+		if (civil_days(tm) + MJD_OF_1970 == mjd)
+			return true;
+	}
+	return false;
+}
+
+/* "61366 26-11-22 11:02:45 00 0 0 050.0 UTC(NIST) * " */
 static bool nist_form(struct cursor c, struct daytime_stamp *s)
 {
 	int mjd, skip, ms, tenths;
 
-	if (!number(&c, 5, 40587, 99999, &mjd) || !literal(&c, " ") ||
+	if (!number(&c, 5, MJD_OF_1970, 99999, &mjd) || !literal(&c, " ") ||
 	    !number(&c, 2, 0, 99, &s->tm.tm_year) || !literal(&c, "-") ||
 	    !number(&c, 2, 1, 12, &s->tm.tm_mon) || !literal(&c, "-") ||
 	    !number(&c, 2, 1, 31, &s->tm.tm_mday) || !literal(&c, " ") || !clock_time(&c, &s->tm) ||
@@ -173,13 +200,9 @@ static bool nist_form(struct cursor c, struct daytime_stamp *s)
 	    !number(&c, 1, 0, 9, &tenths) || !literal(&c, " "))
 		return false;
 	s->tm.tm_mon--;
-	s->tm.tm_year += 100;
-	/* MJD 88069 is 2100-01-01. */
-	if (mjd >= 88069)
-		s->tm.tm_year += 100;
 	s->zone = DAYTIME_ZONE_KNOWN;
 	s->advance_us = ms * 1000 + tenths * 100;
-	return true;
+	return take_century(&s->tm, mjd);
 }
 
 static bool day_exists(const struct tm *tm)

@@ -11,13 +11,15 @@
 enum daytime_zone {
 	DAYTIME_ZONE_UNKNOWN, /* the reply does not say: local time of the server */
 	DAYTIME_ZONE_KNOWN,   /* the reply says how far from UTC it is */
+	DAYTIME_ZONE_NAMED,   /* the reply names a zone, and a name does not say how far that is */
 };
 
 struct daytime_stamp {
 	enum daytime_zone zone;
-	int64_t seconds;    /* since 1970 in UTC; where the zone is unknown, as if it were UTC */
+	char name[16];      /* of DAYTIME_ZONE_NAMED */
+	int64_t seconds;    /* since 1970 in UTC; where the zone is not known, as if it were UTC */
 	int32_t advance_us; /* how much later than when it was sent the reply means to be read */
-	struct tm tm;       /* the fields as written, for mktime() where the zone is unknown */
+	struct tm tm;       /* the fields as written, for mktime() where the zone is not known */
 };
 
 /* Reads the time from a reply, a stranger's: asctime's form, RFC 3339's, NIST's, and xinetd's

@@ -224,6 +224,21 @@ def a_form_that_is_not_known_has_no_offset():
         has(got.stdout, "half past")
 
 
+@cases(("America/New_York", 1), ("Asia/Seoul", 0))
+def a_zone_that_is_not_known_here_has_no_offset(local, code):
+    """xinetd's form names a zone, and the same letters mean others elsewhere"""
+    with Server("--format=%d %b %Y %H:%M:%S KST", env={"TZ": "Asia/Seoul"}) as server:
+        got = run(binary("daytime"), "--offset", "127.0.0.1", server.port, env={**os.environ, "TZ": local})
+        equal(got.returncode, code, "exit code")
+        has(got.stdout, " KST\n")
+        if code:
+            equal(got.stderr, f"daytime: 127.0.0.1:{server.port}: the reply's zone is neither UTC nor this host's; "
+                              "no offset\n", "what it says")
+        else:
+            match = re.search(r"^offset ([+-][\d.]+) s, give or take ([\d.]+) s$", got.stdout, re.M)
+            true(match and abs(float(match[1])) <= float(match[2]), got.stdout)
+
+
 @test
 def a_udp_server_that_is_not_there_is_named():
     port = free_port()

@@ -288,7 +288,8 @@ static void replies_are_read(void **state)
 	assert_stamp("Thu Jan  1 00:00:00 1970\r\n", DAYTIME_ZONE_UNKNOWN, 0);
 	assert_stamp("22 NOV 2026 11:02:45 UTC\r\n", DAYTIME_ZONE_KNOWN, 1795345365);
 	assert_stamp("22 NOV 2026 11:02:45 GMT\r\n", DAYTIME_ZONE_KNOWN, 1795345365);
-	assert_stamp("22 NOV 2026 11:02:45 KST\r\n", DAYTIME_ZONE_UNKNOWN, 1795345365);
+	assert_stamp("22 NOV 2026 11:02:45 KST\r\n", DAYTIME_ZONE_NAMED, 1795345365);
+	assert_stamp("22 NOV 2026 11:02:45 UTCX\r\n", DAYTIME_ZONE_NAMED, 1795345365);
 	assert_stamp("2026-11-22T12:02:45+01:00\n", DAYTIME_ZONE_KNOWN, 1795345365);
 	assert_stamp("2026-11-22 06:02:45.75-05:00\n", DAYTIME_ZONE_KNOWN, 1795345365);
 	assert_stamp("2026-11-22T11:02:45Z", DAYTIME_ZONE_KNOWN, 1795345365);
@@ -297,6 +298,10 @@ static void replies_are_read(void **state)
 	assert_stamp("2016-12-31T23:59:60Z\n", DAYTIME_ZONE_KNOWN, 1483228800);
 	assert_stamp("\n61366 26-11-22 11:02:45 00 0 0 050.0 UTC(NIST) * \n", DAYTIME_ZONE_KNOWN,
 		     1795345365);
+	assert_stamp("\n51543 99-12-31 00:00:00 00 0 0 050.0 UTC(NIST) * \n", DAYTIME_ZONE_KNOWN,
+		     946598400);
+	assert_stamp("\n40587 70-01-01 00:00:00 00 0 0 050.0 UTC(NIST) * \n", DAYTIME_ZONE_KNOWN,
+		     0);
 	assert_stamp("\n88069 00-01-01 00:00:00 00 0 0 050.0 UTC(NIST) * \n", DAYTIME_ZONE_KNOWN,
 		     4102444800);
 }
@@ -321,6 +326,10 @@ static void nonsense_is_not_read(void **state)
 		"2100-02-29T11:02:45Z",
 		"22 NOV 2026 11:02:45 UTC 1",
 		"61366 26-11-22 11:02:45 00 0 0 50.0 UTC\n",
+		"61366 26-11-23 11:02:45 00 0 0 050.0 UTC(NIST) *\n", /* the day before */
+		"61366 27-11-22 11:02:45 00 0 0 050.0 UTC(NIST) *\n",
+		"61375 26-11-31 11:02:45 00 0 0 050.0 UTC(NIST) *\n", /* the first of December */
+		"22 NOV 2026 11:02:45 ABCDEFGHIJKLMNOP\n",
 		"the time is now\n",
 	};
 	struct daytime_stamp s = { .seconds = 7 };
@@ -394,6 +403,17 @@ static void offset_spans_what_is_not_known(void **state)
 	buf_free(&r.bytes);
 	zone("Asia/Seoul");
 	buf_str(&r.bytes, "Sun Nov 22 20:02:45 2026\n");
+	assert_int_equal(client_offset(&r, &ahead, &margin), 0);
+	assert_int_equal(ahead, 5400000000LL);
+	buf_free(&r.bytes);
+	buf_str(&r.bytes, "22 NOV 2026 20:02:45 KST\r\n");
+	assert_int_equal(client_offset(&r, &ahead, &margin), 0);
+	assert_int_equal(ahead, 5400000000LL);
+	zone("America/New_York"); /* a stranger's zone, and this one's in the other half of the year
+				   */
+	assert_int_equal(client_offset(&r, &ahead, &margin), -ENOENT);
+	buf_free(&r.bytes);
+	buf_str(&r.bytes, "22 NOV 2026 07:02:45 EDT\r\n");
 	assert_int_equal(client_offset(&r, &ahead, &margin), 0);
 	assert_int_equal(ahead, 5400000000LL);
 	buf_free(&r.bytes);
