@@ -24,7 +24,8 @@ static uint32_t v4(const struct in6_addr *a)
 }
 
 /* Whether the address can be one host's: no multicast, no broadcast, not unspecified. The broadcast
- * address of a subnet is the kernel's to know: sending to one fails without SO_BROADCAST. */
+ * address of a subnet is the kernel's to know: sending to one fails without SO_BROADCAST, and
+ * sending from one always; where a datagram went to one, endpoints() is told. */
 static bool is_one_host(const struct in6_addr *a)
 {
 	if (is_v4(a))
@@ -61,7 +62,7 @@ static struct in6_addr mapped(uint32_t net)
 }
 
 /* Where a datagram came from and to, whichever family the socket has. False where the kernel did
- * not say. */
+ * not say, or says that it went to a broadcast address. */
 static bool endpoints(const struct msghdr *m, struct sockaddr_in6 *from, struct in6_addr *to,
 		      unsigned *ifindex)
 {
@@ -87,7 +88,9 @@ static bool endpoints(const struct msghdr *m, struct sockaddr_in6 *from, struct 
 			memcpy(&four, CMSG_DATA(c), sizeof(four));
 			*to = mapped(four.ipi_addr.s_addr);
 			*ifindex = (unsigned)four.ipi_ifindex;
-			return true;
+			/* The address to answer from is another for broadcasts only (the kernel's
+			 * fib_compute_spec_dst()), and none before the socket asked for it. */
+			return four.ipi_spec_dst.s_addr == four.ipi_addr.s_addr;
 		}
 	}
 	return false;
@@ -132,7 +135,7 @@ void udp_serve(struct udp *u, const char *text, size_t len, int64_t now, struct 
 		if (recvmsg(u->fd, &m, MSG_DONTWAIT) < 0) {
 			if (errno == EAGAIN)
 				return;
-			continue; /* an error that belongs to an earlier datagram */
+			continue; /* no datagram was taken, so that there is none to count */
 		}
 		count->udp_received++;
 		if (!admit(u, &m, now, count))

@@ -221,8 +221,9 @@ def udp_goes_on(call, what):
                 except TimeoutError:
                     return None
             wait_for(answered, "a reply")
-        if call == "sendmsg":
-            equal(counters(server)["udp"]["unsent"], 1, "unsent")
+        now = counters(server)["udp"]
+        equal(now["unsent"], call == "sendmsg", "unsent")
+        equal(now["received"], now["replied"] + now["unsent"], "every datagram is counted once")
 
 
 # Every call at the start: refusing to serve beats serving unconfined.

@@ -368,6 +368,20 @@ def udp_serves_an_ipv4_address_alone():
         has(server.err(), "127.0.0.1 port ")
 
 
+@cases(("IPv4 alone", "--address=0.0.0.0"), ("both families",))
+def udp_never_answers_a_broadcast(_, *options):
+    """127.255.255.255 is the broadcast address of the loopback's subnet"""
+    with Server("--udp", *options) as server, udp_client("127.0.0.9") as s:
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
+        s.sendto(b"", ("127.255.255.255", server.port))
+        udp_settled(server, received=1, replied=0)
+        now = counters(server)["udp"]
+        equal((now["refused"]["address"], now["unsent"]), (1, 0) if options else (0, 1), "refused, unsent")
+        s.sendto(b"", ("127.0.0.3", server.port))
+        true(REPLY.fullmatch(s.recv(1000)), "one host is answered")
+        udp_settled(server, received=2, replied=1)
+
+
 @test
 def udp_has_a_rate_per_source():
     with Server("--udp", "--udp-burst=3") as server, udp_client() as s:
