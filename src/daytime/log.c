@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -25,6 +26,7 @@ void log_open(struct log *l, int fd, const char *prefix)
 		l->socket = true;
 		return;
 	}
+	l->pipe = S_ISFIFO(st.st_mode);
 	l->file = S_ISREG(st.st_mode) || S_ISBLK(st.st_mode);
 	if (l->file)
 		return; /* an offset of our own would overwrite what others write there */
@@ -53,12 +55,24 @@ void log_redirect(struct log *l, int socket)
 		close(l->fd);
 	l->fd = socket;
 	l->owned = l->socket = true;
-	l->polled = false;
+	l->polled = l->pipe = false;
 }
 
 uint64_t log_lost(const struct log *l)
 {
 	return l->lost + (l->writer_lost ? *l->writer_lost : 0);
+}
+
+/* How much of the data is whole lines of at most `most` bytes together; where no line is so short,
+ * `most`. */
+static size_t whole_lines(const char *data, size_t len, size_t most)
+{
+	const char *end;
+
+	if (len <= most)
+		return len;
+	end = memrchr(data, '\n', most);
+	return end ? (size_t)(end - data) + 1 : most;
 }
 
 static ssize_t hand_on(struct log *l, const char *data, size_t len)
@@ -73,7 +87,9 @@ static ssize_t hand_on(struct log *l, const char *data, size_t len)
 			errno = EAGAIN;
 			return -1;
 		}
-		len = len < LOG_LINE ? len : LOG_LINE;
+		len = whole_lines(data, len, LOG_LINE);
+	} else if (l->pipe) {
+		len = whole_lines(data, len, PIPE_BUF); /* pipe(7): never torn by another's */
 	}
 	return write(l->fd, data, len);
 }

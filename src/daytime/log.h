@@ -15,8 +15,10 @@ struct log {
 	int fd;
 	bool socket; /* write with send(MSG_DONTWAIT) */
 	bool polled; /* the descriptor could not be made non-blocking: ask poll() before writing */
-	bool owned;  /* fd is ours to close */
-	bool file;   /* writing may block, whatever was asked for: see daytime/log_writer.h */
+	bool pipe; /* others may write to it, too: hand on no more at a time than stays in one piece
+		    */
+	bool owned; /* fd is ours to close */
+	bool file;  /* writing may block, whatever was asked for: see daytime/log_writer.h */
 	_Atomic uint64_t *writer_lost; /* lines that the writer could not write; NULL: no writer */
 	char prefix[32];
 	size_t prefix_len;

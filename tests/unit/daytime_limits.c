@@ -276,6 +276,41 @@ static void a_blocked_log_drops_and_tells(void **state)
 	close(ends[1]);
 }
 
+/* A pipe that holds one page takes more than that in part, and would take it up to the middle of a
+ * line, with another worker's line next. */
+static void what_a_pipe_takes_at_a_time_ends_in_a_line_end(void **state)
+{
+	static struct log l;
+	static char bytes[LOG_CAP];
+	bool polled[] = { false, true };
+	int ends[2], lines = 0;
+
+	for (size_t k = 0; k < 2; k++) {
+		assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+		assert_int_equal(fcntl(ends[1], F_SETPIPE_SZ, 4096), 4096);
+		log_open(&l, ends[1], "");
+		l.polled = polled[k]; /* as where /proc is missing */
+		for (int i = 0; i < 200; i++)
+			log_add(&l,
+				"a line that is 60 bytes long with its end, so that 4096 is odd",
+				59);
+		for (bool more = true; more;) {
+			ssize_t n;
+
+			more = log_flush(&l);
+			n = read(ends[0], bytes, sizeof(bytes));
+			assert_in_range(n, 60, 4096);
+			assert_int_equal(bytes[n - 1], '\n');
+			lines += (int)n / 60;
+		}
+		assert_int_equal(l.lost, 0);
+		log_close(&l);
+		close(ends[0]);
+		close(ends[1]);
+	}
+	assert_int_equal(lines, 2 * 200);
+}
+
 /* At the end of a worker nobody comes to hand on what waits: it counts as lost. */
 static void lines_that_wait_at_the_end_are_lost_and_counted(void **state)
 {
@@ -557,6 +592,7 @@ int main(void)
 		cmocka_unit_test(a_full_table_of_rates_serves_nobody_new),
 		cmocka_unit_test(some_are_never_answered_over_udp),
 		cmocka_unit_test(a_blocked_log_drops_and_tells),
+		cmocka_unit_test(what_a_pipe_takes_at_a_time_ends_in_a_line_end),
 		cmocka_unit_test(lines_that_wait_at_the_end_are_lost_and_counted),
 		cmocka_unit_test(a_log_that_fails_loses_only_itself),
 		cmocka_unit_test(a_line_is_added_whole_or_cut),
