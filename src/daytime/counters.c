@@ -13,10 +13,14 @@ void counters_add(struct counters *to, const struct counters *from)
 		t[i] += f[i];
 }
 
+/* Workers count on while theirs are read one after the other: an end may be seen before its reply.
+ */
 static uint64_t open_now(const struct counters *c)
 {
-	return c->replied - c->closed - c->timed_out - c->too_much - c->cut_by_stop -
-	       c->reset_by_client;
+	uint64_t ended = c->closed + c->timed_out + c->too_much + c->cut_by_stop +
+			 c->reset_by_client;
+
+	return c->replied > ended ? c->replied - ended : 0;
 }
 
 char *counters_json(const struct counters *c, char out[COUNTERS_JSON_MAX])

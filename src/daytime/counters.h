@@ -26,7 +26,7 @@ struct counters {
 	uint64_t udp_refused_source;  /* the source's rate */
 	uint64_t udp_refused_all;     /* the rate of all together */
 	uint64_t udp_unsent;
-	uint64_t log_lines_lost;
+	uint64_t log_lines_lost; /* by this process; its writer's are its own count */
 };
 
 /* Adds `from` to `to`. */

@@ -474,6 +474,8 @@ static void counters_add_up(void **state)
 	assert_non_null(strstr(json, "{\"schema\":1,\"program\":\"daytimed\",\"accepted\":4,"
 				     "\"replied\":3,\"closed\":1,\"open\":1,"));
 	assert_non_null(strstr(json, "\"reset_by_us\":1,\"timed_out\":0,\"too_much\":1,"));
+	a.closed = 9; /* read after another worker's reply was counted, but not this one's */
+	assert_non_null(strstr(counters_json(&a, json), "\"closed\":9,\"open\":0,"));
 	memset(&a, 0xff, sizeof(a));
 	assert_true(strlen(counters_json(&a, json)) < COUNTERS_JSON_MAX - 1);
 	assert_string_equal(json + strlen(json) - 1, "}");
