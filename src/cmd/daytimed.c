@@ -392,6 +392,7 @@ static int serve(const struct settings *s, const int *listener, unsigned count,
 	if (alone) {
 		log_line(&run.log, "listening on port %u...", s->listen.port);
 		notify_send(run.notify, "READY=1");
+		run.server.notify = run.notify;
 	} else if (write(ready, "", 1) != 1) {
 		return err_errno(e, -errno, "cannot tell that this worker is ready");
 	}
@@ -420,7 +421,6 @@ static int serve_alone(const struct settings *s)
 
 	if (r < 0)
 		return fail(&e);
-	notify_send(run.notify, "STOPPING=1");
 	counters.log_lines_lost = 0;
 	last_report(&counters);
 	return EXIT_FINE;
@@ -448,7 +448,7 @@ static int serve_with_workers(struct settings *s)
 {
 	struct counters sum;
 	struct err e = { 0 };
-	int r = workers_open(&run.workers, (unsigned)s->workers, &run.log, &e);
+	int r = workers_open(&run.workers, (unsigned)s->workers, &run.log, run.notify, &e);
 
 	if (r == 0)
 		r = workers_start(&run.workers, worker, s, &e);
@@ -463,7 +463,6 @@ static int serve_with_workers(struct settings *s)
 	log_line(&run.log, "listening on port %u...", s->listen.port);
 	notify_send(run.notify, "READY=1");
 	r = workers_watch(&run.workers, &e);
-	notify_send(run.notify, "STOPPING=1");
 	sum = workers_sum(&run.workers);
 	last_report(&sum);
 	return r < 0 ? fail(&e) : EXIT_FINE;

@@ -21,6 +21,7 @@
 
 #include "base/clock.h"
 #include "daytime/gate.h"
+#include "daytime/notify.h"
 #include "daytime/serve.h"
 
 #define EVENTS_AT_ONCE 256
@@ -107,7 +108,7 @@ int server_open(struct server *s, const struct server_config *c, const int *list
 	*s = (struct server){
 		.config = c, .log = log, .count = counters, .udp = udp, .sources = sources
 	};
-	s->epoll = s->signals = s->reserve = -1;
+	s->epoll = s->signals = s->reserve = s->notify = -1;
 	memcpy(s->listener, listeners, count * sizeof(*listeners));
 	s->listeners = count;
 	serve_refresh_text(s);
@@ -154,6 +155,7 @@ static int stop(struct server *s, struct err *e)
 	if (s->stopping)
 		return 0;
 	s->stopping = true;
+	notify_send(s->notify, "STOPPING=1");
 	s->stop_at = s->now;
 	if (s->config->after == AFTER_CLOSE) {
 		s->stop_at += s->config->grace_ns;
@@ -168,9 +170,10 @@ static int stop(struct server *s, struct err *e)
 static void report(struct server *s)
 {
 	char json[COUNTERS_JSON_MAX];
+	struct counters now = *s->count;
 
-	s->count->log_lines_lost = log_lost(s->log);
-	log_line(s->log, "%s", counters_json(s->count, json));
+	now.log_lines_lost = log_lost(s->log);
+	log_line(s->log, "%s", counters_json(&now, json));
 }
 
 static int on_signal(struct server *s, struct err *e)
@@ -243,6 +246,7 @@ static void expire(struct server *s)
 /* Hands on the log's lines when they have waited long enough, or are many. */
 static void hand_on_log(struct server *s)
 {
+	s->count->log_lines_lost = s->log->lost; /* for whoever sums up several workers' */
 	if (s->log->len == 0) {
 		s->log_at = 0;
 		return;

@@ -61,6 +61,7 @@ struct server {
 	int listener[LISTENERS_MAX];
 	unsigned listeners;
 	int epoll, signals;
+	int notify;               /* the service manager, to be told of the stop; -1: nobody */
 	int reserve;              /* a descriptor to give up when none is left; -1: given up */
 	bool paused;              /* the listeners are not waited for */
 	int64_t resume_at;        /* CLOCK_MONOTONIC, while paused */
@@ -79,7 +80,7 @@ struct server {
 
 /* Makes a server on listening, non-blocking sockets, which stay the caller's, as `udp` does and
  * `sources`, which several servers may share. Blocks the signals that server_run() reads, and
- * ignores SIGPIPE. Allocates all that it ever will.
+ * ignores SIGPIPE. Allocates all that it ever will. `notify` is the caller's to set afterwards.
  * Returns 0 or -errno. */
 int server_open(struct server *s, const struct server_config *c, const int *listeners,
 		unsigned count, struct sources *sources, struct udp *udp, struct log *log,

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "daytime/notify.h"
 
 static void watched(sigset_t *set)
 {
@@ -22,11 +23,11 @@ static void watched(sigset_t *set)
 		sigaddset(set, numbers[i]);
 }
 
-int workers_open(struct workers *w, unsigned count, struct log *log, struct err *e)
+int workers_open(struct workers *w, unsigned count, struct log *log, int notify, struct err *e)
 {
 	sigset_t set;
 
-	*w = (struct workers){ .count = count, .log = log };
+	*w = (struct workers){ .count = count, .log = log, .notify = notify };
 	w->counters = mmap(NULL, count * sizeof(*w->counters), PROT_READ | PROT_WRITE,
 			   MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (w->counters == MAP_FAILED)
@@ -42,6 +43,15 @@ static void end_all(struct workers *w, int number)
 	for (unsigned i = 0; i < w->count; i++)
 		if (w->pid[i] > 0)
 			kill(w->pid[i], number);
+}
+
+/* Tells all to stop, and the service manager that they do. */
+static void stop_all(struct workers *w)
+{
+	if (!w->stopping)
+		notify_send(w->notify, "STOPPING=1");
+	w->stopping = true;
+	end_all(w, SIGTERM);
 }
 
 /* Starts one. In the child it ends with the job; it does not outlive its parent. */
@@ -114,8 +124,7 @@ static void one_ended(struct workers *w, pid_t pid, int status)
 		else
 			log_line(w->log, "worker %u ended with code %d; stopping", i + 1,
 				 WEXITSTATUS(status));
-		w->stopping = true;
-		end_all(w, SIGTERM);
+		stop_all(w);
 	}
 }
 
@@ -153,8 +162,7 @@ int workers_watch(struct workers *w, struct err *e)
 		case SIGTERM:
 		case SIGINT:
 		case SIGHUP:
-			w->stopping = true;
-			end_all(w, SIGTERM);
+			stop_all(w);
 			break;
 		default: /* interrupted */
 			break;

@@ -12,6 +12,7 @@ struct workers {
 	unsigned count;
 	struct counters *counters; /* one per worker, shared with them */
 	struct log *log;
+	int notify;           /* the service manager, to be told of the stop; -1: nobody */
 	int pid[WORKERS_MAX]; /* 0: ended */
 	unsigned running;
 	bool stopping;
@@ -24,7 +25,7 @@ typedef int workers_job(unsigned index, int ready, void *arg);
 
 /* Makes the shared counters and blocks the signals that workers_watch() reads. Returns 0 or -errno.
  */
-int workers_open(struct workers *w, unsigned count, struct log *log, struct err *e);
+int workers_open(struct workers *w, unsigned count, struct log *log, int notify, struct err *e);
 
 /* Starts them and waits until every one is ready. A worker never returns from here. Returns 0; or
  * -errno, and then none is left. */

@@ -8,7 +8,7 @@ import signal
 import socket
 import subprocess
 
-from tap import binary, wait_for
+from tap import BUILD, binary, run, wait_for
 
 STATES = ["?", "ESTABLISHED", "SYN_SENT", "SYN_RECV", "FIN_WAIT1", "FIN_WAIT2", "TIME_WAIT", "CLOSE",
           "CLOSE_WAIT", "LAST_ACK", "LISTEN", "CLOSING"]
@@ -78,6 +78,12 @@ def read_all(s):
     while chunk := s.recv(65536):
         data += chunk
     return data
+
+
+def load(port, connections, threads=4):
+    """(replies, errors) of the bench's load generator."""
+    got = run(os.path.join(BUILD, "bench", "bench_load"), port, connections, threads)
+    return tuple(int(n) for n in got.stdout.split()[:2])
 
 
 def ends(port):

@@ -12,9 +12,9 @@ import tempfile
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
-from daytimed import (Server, counters, descriptors, last_counters, read_all, state_of,  # noqa: E402
-                      status)
-from tap import (BUILD, SANITIZED, SOURCE, Skip, binary, cases, equal, has, main, run, test,  # noqa: E402
+from daytimed import (Server, counters, descriptors, last_counters, load, read_all,  # noqa: E402
+                      state_of, status)
+from tap import (SANITIZED, SOURCE, Skip, binary, cases, equal, has, main, run, test,  # noqa: E402
                  true, wait_for)
 
 REPLY = re.compile(rb"[A-Z][a-z]{2} [A-Z][a-z]{2} [ 0-9]\d \d\d:\d\d:\d\d \d{4}\n")
@@ -234,12 +234,6 @@ def take(server, held):
     except ConnectionResetError:
         s.close()
     return False
-
-
-def load(port, connections, threads=4):
-    """(replies, errors) of the bench's load generator."""
-    got = run(os.path.join(BUILD, "bench", "bench_load"), port, connections, threads)
-    return tuple(int(n) for n in got.stdout.split()[:2])
 
 
 @test
@@ -751,8 +745,9 @@ def sockets_for_another_process_are_left(count):
         equal(p.wait(10), 0, "exit code")
 
 
-@cases("path", "abstract")
-def readiness_is_told(kind):
+@cases(("path",), ("abstract",), ("path", "--workers=2"))
+def readiness_and_the_stop_are_told(kind, *options):
+    """the stop as it begins: a client that is open is waited for after that"""
     with tempfile.TemporaryDirectory() as folder, \
             socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.settimeout(10)
@@ -762,10 +757,20 @@ def readiness_is_told(kind):
         else:
             name = f"@unclosed-test-{os.getpid()}"
             manager.bind("\0" + name[1:])
-        with Server(env={"NOTIFY_SOCKET": name}) as server:
+        with Server("--grace=100s", "--drain-time=100s", *options, env={"NOTIFY_SOCKET": name}) as server:
             equal(manager.recv(100), b"READY=1", "when it serves")
-            equal(server.stop(), 0, "exit code")
-            equal(manager.recv(100), b"STOPPING=1", "at the end")
+            with server.connect() as s:
+                true(s.recv(100), "a reply")
+                server.send(signal.SIGTERM)
+                equal(manager.recv(100), b"STOPPING=1", "as it begins to stop")
+                true(server.process.poll() is None, "it still waits for the client")
+                server.send(signal.SIGTERM)  # once more: not told again
+            equal(server.process.wait(10), 0, "exit code")
+            manager.setblocking(False)
+            try:
+                raise AssertionError(f"{manager.recv(100)} at the end")
+            except BlockingIOError:
+                pass
 
 
 @cases("relative", "/no/such/socket")
