@@ -357,7 +357,9 @@ static int become_user(const struct settings *s, struct err *e)
 	struct confine_user u;
 	int r;
 
-	confine_bounds();
+	r = confine_bounds(e);
+	if (r < 0)
+		return r;
 	if (geteuid() == 0 && !stay) {
 		r = confine_find_user(s->user, &u, e);
 		if (r == 0)

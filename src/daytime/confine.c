@@ -73,12 +73,41 @@ int confine_become(const struct confine_user *u, struct err *e)
 	return prove_gone(u, e);
 }
 
-void confine_bounds(void)
+/* Whether this process may take capabilities from its bounding set; where that cannot be told, it
+ * should. */
+static bool may_bound(void)
 {
-	for (cap_value_t c = 0; c < cap_max_bits(); c++)
-		if (cap_get_bound(c) == 1)
-			cap_drop_bound(c);
-	cap_reset_ambient();
+	cap_t now = cap_get_proc();
+	cap_flag_value_t has = CAP_SET;
+
+	if (now)
+		cap_get_flag(now, CAP_SETPCAP, CAP_EFFECTIVE, &has);
+	cap_free(now);
+	return has == CAP_SET;
+}
+
+int confine_bounds(struct err *e)
+{
+	int count = may_bound() ? cap_max_bits() : 0;
+
+	for (cap_value_t c = 0; c < count; c++) {
+		if (cap_get_bound(c) == 0)
+			continue;
+		if (cap_drop_bound(c) < 0)
+			return err_errno(e, -errno,
+					 "cannot take capability %d from the bounding set; "
+					 "refusing to serve",
+					 c);
+		if (cap_get_bound(c) != 0)
+			return err_set(e, -EPERM,
+				       "capability %d is still in the bounding set after its drop; "
+				       "refusing to serve",
+				       c);
+	}
+	if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0)
+		return err_errno(e, -errno,
+				 "cannot clear the ambient capabilities; refusing to serve");
+	return 0;
 }
 
 int confine_capabilities(struct err *e)

@@ -24,10 +24,11 @@ int confine_find_user(const char *name, struct confine_user *u, struct err *e);
  * not come back. Returns 0 or -errno; after a failure the process must not serve. */
 int confine_become(const struct confine_user *u, struct err *e);
 
-/* Empties the capability bounding set and the ambient set, as far as CAP_SETPCAP allows: without it
- * there is little to gain from them, and no_new_privs takes that too. Call before confine_become(),
- * which loses CAP_SETPCAP. */
-void confine_bounds(void);
+/* Empties the capability bounding set, where the process has CAP_SETPCAP, and proves it; and the
+ * ambient set. A root of a container that lacks CAP_SETPCAP keeps the bounding set: there is little
+ * to gain from it, and no_new_privs takes that too. Call before confine_become(), which loses
+ * CAP_SETPCAP. Returns 0 or -errno; after a failure the process must not serve. */
+int confine_bounds(struct err *e);
 
 /* Drops every capability and sets no_new_privs. Returns 0 or -errno. */
 int confine_capabilities(struct err *e);

@@ -414,7 +414,7 @@ def a_drop_of_privileges_is_proven(call):
 def a_filter_that_cannot_be_installed_is_no_start(call):
     if call == "prctl":
         refuses_to_start("cannot set no_new_privs",
-                         *strace_first("prctl", f"error=EINVAL:when={no_new_privs_at()}"))
+                         *strace_first("prctl", f"error=EINVAL:when={prctl_at('PR_SET_NO_NEW_PRIVS')}"))
     elif not SANITIZED:  # a sanitized build installs none
         refuses_to_start("cannot install the seccomp filter; refusing to serve",
                          *strace_first("seccomp", "error=EINVAL:when=" + filter_load_at()))
@@ -429,12 +429,34 @@ def filter_load_at():
                         if "SECCOMP_SET_MODE_FILTER" in line and line.endswith("= 0")))
 
 
-def no_new_privs_at():
-    """Which of the prctl() calls sets no_new_privs."""
+@cases(("PR_CAPBSET_DROP", "error=EPERM", " from the bounding set; refusing to serve"),
+       ("PR_CAPBSET_DROP", "retval=0", " is still in the bounding set after its drop"),
+       ("PR_CAP_AMBIENT_CLEAR_ALL", "error=EINVAL", "cannot clear the ambient capabilities"))
+def bounds_that_cannot_be_set_are_no_start(which, what, said):
+    """for who has the capability to set them"""
+    if os.geteuid() != 0:
+        raise Skip("only root has capabilities to drop")
+    refuses_to_start(said, *strace_first("prctl", f"{what}:when={prctl_at(which)}"))
+
+
+@test
+def root_that_may_not_set_bounds_serves_without():
+    """a container's root, without CAP_SETPCAP: all else is dropped"""
+    if os.geteuid() != 0:
+        raise Skip("only root has capabilities to drop")
+    with Server(wrap=("setpriv", "--bounding-set=-setpcap", "--"), user="nobody") as server:
+        whole_reply(server)
+        now = status(server.pid)
+        equal([int(now[f"Cap{kind}"], 16) for kind in ("Inh", "Prm", "Eff", "Amb")], [0] * 4, "capabilities")
+        true(int(now["CapBnd"], 16), "the bounding set is there, so that this test shows something")
+
+
+def prctl_at(what):
+    """Which of the prctl() calls is the first to do that."""
     log = run("timeout", "-s", "TERM", "1", "strace", "-o", "/dev/stdout", "-e", "trace=prctl",
               binary("daytimed"), "--user=none", "0").stdout.splitlines()
     calls = [line for line in log if line.startswith("prctl(")]
-    return 1 + next(i for i, line in enumerate(calls) if "PR_SET_NO_NEW_PRIVS" in line)
+    return 1 + next(i for i, line in enumerate(calls) if what in line)
 
 
 @cases(("no-such-user", "there is no user 'no-such-user'"), ("root", "user 'root' is root"))
