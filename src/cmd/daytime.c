@@ -104,11 +104,9 @@ static int parse_option(void *settings, int id, const char *arg, struct err *e)
 		s->offset = true;
 		return 0;
 	case OPT_TIMEOUT:
-		if (num_duration(arg, &s->client.timeout_ns) < 0 || s->client.timeout_ns == 0)
-			return err_set(e, -EINVAL,
-				       "--timeout is a duration such as 5s or 250ms, not '%s'",
-				       arg);
-		return 0;
+		if (daytime_duration(arg, &s->client.timeout_ns, e) < 0)
+			return -EINVAL;
+		return s->client.timeout_ns ? 0 : err_set(e, -EINVAL, "--timeout is not 0");
 	case OPT_UNTIL:
 		return parse_until(s, arg, e);
 	case OPT_LIMIT:

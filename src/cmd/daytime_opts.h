@@ -14,6 +14,10 @@ enum after_word {
 	AFTER_WORD_HOLD,
 };
 
+/* Reads a duration of at most 100 years, in nanoseconds. Returns 0; or -errno, with `ns` untouched
+ * and what is wrong in `e`. */
+int daytime_duration(const char *word, int64_t *ns, struct err *e);
+
 /* Reads --after-reply's argument: "close", `other`, or "hold:DURATION", whose duration goes to
  * `hold_ns`. Returns an enum after_word, or -EINVAL. */
 int daytime_after(const char *word, const char *other, int64_t *hold_ns, struct err *e);

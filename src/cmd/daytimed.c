@@ -121,12 +121,8 @@ static int take_number(const struct number *n, const char *arg, struct err *e)
 {
 	uint64_t value;
 
-	if (n->kind == AS_DURATION) {
-		if (num_duration(arg, n->value) < 0)
-			return err_set(e, -EINVAL, "'%s' is no duration; it reads 100s or 250ms",
-				       arg);
-		return 0;
-	}
+	if (n->kind == AS_DURATION)
+		return daytime_duration(arg, n->value, e);
 	if (num_u64(arg, n->min, n->max, &value) < 0)
 		return err_set(e, -EINVAL, "'%s' is no number from %llu to %llu", arg,
 			       (unsigned long long)n->min, (unsigned long long)n->max);

@@ -34,12 +34,11 @@ static int wait_readable(int fd, int64_t deadline)
 	struct pollfd p = { .fd = fd, .events = POLLIN };
 
 	for (;;) {
-		int64_t ns = deadline - clock_mono_ns();
-		int n;
+		int ms = connect_poll_ms(deadline), n;
 
-		if (ns <= 0)
+		if (ms == 0)
 			return -ETIMEDOUT;
-		n = poll(&p, 1, (int)((ns + CLOCK_NS_PER_MS - 1) / CLOCK_NS_PER_MS));
+		n = poll(&p, 1, ms);
 		if (n > 0)
 			return 0;
 		if (n < 0 && errno != EINTR)

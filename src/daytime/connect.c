@@ -16,6 +16,8 @@
 
 #define ADDRESSES_MAX 32
 
+static const int64_t LONGEST_WAIT_NS = 3600 *
+				       CLOCK_NS_PER_S; /* poll() takes an int of milliseconds */
 static const int64_t ATTEMPT_DELAY_NS = 250 * CLOCK_NS_PER_MS; /* RFC 8305, 8 */
 
 struct race {
@@ -156,6 +158,17 @@ size_t connect_order(const struct addrinfo *list, const struct addrinfo **order,
 	return n;
 }
 
+int connect_poll_ms(int64_t deadline)
+{
+	int64_t ns = deadline - clock_mono_ns();
+
+	if (ns <= 0)
+		return 0;
+	if (ns > LONGEST_WAIT_NS)
+		ns = LONGEST_WAIT_NS;
+	return (int)((ns + CLOCK_NS_PER_MS - 1) / CLOCK_NS_PER_MS);
+}
+
 static void note_failure(struct race *r, size_t i, const char *step, int error)
 {
 	char text[CONNECT_TEXT];
@@ -214,16 +227,13 @@ static int settle(struct race *r)
 /* Waits for an attempt to end, until the next is due or the time is up. */
 static void wait_a_while(struct race *r, int64_t deadline, int64_t next_at)
 {
-	int64_t until = deadline, ns;
+	int64_t until = deadline;
 
 	if (r->started < r->count && next_at < until)
 		until = next_at;
-	ns = until - clock_mono_ns();
-	if (ns < 0)
-		ns = 0;
 	for (size_t i = 0; i < r->started; i++)
 		r->p[i].revents = 0;
-	poll(r->p, r->started, (int)((ns + CLOCK_NS_PER_MS - 1) / CLOCK_NS_PER_MS));
+	poll(r->p, r->started, connect_poll_ms(until));
 }
 
 static int run_race(struct race *r, int64_t deadline)

@@ -19,6 +19,10 @@ int connect_resolve(const char *host, const char *port, int family, int type, in
 /* Writes an address as people do. Returns `text`. */
 char *connect_text(const struct sockaddr *sa, socklen_t len, char text[CONNECT_TEXT]);
 
+/* Milliseconds for poll(2) until `deadline` (CLOCK_MONOTONIC, nanoseconds), rounded up; 0 where it
+ * has passed, and an hour at most: whoever waits longer looks again. */
+int connect_poll_ms(int64_t deadline);
+
 /* Puts the addresses in the order in which they are tried: the families take turns, each in the
  * order in which the resolver gave it (RFC 8305, 4). Returns how many, at most `max`. */
 size_t connect_order(const struct addrinfo *list, const struct addrinfo **order, size_t max);

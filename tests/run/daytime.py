@@ -278,12 +278,27 @@ def a_refused_connection_names_every_address():
 @cases(("daytimed", "--after-reply=never"), ("daytimed", "--after-reply=hold:100"),
        ("daytimed", "65536"), ("daytimed", "13", "14"), ("daytimed", "--no-such"),
        ("daytime", "--timeout=0"), ("daytime", "--until=dawn"), ("daytime", "--after-reply=keep"),
-       ("daytime", "--limit=0"))
+       ("daytime", "--limit=0"), ("daytime", "--timeout=36526d"), ("daytime", "--timeout=106752d"),
+       ("daytime", "--after-reply=hold:36526d"), ("daytimed", "--after-reply=hold:106751d", "0"),
+       ("daytimed", "--drain-time=36526d", "0"), ("daytimed", "--grace=36526d", "0"))
 def misuse_is_refused(program, *argv):
     got = run(binary(program), *argv)
     equal((got.returncode, got.stdout), (2, ""), "exit code and output")
     has(got.stderr, f"see '{program} --help'")
     equal(got.stderr.count("\n"), 1, "lines")
+
+
+@test
+def a_duration_may_be_100_years():
+    with Server("--after-reply=hold:36525d", "--drain-time=36525d", "--grace=36525d") as server:
+        got = run(binary("daytime"), "--timeout=36525d", "127.0.0.1", server.port)
+        equal((got.returncode, got.stderr), (0, ""), "client")
+        s = server.connect()
+        true(s.recv(100), "a reply")
+        server.send(signal.SIGUSR1)
+        equal(s.recv(100), b"", "the end of the hold")
+    got = run(binary("daytimed"), "--grace=876601h")
+    has(got.stderr, "daytimed: '876601h' is longer than 100 years (36525d); see ")
 
 
 @cases("daytimed", "daytime")
