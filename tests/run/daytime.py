@@ -14,7 +14,7 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 from daytimed import Server, ends, read_all, state_of  # noqa: E402
-from tap import binary, cases, equal, has, main, run, test, true, wait_for  # noqa: E402
+from tap import SOURCE, binary, cases, equal, has, main, run, test, true, wait_for  # noqa: E402
 
 ASCTIME = r"[A-Z][a-z]{2} [A-Z][a-z]{2} [ 0-9]\d \d\d:\d\d:\d\d \d{4}\n"
 
@@ -308,6 +308,28 @@ def help_names_every_option(program):
     for line in run(binary(program), "--describe-options").stdout.splitlines():
         has(got.stdout, line.split("|")[2])
     equal(run(binary(program), "--version").stdout.split()[0], program)
+
+
+
+def section(page, option):
+    """What a manual page says of an option: the lines from its .It to the next."""
+    with open(os.path.join(SOURCE, "man", page), encoding="utf-8") as f:
+        parts = re.split(r"^\.It ", f.read(), flags=re.M)
+    return next(p for p in parts if re.match(rf"(Fl \w Ar \w+ , )?Fl -{option}( |$)", p, re.M)).replace("\n", " ")
+
+
+@cases(("daytime", "timeout", "5s"), ("daytime", "limit", "4096"),
+       ("daytimed", "workers", "1"), ("daytimed", "drain-time", "5s"), ("daytimed", "drain-bytes", "65536"),
+       ("daytimed", "max-connections", "1000"), ("daytimed", "max-per-source", "100"),
+       ("daytimed", "udp-rate", "1"), ("daytimed", "udp-burst", "5"), ("daytimed", "udp-rate-all", "1000"),
+       ("daytimed", "grace", "2s"))
+def the_manual_and_the_help_name_one_default(program, option, default):
+    """what the programs do without options is for daytimed_serving's ..._are_what_the_manual_says"""
+    page = "daytime.1" if program == "daytime" else "daytimed.8"
+    shown = " ".join(run(binary(program), "--help").stdout.split())
+    true(re.search(rf" --{option}=[A-Z]+ [^()]*(\([^()]*\) [^()]*)?\({default}\) ", shown), f"{default} in --help")
+    true(re.search(rf"\b{default} (bytes )?unless given", section(page, option)), f"{default} in {page}")
+
 
 # A resolver that takes every question and answers none, in namespaces of its own.
 SILENT_RESOLVER = r"""

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import re
+import select
 import signal
 import socket
 import struct
@@ -18,6 +19,7 @@ from tap import (SANITIZED, SOURCE, Skip, binary, cases, equal, has, main, run, 
                  true, wait_for)
 
 REPLY = re.compile(rb"[A-Z][a-z]{2} [A-Z][a-z]{2} [ 0-9]\d \d\d:\d\d:\d\d \d{4}\n")
+IP_PKTINFO = 8  # linux/in.h
 LINGER_NOW = struct.pack("ii", 1, 0)
 
 
@@ -528,6 +530,81 @@ def the_limits_are_what_the_manual_says():
         equal(counters(server)["too_much"], 0, "with 65536 bytes")
         more.sendall(bytes(65537))
         wait_for(lambda: counters(server)["too_much"] == 1, "with one more")
+
+
+@test
+def the_times_are_what_the_manual_says():
+    """--timeout 5s, --drain-time 5s and --grace 2s, side by side; --udp-rate 1 and --udp-burst 5 meanwhile"""
+    with Server() as server, Server() as stopped, Server("--udp") as udp, udp_client() as asker, \
+            socket.create_server(("127.0.0.1", 0)) as silent:
+        ended = {}
+        began = time.monotonic()
+        never_reads = server.connect()
+        look = select.poll()
+        look.register(never_reads, 0)  # an error and a hang-up only
+        with stopped.connect(), subprocess.Popen(
+                [binary("daytime"), "127.0.0.1", str(silent.getsockname()[1])], stderr=subprocess.DEVNULL) as client:
+            settled(stopped, replied=1)
+            stopped.send(signal.SIGTERM)
+            asker.setblocking(False)
+            asked, replies, first = 0, 0, time.monotonic()
+            waited = {"--grace": lambda: stopped.process.poll() is not None,
+                      "--timeout": lambda: client.poll() is not None,
+                      "--drain-time": lambda: look.poll(0)}
+            while len(ended) < len(waited) and time.monotonic() - began < 15:
+                asker.sendto(b"", ("127.0.0.1", udp.port))
+                asked += 1
+                for name in waited.keys() - ended.keys():
+                    if waited[name]():
+                        ended[name] = time.monotonic() - began
+                with contextlib.suppress(BlockingIOError):
+                    while asker.recv(100):
+                        replies += 1
+                select.select([asker], [], [], 0.01)
+            took = time.monotonic() - first
+        for name, least, most in (("--grace", 1.9, 3), ("--timeout", 4.9, 6), ("--drain-time", 4.9, 6)):
+            true(least < ended.get(name, 99) < most, f"{name}: {ended}")
+        true(5 + took - 1.2 < replies < 5 + took + 0.2, f"{replies} replies to {asked} datagrams in {took:.2f} s")
+        never_reads.close()
+
+
+@test
+def a_client_that_never_reads_is_finished():
+    with Server("--drain-time=300ms") as server, server.connect():
+        settled(server, replied=1)
+        settled(server, timed_out=1, reset_by_us=1, open=0)
+
+
+@test
+def the_udp_rate_in_all_is_what_the_manual_says():
+    """1000 a second, and after a rest as many at once"""
+    with Server("--udp") as server, udp_client("0.0.0.0") as s:
+        began = time.monotonic()
+        for n in range(1, 3001):  # each from an address of its own
+            info = struct.pack("=i4s4s", 0, bytes((127, 1, n // 250, n % 250 + 1)), bytes(4))
+            s.sendmsg([b""], [(socket.IPPROTO_IP, IP_PKTINFO, info)], 0, ("127.0.0.1", server.port))
+            if n % 100 == 0:  # no more than its socket holds
+                wait_for(lambda sent=n: counters(server)["udp"]["received"] == sent, "all are received")
+        took = time.monotonic() - began
+        now = counters(server)["udp"]
+        most = 1000 * (1 + took)
+        true(1000 <= now["replied"] <= most + 1, f"{now['replied']} replies to 3000 in {took:.3f} s")
+        if most < 2500:  # so many sources have room in the table
+            true(now["refused"]["all"] > 0, "some are refused")
+            true(now["replied"] > most - 200, f"{now['replied']} replies to 3000 in {took:.3f} s")
+
+
+@test
+def the_clients_limit_is_what_the_manual_says():
+    with socket.create_server(("127.0.0.1", 0)) as listener, \
+            subprocess.Popen([binary("daytime"), "127.0.0.1", str(listener.getsockname()[1])],
+                             stdout=subprocess.PIPE, stderr=subprocess.PIPE) as client:
+        s, _ = listener.accept()
+        with s:
+            s.sendall(b"x" * 5000)
+            out, err = client.communicate(timeout=10)
+        equal(out, b"x" * 4096 + b"\n", "shown")
+        has(err.decode(), "the reply is longer than 4096 bytes")
 
 
 @test

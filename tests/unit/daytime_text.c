@@ -6,11 +6,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/timex.h>
 #include <time.h>
 
 #include "daytime/calendar.h"
 #include "daytime/client.h"
+#include "daytime/connect.h"
 #include "daytime/format.h"
 #include "daytime/parse.h"
 #include "daytime/serve.h"
@@ -431,6 +433,43 @@ static void a_line_needs_text_and_an_end(void **state)
 	assert_true(client_has_line("Sun\r\nmore", 9));
 }
 
+/* RFC 8305, 4: the families take turns, each in the resolver's order, which also says who begins.
+ */
+static void families_take_turns(void **state)
+{
+	static const struct {
+		const char *given, *want; /* a family and its place in the list */
+		size_t max;
+	} rows[] = {
+		{ "6666", "6a6b6c6d", 32 },
+		{ "6644", "6a4c6b4d", 32 },
+		{ "4466", "4a6c4b6d", 32 },
+		{ "64", "6a4b", 32 },
+		{ "46664", "4a6b4e6c6d", 32 },
+		{ "6644", "6a4c6b", 3 },
+		{ "6", "6a", 32 },
+	};
+	const struct addrinfo *order[32];
+	struct addrinfo list[8];
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		size_t n = strlen(rows[i].given);
+		char got[32] = "";
+
+		for (size_t k = 0; k < n; k++)
+			list[k] = (struct addrinfo){
+				.ai_family = rows[i].given[k] == '6' ? AF_INET6 : AF_INET,
+				.ai_next = k + 1 < n ? &list[k + 1] : NULL,
+			};
+		n = connect_order(list, order, rows[i].max);
+		for (size_t k = 0; k < n; k++) {
+			got[2 * k] = order[k]->ai_family == AF_INET6 ? '6' : '4';
+			got[2 * k + 1] = (char)('a' + (order[k] - list));
+		}
+		assert_string_equal(got, rows[i].want);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -451,6 +490,7 @@ int main(void)
 		cmocka_unit_test(forms_read_back),
 		cmocka_unit_test(offset_spans_what_is_not_known),
 		cmocka_unit_test(a_line_needs_text_and_an_end),
+		cmocka_unit_test(families_take_turns),
 	};
 
 	return cmocka_run_group_tests_name("daytime_text", tests, NULL, NULL);
