@@ -590,10 +590,10 @@ def exercise(server, everything):
 
 # A log that is a file has a writer of its own, which may hang without the service.
 
-def with_writer(what, *options):
-    """A server whose write() calls, all of which its log's writer makes, meet with `what`."""
+def with_writer(what, *options, trace="/dev/null"):
+    """A server whose write() calls, all of which its log's writer makes, meet with `what`; `trace` has them."""
     return Server("--seccomp=errno", "--log=connections", *options, env=QUIET_SANITIZER, wrap=(
-        "strace", "-D", "-f", "-q", "-o", "/dev/null", "-e", "trace=write", "-e", f"inject=write:{what}"))
+        "strace", "-D", "-f", "-q", "-o", trace, "-e", "trace=write", "-e", f"inject=write:{what}"))
 
 
 def writer_of(server):
@@ -677,13 +677,27 @@ def a_log_file_is_shared_with_others():
 @test
 def a_full_file_system_loses_lines_and_says_so():
     # The second write fails with a line, the third as it tells that, the fourth with the next line.
-    with with_writer("error=ENOSPC:when=2..4") as server:
-        for _ in range(10):
+    with tempfile.NamedTemporaryFile() as trace, with_writer("error=ENOSPC:when=2..4", trace=trace.name) as server:
+        for writes in (2, 4, 6, 7, 8):  # each line by itself
             whole_reply(server)
-            time.sleep(0.01)  # a line a write
-        wait_for(lambda: counters(server)["log_lines_lost"] >= 2, "lost lines are counted")
-        wait_for(lambda: "log lines lost\n" in server.err(), "and told")
+            wait_for(lambda want=writes: read_text(trace.name).count(" write(") >= want, f"{writes} writes")
         equal(server.stop(), 0, "exit code")
+        equal(server.err().count(": closed\n"), 3, "lines written")
+        has(server.err(), "\n2 log lines lost\n", "what is told")
+        equal(last_counters(server)["log_lines_lost"], 2, "lost, in the counters")
+
+
+@test
+def a_line_about_a_connection_is_not_kept_back():
+    """on a server that has nothing else to do it comes within a second; about 60 at once, in few pieces"""
+    with tempfile.NamedTemporaryFile() as trace, Server("--log=connections", wrap=(
+            "strace", "-D", "-q", "-o", trace.name, "-e", "trace=sendto"), env=QUIET_SANITIZER) as server:
+        whole_reply(server)
+        wait_for(lambda: server.err().count(": closed\n") == 1, "a line", seconds=1)
+        end_together(server, 60)
+        wait_for(lambda: server.err().count(": closed\n") == 61, "60 lines")
+        sends = len(re.findall(r'^sendto\(\d+, "127\.0\.0\.1 port', read_text(trace.name), re.M))
+        true(1 < sends <= 20, f"61 lines in {sends} pieces")
 
 
 @cases((), ("--workers=2",))
