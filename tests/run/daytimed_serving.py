@@ -15,7 +15,7 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 from daytimed import (Server, counters, descriptors, last_counters, load, read_all,  # noqa: E402
                       state_of, status)
-from tap import (SANITIZED, SOURCE, Skip, binary, cases, equal, has, main, run, test,  # noqa: E402
+from tap import (BUILD, SANITIZED, SOURCE, Skip, binary, cases, equal, has, main, run, test,  # noqa: E402
                  true, wait_for)
 
 REPLY = re.compile(rb"[A-Z][a-z]{2} [A-Z][a-z]{2} [ 0-9]\d \d\d:\d\d:\d\d \d{4}\n")
