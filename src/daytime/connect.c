@@ -16,8 +16,8 @@
 
 #define ADDRESSES_MAX 32
 
-static const int64_t LONGEST_WAIT_NS = 3600 *
-				       CLOCK_NS_PER_S; /* poll() takes an int of milliseconds */
+/* poll() takes an int of milliseconds, which is 24 days. */
+static const int64_t LONGEST_WAIT_NS = 3600 * CLOCK_NS_PER_S;
 static const int64_t ATTEMPT_DELAY_NS = 250 * CLOCK_NS_PER_MS; /* RFC 8305, 8 */
 
 struct race {
