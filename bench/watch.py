@@ -101,6 +101,18 @@ def storm(seconds=SECONDS):
     return float(rate), float(cost)
 
 
+def rest(pid):
+    """Waits until a process has taken no processor time for a while: what its start costs is no part of
+    what a connection does."""
+    end, used, since = time.monotonic() + PATIENCE, ticks(pid), time.monotonic()
+    while time.monotonic() - since < 0.2:
+        time.sleep(0.02)
+        if ticks(pid) != used:
+            used, since = ticks(pid), time.monotonic()
+        if time.monotonic() > end:
+            raise TimeoutError(f"process {pid} does not come to rest within {PATIENCE} s")
+
+
 def under(argv, ready):
     """A storm while a tracer runs; `ready` is what its first line holds. Some print nothing to a pipe
     before they have much to say."""
@@ -108,6 +120,7 @@ def under(argv, ready):
     line = tracer.line(meanwhile=lambda: storm("0.05"))
     assert ready in line, f"{argv}: {line}"
     tracer.throw_away()
+    rest(tracer.process.pid)
     try:
         return storm()
     finally:
