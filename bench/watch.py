@@ -4,12 +4,20 @@
 ends on this host; and how soon after the threshold a line comes out: on an idle host, in the storm,
 where others hold 80,000 half-closed sockets, and with the first stack of a program.
 
-The storm (bench/watch/storm.c) is a textbook server and two clients that connect, read to the end and
-close, in a network namespace of their own. They are run in turn, RUNS times (tcpstates nine), each for a short
-time, as what else the machine does changes from second to second; the ratio is that of each round's rate to the
-untraced rate before and after it, and the median counts. Beside it stands the
-same ratio of the processor time that server and clients took for a connection, which what else the
-machine does disturbs less. Every step has a deadline.
+The storm (bench/watch/storm.c) is a textbook server and four clients that connect, read to the end and
+close, in a network namespace of their own; in `bare`, which runs where it is named, the server does the
+least. It is measured in two ways.
+
+In turns: one storm, watched by the program's own code and not watched, in turns of 50 ms (bench/watch/turns.c).
+What else the machine does changes from one second to the next by more than a watch costs, so short turns
+show more. A turn's ratio is that of its rate to the mean of the untraced ones before and after it; the
+median of all counts, and the range in which it lies with 95 %.
+
+As processes: storms beside `unclosed watch`, beside tcpstates, and beside a process that does nothing,
+which is `untraced`; the same compared with itself shows how much of a ratio is chance.
+
+Beside each rate stands the same ratio of the processor time that server and clients took for a connection.
+Every step has a deadline.
 """
 import json
 import os
@@ -20,14 +28,17 @@ import sys
 import time
 
 BUILD = os.path.abspath(sys.argv[1])
-RUNS = int(os.environ.get("BENCH_RUNS", "41"))
+RUNS = int(os.environ.get("BENCH_RUNS", "15"))
+BATCHES = int(os.environ.get("BENCH_BATCHES", "20"))
 SECONDS = os.environ.get("BENCH_SECONDS", "0.6")
+CLIENTS = "4"  # so many that the server always has something to do
 HELD = int(os.environ.get("BENCH_HELD", "100000"))
 UNCLOSED = os.path.join(BUILD, "src", "unclosed")
 TCPSTATES = "/usr/sbin/tcpstates"
 # It finds its tracepoint in tracefs, which not every host has mounted: then it is, for it alone.
 WITH_TRACEFS = ["unshare", "--mount", "sh", "-c",
                 'T=/sys/kernel/tracing; [ -e $T/events ] || mount -t tracefs tracefs $T; exec "$0"']
+TURNS = os.path.join(BUILD, "bench", "bench_turns")
 STORM = os.path.join(BUILD, "bench", "bench_storm")
 PATIENCE = 30  # seconds for any one step
 
@@ -93,9 +104,9 @@ class Program:
                 process.wait()
 
 
-def storm(seconds=SECONDS):
+def storm(seconds=SECONDS, server="textbook"):
     """Connections a second, and microseconds of processor time for each."""
-    out = subprocess.run([STORM, seconds, "2"], stdout=subprocess.PIPE, check=True, text=True,
+    out = subprocess.run([STORM, server, seconds, CLIENTS], stdout=subprocess.PIPE, check=True, text=True,
                          timeout=float(seconds) + PATIENCE)
     rate, cost = out.stdout.split()
     return float(rate), float(cost)
@@ -113,7 +124,7 @@ def rest(pid):
             raise TimeoutError(f"process {pid} does not come to rest within {PATIENCE} s")
 
 
-def under(argv, ready):
+def under(argv, ready, server):
     """A storm while a tracer runs; `ready` is what its first line holds. Some print nothing to a pipe
     before they have much to say."""
     tracer = Program(*argv, stderr=subprocess.DEVNULL)
@@ -122,25 +133,52 @@ def under(argv, ready):
     tracer.throw_away()
     rest(tracer.process.pid)
     try:
-        return storm()
+        return storm(server=server)
     finally:
         tracer.stop()
 
 
-def storms():
-    rivals = {"unclosed watch": ([UNCLOSED, "watch"], b"watching", RUNS)}
+def turns(server):
+    """The ratios of rates, and of processor times, of turns that were watched to those that were not."""
+    rates, costs = [], []
+    for _ in range(BATCHES):
+        out = subprocess.run([TURNS, server, "50", "60", CLIENTS], stdout=subprocess.PIPE, check=True, text=True,
+                             timeout=3 * PATIENCE)
+        rows = [[float(x) for x in line.split()] for line in out.stdout.splitlines()]
+        for before, during, after in zip(rows, rows[1:], rows[2:]):
+            if (before[0], during[0], after[0]) == (0, 1, 0):
+                rates.append(during[1] * 2 / (before[1] + after[1]))
+                costs.append(during[2] * 2 / (before[2] + after[2]))
+
+    def told(values):
+        values = sorted(values)
+        middle, wide = len(values) / 2, 0.98 * len(values) ** 0.5
+        return f"{statistics.median(values):.4f} ({values[int(middle - wide)]:.4f}-{values[int(middle + wide)]:.4f})"
+
+    say(f"storm, {server} server, {len(rates)} turns of 50 ms watched: {told(rates)} of the untraced rate, "
+        f"{told(costs)} times its processor time")
+
+
+# What does nothing stands in for the tracer, so that all else is the same.
+NOTHING = (["sh", "-c", "echo nothing; exec sleep 3600"], b"nothing")
+
+
+def storms(server="textbook"):
+    turns(server)
+    rivals = {"unclosed watch": ([UNCLOSED, "watch"], b"watching", RUNS),
+              "nothing again": (*NOTHING, RUNS)}
     if os.path.exists(TCPSTATES):
         rivals["tcpstates"] = ([*WITH_TRACEFS, TCPSTATES], b"SKADDR", 9)
     else:
         say("tcpstates is not installed (package libbpf-tools)")
     results, ratios = {"untraced": []}, {}
-    before = storm()
+    before = under(*NOTHING, server)
     for i in range(RUNS):
         for name, (argv, ready, runs) in rivals.items():
             if i >= runs:
                 continue
-            during = under(argv, ready)
-            after = storm()
+            during = under(argv, ready, server)
+            after = under(*NOTHING, server)
             results.setdefault(name, []).append(during)
             results["untraced"].append(after)
             ratios.setdefault(name, []).append((during[0] / ((before[0] + after[0]) / 2),
@@ -150,17 +188,16 @@ def storms():
     def median(values, column):
         return statistics.median(v[column] for v in values)
 
-    def quartiles(values):
-        low, _, high = statistics.quantiles((v[0] for v in values), n=4)
+    def quartiles(values, column):
+        low, _, high = statistics.quantiles((v[column] for v in values), n=4)
         return f"{low:.3f}-{high:.3f}"
 
-    say(f"{'storm':<20} {'runs':>5} {'connections/s':>14} {'of untraced':>12} {'quartiles':>13} {'CPU µs each':>12} "
-        f"{'of untraced':>12}   (medians)")
+    say(f"{f'storm, {server} server':<26} {'runs':>5} {'connections/s':>14} {'of untraced':>12} {'quartiles':>13} "
+        f"{'CPU µs each':>12} {'of untraced':>12} {'quartiles':>13}   (medians)")
     for name, values in results.items():
-        say(f"{name:<20} {len(values):>5} {median(values, 0):>14.0f} "
-            + (f"{median(ratios[name], 0):>12.3f} {quartiles(ratios[name]):>13} " if name in ratios else f"{'':>27}")
-            + f"{median(values, 1):>12.1f} "
-            + (f"{median(ratios[name], 1):>12.3f}" if name in ratios else ""))
+        shares = [f"{median(ratios[name], i):>12.3f} {quartiles(ratios[name], i):>13}" if name in ratios else f"{'':>26}"
+                  for i in (0, 1)]
+        say(f"{name:<26} {len(values):>5} {median(values, 0):>14.0f} {shares[0]} {median(values, 1):>12.1f} {shares[1]}")
 
 
 def memory(pid):
@@ -300,13 +337,13 @@ def delays(title, storm_beside=False, by_port=False):
         which = ["--port", str(ls.getsockname()[1])] if by_port else ["--pid", str(os.getpid())]
         watch = Program(UNCLOSED, "watch", "--json", "--after", "200ms", *which)
         watch.line()
-        busy = subprocess.Popen([STORM, "12", "2"], stdout=subprocess.DEVNULL) if storm_beside else None
+        busy = subprocess.Popen([STORM, "textbook", "12", CLIENTS], stdout=subprocess.DEVNULL) if storm_beside else None
         for i in range(30):
             client = socket.create_connection(ls.getsockname())
             ls.accept()[0].close()
             client.recv(1)
             ms, seen = lateness(watch, 0.2)
-            assert seen["told"]["stack"] and seen["holders"][0]["pid"] == os.getpid(), seen
+            assert seen["told"] and seen["told"]["stack"] and seen["holders"][0]["pid"] == os.getpid(), seen
             late.append(ms)
             client.close()
             for _ in range(2):  # closed, over
@@ -354,9 +391,9 @@ def first_stacks(title, after):
     tell(title, late)
 
 
-PARTS = {"storm": storms, "memory": many_held, "idle": lambda: delays("idle"),
+PARTS = {"storm": storms, "bare": lambda: storms("bare"), "memory": many_held, "idle": lambda: delays("idle"),
          "busy": lambda: delays("in the storm", storm_beside=True), "others": with_others,
          "first": lambda: [first_stacks(f"first stack of a program, --after {after}ms", after)
                            for after in (1000, 200)]}
-for part in sys.argv[2:] or PARTS:
+for part in sys.argv[2:] or (p for p in PARTS if p != "bare"):
     PARTS[part]()

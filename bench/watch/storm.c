@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* A connection storm on loopback: a textbook server (accept, write, close) and clients that
- * connect, read to the end of the stream and close, as fast as they can. storm SECONDS CLIENTS
- * prints the connections per second, and the microseconds of CPU that server and clients took for
- * each. It runs in a network namespace of its own: its TIME_WAIT entries end with it. */
+#include "storm.h"
+
 #include <arpa/inet.h>
 #include <errno.h>
 #include <net/if.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,13 +14,13 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
-#define LINE "Sun Nov 22 19:00:00 2026\r\n"
+#define WARM_UP 0.2 /* seconds */
+#define LINE    "Sun Nov 22 19:00:00 2026\n"
 
 static double now(void)
 {
@@ -37,27 +36,35 @@ static void die(const char *what)
 	_exit(1);
 }
 
-static void serve(int ls)
+static const char *date(void)
+{
+	time_t t = time(NULL);
+
+	return asctime(localtime(&t));
+}
+
+static void serve(int ls, bool textbook)
 {
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	for (;;) {
 		int fd = accept(ls, NULL, NULL);
+		const char *line = textbook ? date() : LINE;
 
 		if (fd < 0)
 			die("accept");
-		if (write(fd, LINE, sizeof(LINE) - 1) < 0)
+		if (write(fd, line, strlen(line)) < 0)
 			die("write");
 		close(fd);
 	}
 }
 
 /* Every client has a loopback address of its own, so that TIME_WAIT does not use up the ports. */
-static void ask(unsigned number, const struct sockaddr_in *to, double end, uint64_t *count)
+static void ask(unsigned number, const struct sockaddr_in *to, _Atomic uint64_t *count)
 {
 	char line[64];
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	for (uint64_t i = 0; now() < end; i++) {
+	for (uint64_t i = 0;; i++) {
 		struct sockaddr_in from = { .sin_family = AF_INET };
 		int fd = socket(AF_INET, SOCK_STREAM, 0), one = 1;
 
@@ -72,10 +79,9 @@ static void ask(unsigned number, const struct sockaddr_in *to, double end, uint6
 		close(fd);
 		++*count;
 	}
-	_exit(0);
 }
 
-static void own_network(void)
+void storm_network(void)
 {
 	struct ifreq lo = { .ifr_name = "lo", .ifr_flags = IFF_UP };
 	int fd;
@@ -88,50 +94,68 @@ static void own_network(void)
 	close(fd);
 }
 
-static double microseconds(struct timeval t)
+/* The processor time that a process has taken, in microseconds. */
+static double used(pid_t pid)
 {
-	return (double)t.tv_sec * 1e6 + (double)t.tv_usec;
+	struct timespec ts;
+	clockid_t clock;
+
+	if (clock_getcpuclockid(pid, &clock) || clock_gettime(clock, &ts))
+		die("clock_getcpuclockid");
+	return (double)ts.tv_sec * 1e6 + (double)ts.tv_nsec / 1e3;
 }
 
-int main(int argc, char **argv)
+struct storm_moment storm_look(const struct storm *s)
 {
-	double seconds = argc > 1 ? atof(argv[1]) : 2, begun, took;
-	unsigned clients = argc > 2 ? (unsigned)atoi(argv[2]) : 2;
+	struct storm_moment m = { .at = now() };
+
+	for (unsigned i = 0; i < s->clients; i++)
+		m.count += s->counts[(size_t)i * 64];
+	for (unsigned i = 0; i <= s->clients; i++)
+		m.used += used(s->pid[i]);
+	return m;
+}
+
+void storm_sleep(double seconds)
+{
+	struct timespec ts = { .tv_sec = (time_t)seconds };
+
+	ts.tv_nsec = (long)((seconds - (double)ts.tv_sec) * 1e9);
+	nanosleep(&ts, NULL);
+}
+
+void storm_start(struct storm *s, bool textbook, unsigned clients)
+{
 	struct sockaddr_in at = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(0x7f000001) };
 	socklen_t len = sizeof(at);
-	int ls, status;
-	struct rusage used;
-	uint64_t *counts = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
-				0),
-		 sum = 0;
-	pid_t server;
+	int ls = socket(AF_INET, SOCK_STREAM, 0);
 
-	if (clients < 1 || clients > 8 || counts == MAP_FAILED)
-		return 2;
-	own_network();
-	ls = socket(AF_INET, SOCK_STREAM, 0);
+	s->clients = clients;
+	s->counts = mmap(NULL, sizeof(uint64_t) * 64 * STORM_CLIENTS, PROT_READ | PROT_WRITE,
+			 MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (s->counts == MAP_FAILED)
+		die("mmap");
 	if (bind(ls, (struct sockaddr *)&at, len) || listen(ls, 1024))
 		die("listen");
 	getsockname(ls, (struct sockaddr *)&at, &len);
-	server = fork();
-	if (server == 0)
-		serve(ls);
-	begun = now();
-	for (unsigned i = 0; i < clients; i++)
-		if (fork() == 0) {
-			close(ls); /* so that nobody connects where no server is left */
-			ask(i + 1, &at, begun + seconds, &counts[i * 64]);
-		}
-	for (unsigned i = 0; i < clients; i++)
-		if (wait(&status) < 0 || status)
-			return 1;
-	for (unsigned i = 0; i < clients; i++)
-		sum += counts[i * 64];
-	took = now() - begun;
-	kill(server, SIGKILL);
-	waitpid(server, &status, 0);
-	getrusage(RUSAGE_CHILDREN, &used);
-	printf("%.0f %.3f\n", (double)sum / took,
-	       (microseconds(used.ru_utime) + microseconds(used.ru_stime)) / (double)sum);
-	return 0;
+	for (unsigned i = 0; i <= s->clients; i++) {
+		s->pid[i] = fork();
+		if (s->pid[i])
+			continue;
+		if (i == 0)
+			serve(ls, textbook);
+		close(ls); /* so that nobody connects where no server is left */
+		ask(i, &at, &s->counts[(size_t)(i - 1) * 64]);
+	}
+	close(ls);
+	storm_sleep(WARM_UP);
+}
+
+void storm_stop(const struct storm *s)
+{
+	for (unsigned i = s->clients + 1; i-- > 0;) /* the server last: nobody is refused */
+		kill(s->pid[i], SIGKILL);
+	for (unsigned i = 0; i <= s->clients; i++)
+		waitpid(s->pid[i], NULL, 0);
+	munmap((void *)s->counts, sizeof(uint64_t) * 64 * STORM_CLIENTS);
 }

@@ -51,6 +51,8 @@ int watch_child_start(struct watch_child *c, char **command, struct err *e);
 int watch_named_open(struct watch_named *n, const pid_t *pids, unsigned count, struct err *e);
 /* Whether all have ended; never where none were named. */
 bool watch_named_ended(struct watch_named *n);
+/* Readable when watch_named_ended() may say something else; -1: it will not. */
+int watch_named_fd(const struct watch_named *n);
 void watch_named_close(struct watch_named *n);
 /* Says on stderr that no process has that name now, where it is so. */
 void watch_named_note(const char *comm);

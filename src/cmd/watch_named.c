@@ -39,6 +39,11 @@ bool watch_named_ended(struct watch_named *n)
 	return true;
 }
 
+int watch_named_fd(const struct watch_named *n)
+{
+	return n->ended < n->count ? n->pidfds[n->ended] : -1;
+}
+
 void watch_named_close(struct watch_named *n)
 {
 	while (n->count)

@@ -25,6 +25,8 @@
 /* How long what the processes that were named leave behind may take to be over, once all have
  * ended: their FINs are acknowledged by somebody far away. */
 #define OVER_NS CLOCK_NS_PER_S
+/* How often the screen, or what is left of those that were named, is looked at. */
+#define LOOK_NS (50 * CLOCK_NS_PER_MS)
 /* How long who reads the output may take to read on, after a signal to stop. */
 #define GRACE_MS 1000
 /* Bytes from which memory is not taken from the heap. */
@@ -285,21 +287,30 @@ static bool turn_screen(struct run *run, int64_t now)
 	return screen_turn(run->screen);
 }
 
+static int wait_at_most(int ms, int64_t ns)
+{
+	if (ns < 0)
+		return 0;
+	return ns / CLOCK_NS_PER_MS < ms ? (int)(ns / CLOCK_NS_PER_MS) + 1 : ms;
+}
+
 static int loop(struct run *run, struct err *e)
 {
 	int64_t now = clock_mono_ns(), interval = run->job->interval;
 	int64_t end = run->job->duration ? now + run->job->duration : INT64_MAX;
-	int64_t next = interval ? now + interval : INT64_MAX;
+	int64_t next = interval && !run->screen ? now + interval : INT64_MAX;
 
 	for (;;) {
-		struct pollfd p[3] = { { .fd = run->signals, .events = POLLIN },
+		struct pollfd p[4] = { { .fd = run->signals, .events = POLLIN },
 				       { .fd = doctor_fd(run->doctor), .events = POLLIN },
 				       { .fd = run->screen ? STDIN_FILENO : -1,
+					 .events = POLLIN },
+				       { .fd = watch_named_fd(&run->job->named),
 					 .events = POLLIN } };
 		int wait_ms, r = doctor_turn(run->doctor, &wait_ms, e);
 
 		now = clock_mono_ns();
-		if (!r && now >= next && !run->screen) {
+		if (!r && now >= next) {
 			r = put_lags(run, false, e);
 			next = now + interval;
 		}
@@ -309,9 +320,10 @@ static int loop(struct run *run, struct err *e)
 			return r;
 		if (turn_screen(run, now))
 			return 0;
-		if ((end - now) / CLOCK_NS_PER_MS < wait_ms)
-			wait_ms = (int)((end - now) / CLOCK_NS_PER_MS) + 1;
-		if (poll(p, 3, wait_ms) < 0 && errno != EINTR)
+		wait_ms = wait_at_most(wait_ms, (next < end ? next : end) - now);
+		if (run->screen || run->named_ended)
+			wait_ms = wait_at_most(wait_ms, LOOK_NS);
+		if (poll(p, 4, wait_ms) < 0 && errno != EINTR)
 			return err_errno(e, -errno, "waiting for events");
 	}
 }

@@ -11,8 +11,7 @@
 #include "base/clock.h"
 #include "doctor/reader.h"
 
-/* Sites that are kept, and the bytes that their copies may take. */
-#define KEEP_SITES 4096
+/* The bytes that copies may take. */
 #define KEEP_BYTES (8u << 20)
 /* What was read lately, since one leak is reported many times. */
 #define KEEP_READ 64
@@ -20,17 +19,17 @@
 struct kept {
 	struct watch_stack *raw; /* cut to the bytes that are there; NULL: gone */
 	size_t bytes;
+	bool read_ahead; /* it was asked for before a report did */
 };
 
 /* No stack's note is said of one that is read. */
 static const struct tw_stack not_kept = { .note = "the stack is not kept" };
 static const struct tw_stack not_read = { .note = "the stack is not read yet" };
 
-/* A site's place is its number modulo KEEP_SITES: the kernel counts them up. */
+/* A site's place is its number modulo WATCH_SITES: the kernel counts them up. */
 struct stacks {
-	struct kept kept[KEEP_SITES];
-	uint32_t oldest;        /* the lowest site that may be kept */
-	uint32_t newest, ahead; /* the highest site; the highest that was read ahead */
+	struct kept kept[WATCH_SITES];
+	uint32_t oldest; /* the lowest site that may be kept */
 	size_t bytes;
 	struct reader_text *read[KEEP_READ]; /* NULL: free */
 	unsigned next_read;
@@ -64,7 +63,7 @@ void stacks_free(struct stacks *s)
 {
 	if (!s)
 		return;
-	for (unsigned i = 0; i < KEEP_SITES; i++)
+	for (unsigned i = 0; i < WATCH_SITES; i++)
 		drop(s, &s->kept[i]);
 	for (unsigned i = 0; i < KEEP_READ; i++)
 		free(s->read[i]);
@@ -76,13 +75,11 @@ void stacks_keep(struct stacks *s, const struct watch_stack *stack)
 {
 	size_t size = stack->size <= WATCH_STACK_BYTES ? stack->size : WATCH_STACK_BYTES;
 	size_t bytes = offsetof(struct watch_stack, data) + size;
-	struct kept *k = &s->kept[stack->site % KEEP_SITES];
+	struct kept *k = &s->kept[stack->site % WATCH_SITES];
 
-	if (stack->site > s->newest)
-		s->newest = stack->site;
 	drop(s, k);
 	while (s->bytes + bytes > KEEP_BYTES && s->oldest < stack->site)
-		drop(s, &s->kept[s->oldest++ % KEEP_SITES]);
+		drop(s, &s->kept[s->oldest++ % WATCH_SITES]);
 	k->raw = malloc(bytes);
 	if (!k->raw)
 		return;
@@ -123,7 +120,7 @@ static const struct tw_stack *text_of(const struct stacks *s, uint32_t site)
 
 static const struct watch_stack *raw_of(const struct stacks *s, uint32_t site)
 {
-	const struct kept *k = &s->kept[site % KEEP_SITES];
+	const struct kept *k = &s->kept[site % WATCH_SITES];
 
 	return k->raw && k->raw->site == site ? k->raw : NULL;
 }
@@ -189,20 +186,17 @@ uint64_t stacks_missing(const struct stacks *s)
 	return s->missing;
 }
 
-void stacks_read_ahead(struct stacks *s, uint64_t before)
+void stacks_read_ahead(struct stacks *s, uint32_t slot)
 {
-	while (s->ahead < s->newest) {
-		const struct watch_stack *raw = s->kept[(s->ahead + 1) % KEEP_SITES].raw;
-		char path[32];
+	struct kept *k = &s->kept[slot % WATCH_SITES];
+	char path[32];
 
-		if (raw && raw->at > before)
-			return;
-		raw = raw_of(s, s->ahead + 1);
-		if (raw && !text_of(s, raw->site)) {
-			snprintf(path, sizeof(path), "/proc/%u", raw->tgid);
-			if (!access(path, F_OK) && ask(s, raw, false) == -EAGAIN)
-				return;
-		}
-		s->ahead++;
-	}
+	if (!k->raw || k->read_ahead)
+		return;
+	k->read_ahead = true;
+	if (text_of(s, k->raw->site))
+		return;
+	snprintf(path, sizeof(path), "/proc/%u", k->raw->tgid);
+	if (!access(path, F_OK) && ask(s, k->raw, false) == -EAGAIN)
+		k->read_ahead = false;
 }

@@ -16,17 +16,20 @@
 #include "kernel/proc.h"
 #include "tcp/state.h"
 
-/* Longest wait between two turns: the buffer for stacks must not run full meanwhile. */
-#define TURN_MS 50
+/* Longest wait between two turns. */
+#define TURN_MS 60000
 /* Least time between two searches for what has come due, and so many times as long as one takes,
- * where that is more, but no longer than a turn. What comes due meanwhile is said so much
+ * where that is more, but no longer than the last. What comes due meanwhile is said so much
  * later. */
 #define SEARCH_MS   10
 #define SEARCH_REST 20
+#define REST_MS     50
 /* Ends that are looked at again at a time: the smallest buffer holds their events. */
 #define LOOKS_AT_ONCE 8
-/* Where files are read for a stack that may be asked for, it is done after this part of the
- * threshold, since most connections have closed by then; but so that this time is left for it. */
+/* An end's stacks are read ahead, which takes a tenth of a second for the first of a program, once
+ * most have closed: where a glance finds it older than half of this part of the threshold. There
+ * are so many glances in the time of one. Where that leaves less than this time for it, the stacks
+ * of all that a glance finds are read. */
 #define READ_AHEAD 8
 #define READ_NS    (800 * CLOCK_NS_PER_MS)
 /* Between two attempts to match ends that nobody who is watched held so far; and so many times as
@@ -200,6 +203,42 @@ static int find_owners(struct doctor *d, bool take_in, struct err *e)
 	return watch_owners(d->watch, take_in, on_owner, d, e);
 }
 
+/* The time between two glances. */
+static uint64_t glance_interval(const struct doctor *d)
+{
+	uint64_t part = d->setup.watch.rules.after / READ_AHEAD;
+
+	return part > REST_MS * CLOCK_NS_PER_MS ? part : REST_MS * CLOCK_NS_PER_MS;
+}
+
+/* The age from which stacks are read ahead. */
+static uint64_t ahead_age(const struct doctor *d)
+{
+	uint64_t after = d->setup.watch.rules.after, age = after / READ_AHEAD / 2;
+
+	return after < age + glance_interval(d) + READ_NS ? 0 : age;
+}
+
+static void read_ahead(uint32_t slot, void *arg)
+{
+	const struct doctor *d = arg;
+
+	stacks_read_ahead(d->stacks, slot);
+}
+
+/* Finds the stacks that may be needed soon. What is found to be due meanwhile is reported. */
+static int glance(struct doctor *d, struct err *e)
+{
+	int r = watch_glance(d->watch, ahead_age(d), on_event, d, &d->found, e);
+
+	d->next_glance = (uint64_t)clock_mono_ns() + glance_interval(d);
+	if (d->found.more)
+		d->next_search = d->searched;
+	d->unmatched |= d->found.due > 0;
+	watch_marked(d->watch, read_ahead, d);
+	return r;
+}
+
 static int search(struct doctor *d, bool match, struct err *e)
 {
 	uint64_t begun = (uint64_t)clock_mono_ns(), rest;
@@ -208,8 +247,8 @@ static int search(struct doctor *d, bool match, struct err *e)
 	rest = ((uint64_t)clock_mono_ns() - begun) * SEARCH_REST;
 	if (rest < SEARCH_MS * CLOCK_NS_PER_MS)
 		rest = SEARCH_MS * CLOCK_NS_PER_MS;
-	if (rest > TURN_MS * CLOCK_NS_PER_MS)
-		rest = TURN_MS * CLOCK_NS_PER_MS;
+	if (rest > REST_MS * CLOCK_NS_PER_MS)
+		rest = REST_MS * CLOCK_NS_PER_MS;
 	d->searched = begun;
 	d->rested = begun + rest;
 	d->next_search = d->found.next > d->rested ? d->found.next : d->rested;
@@ -276,6 +315,14 @@ static int match_with_watched(struct doctor *d, struct err *e)
 	return r == -E2BIG || r == -EOPNOTSUPP ? find_owners(d, false, e) : r;
 }
 
+/* UINT64_MAX: there is nothing to match. */
+static uint64_t next_matching(const struct doctor *d)
+{
+	if (d->unmatched)
+		return d->next_walk;
+	return d->found.wanted ? d->next_match : UINT64_MAX;
+}
+
 /* Where only some processes are watched, what came due is matched with their descriptors: at once,
  * but so that as much time goes into other things; and again while some are unmatched, since a
  * connection may be accepted, or a descriptor passed, later. */
@@ -284,7 +331,7 @@ static int match_owners(struct doctor *d, struct err *e)
 	uint64_t now = (uint64_t)clock_mono_ns(), took;
 	int r;
 
-	if (d->unmatched ? now < d->next_walk : !d->found.wanted || now < d->next_match)
+	if (now < next_matching(d))
 		return 0;
 	d->unmatched = false; /* but for what comes due during the walk */
 	r = match_with_watched(d, e);
@@ -348,8 +395,10 @@ static int wait_for(const struct doctor *d)
 
 	if (d->next_again < next)
 		next = d->next_again;
-	if (d->unmatched && d->setup.watch.rules.by_owner && d->next_walk < next)
-		next = d->next_walk;
+	if (d->next_glance < next)
+		next = d->next_glance;
+	if (d->setup.watch.rules.by_owner && next_matching(d) < next)
+		next = next_matching(d);
 	if (d->ports_unmatched)
 		return 0;
 	if (next > now + TURN_MS * CLOCK_NS_PER_MS)
@@ -366,6 +415,8 @@ static int look(struct doctor *d, struct err *e)
 		return r;
 	if ((uint64_t)clock_mono_ns() >= next_search(d))
 		r = search(d, false, e);
+	else if ((uint64_t)clock_mono_ns() >= d->next_glance)
+		r = glance(d, e);
 	else
 		r = watch_drain(d->watch, on_event, d, e);
 	if (!r)
@@ -373,15 +424,6 @@ static int look(struct doctor *d, struct err *e)
 	if (!r && d->setup.watch.rules.by_owner)
 		r = match_owners(d, e);
 	return r ? r : match_ports(d, e);
-}
-
-static uint64_t read_delay(const struct doctor *d)
-{
-	uint64_t after = d->setup.watch.rules.after, delay = after / READ_AHEAD;
-
-	if (after <= READ_NS)
-		return 0;
-	return delay < after - READ_NS ? delay : after - READ_NS;
 }
 
 int doctor_turn(struct doctor *d, int *wait_ms, struct err *e)
@@ -395,7 +437,6 @@ int doctor_turn(struct doctor *d, int *wait_ms, struct err *e)
 	say_fresh(d);
 	stacks_collect(d->stacks);
 	watch_say_late(d, false);
-	stacks_read_ahead(d->stacks, (uint64_t)clock_mono_ns() - read_delay(d));
 	*wait_ms = wait_for(d);
 	return 0;
 }
@@ -452,7 +493,7 @@ static int take_in(struct doctor *d, struct err *e)
 /* One descriptor for the events and the stacks. */
 static int make_poll(struct doctor *d, struct err *e)
 {
-	int from[] = { watch_fd(d->watch), stacks_fd(d->stacks) };
+	int from[] = { watch_fd(d->watch), watch_stack_fd(d->watch), stacks_fd(d->stacks) };
 
 	d->poll = epoll_create1(EPOLL_CLOEXEC);
 	for (unsigned i = 0; d->poll >= 0 && i < sizeof(from) / sizeof(*from); i++) {

@@ -193,6 +193,7 @@ void watch_detach(struct watch *w)
 	bpf_link__destroy(w->on_accept);
 	bpf_link__destroy(w->on_destroy);
 	w->on_accept = w->on_destroy = NULL;
+	w->skel->bss->has_destroy = false;
 }
 
 void watch_close(struct watch *w)
@@ -222,6 +223,11 @@ int watch_fd(const struct watch *w)
 	return ring_buffer__epoll_fd(w->ring);
 }
 
+int watch_stack_fd(const struct watch *w)
+{
+	return ring_buffer__epoll_fd(w->stack_ring);
+}
+
 static int attach_late(struct bpf_link **link, struct bpf_program *program, const char *to,
 		       struct err *e)
 {
@@ -240,10 +246,30 @@ static int attach_destroy(struct watch *w, struct err *e)
 	return r;
 }
 
+static int attach_where_made(struct watch *w, struct err *e)
+{
+	int r = attach_destroy(w, e);
+
+	return r ? r : attach_late(&w->on_accept, w->skel->progs.on_accept, "accept", e);
+}
+
 /* The programs wake user space when they have come to need on_destroy. */
 static int attach_what_is_wanted(struct watch *w, struct err *e)
 {
 	return w->skel->bss->wants_destroy && !w->detached ? attach_destroy(w, e) : 0;
+}
+
+int watch_attach(struct watch *w, struct err *e)
+{
+	int r = watch_bpf__attach(w->skel);
+
+	if (r)
+		return err_errno(e, r, "attaching the watch programs");
+	w->detached = false;
+	r = attach_what_is_wanted(w, e);
+	if (!r && w->skel->bss->suspecting)
+		r = attach_where_made(w, e);
+	return r;
 }
 
 int watch_drain(struct watch *w, watch_event_fn *each, void *arg, struct err *e)
@@ -297,8 +323,7 @@ int watch_suspect(struct watch *w, pid_t pid, struct err *e)
 	if (r)
 		return err_errno(e, -errno, "noting process %d as a suspect", (int)pid);
 	w->skel->bss->suspecting = true;
-	r = attach_destroy(w, e);
-	return r ? r : attach_late(&w->on_accept, w->skel->progs.on_accept, "accept", e);
+	return attach_where_made(w, e);
 }
 
 /* The length of a jiffy, from two looks at both clocks. */
@@ -314,19 +339,20 @@ static uint64_t measure_tick(struct watch *w, const struct watch_turn *turn)
 	return ticks < TICKS_TO_MEASURE ? 0 : (turn->now - w->first_now) / ticks;
 }
 
-int watch_turn(struct watch *w, bool match, watch_event_fn *each, void *arg,
-	       struct watch_found *found, struct err *e)
+static int run_search(struct watch *w, struct watch_turn in, watch_event_fn *each, void *arg,
+		      struct watch_found *found, struct err *e)
 {
 	struct watch_turn turn;
 	LIBBPF_OPTS(bpf_test_run_opts, opts, .ctx_in = &turn, .ctx_size_in = sizeof(turn));
 	uint32_t due = 0;
 	int r;
 
+	in.room = w->room;
 	do {
 		r = attach_what_is_wanted(w, e);
 		if (r)
 			return r;
-		turn = (struct watch_turn){ .room = w->room, .match = match };
+		turn = in;
 		r = bpf_prog_test_run_opts(bpf_program__fd(w->skel->progs.mature), &opts);
 		if (r)
 			return err_errno(e, r, "running the watch's search");
@@ -341,6 +367,34 @@ int watch_turn(struct watch *w, bool match, watch_event_fn *each, void *arg,
 				       .more = turn.more,
 				       .tick_ns = measure_tick(w, &turn) };
 	return 0;
+}
+
+int watch_turn(struct watch *w, bool match, watch_event_fn *each, void *arg,
+	       struct watch_found *found, struct err *e)
+{
+	struct watch_turn in = { .match = match, .ahead = UINT64_MAX / 2 };
+
+	return run_search(w, in, each, arg, found, e);
+}
+
+int watch_glance(struct watch *w, uint64_t ahead, watch_event_fn *each, void *arg,
+		 struct watch_found *found, struct err *e)
+{
+	struct watch_turn in = { .most = true, .ahead = ahead };
+
+	return run_search(w, in, each, arg, found, e);
+}
+
+/* Only the search marks, and one thread runs that and this. */
+void watch_marked(struct watch *w, watch_site_fn *each, void *arg)
+{
+	for (uint32_t i = 0; i < WATCH_SITES / 64; i++) {
+		uint64_t bits = w->skel->bss->marked[i];
+
+		w->skel->bss->marked[i] = 0;
+		for (; bits; bits &= bits - 1)
+			each(i * 64 + (uint32_t)__builtin_ctzll(bits), arg);
+	}
 }
 
 int watch_look(struct watch *w, uint64_t sk, uint64_t began, struct err *e)

@@ -42,6 +42,10 @@ int watch_open(struct watch **out, const struct watch_setup *setup, struct err *
 /* Detaches all programs: the counters stand still, what waits in the buffers can still be had. */
 void watch_detach(struct watch *w);
 
+/* Attaches them again. What happened meanwhile was not seen: ends that were followed may be followed
+ * for ever. */
+int watch_attach(struct watch *w, struct err *e);
+
 /* Detaches and frees; NULL does nothing. */
 void watch_close(struct watch *w);
 
@@ -52,8 +56,9 @@ enum watch_reads watch_reads(const struct watch *w);
  * outside of it hold descriptors unseen. */
 bool watch_sees_all_processes(const struct watch *w);
 
-/* Readable when events wait. Owned by the watch. */
+/* Readable when events wait; when stacks do. Owned by the watch. */
 int watch_fd(const struct watch *w);
+int watch_stack_fd(const struct watch *w);
 
 /* Gets each event. Return non-zero to stop; watch_turn() then returns that. */
 typedef int watch_event_fn(const struct watch_event *event, void *arg);
@@ -76,6 +81,17 @@ struct watch_found {
  * with text. */
 int watch_turn(struct watch *w, bool match, watch_event_fn *each, void *arg,
 	       struct watch_found *found, struct err *e);
+
+/* The same, but passes over some where very many are followed: `found->next` is not of all. Marks
+ * the stacks of what is not due yet, but `ahead` ns old. */
+int watch_glance(struct watch *w, uint64_t ahead, watch_event_fn *each, void *arg,
+		 struct watch_found *found, struct err *e);
+
+/* Gets the number of a site, modulo WATCH_SITES. */
+typedef void watch_site_fn(uint32_t slot, void *arg);
+
+/* Gives the stacks that were marked since the last call, each once, in no order. */
+void watch_marked(struct watch *w, watch_site_fn *each, void *arg);
 
 /* Has a WATCH_LOOK sent of a reported end, where it is not over. It waits to be handed on. */
 int watch_look(struct watch *w, uint64_t sk, uint64_t began, struct err *e);

@@ -11,6 +11,7 @@ import struct
 from tap import run, true
 
 BPFTOOL = shutil.which("bpftool", path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
+BPF_MAP_UPDATE_ELEM = 2
 BPF_MAP_GET_FD_BY_ID, BPF_MAP_UPDATE_BATCH, BPF_MAP_DELETE_BATCH = 14, 26, 27
 
 libc = ctypes.CDLL(None, use_errno=True)
@@ -88,6 +89,26 @@ class Map:
         with mmap.mmap(self.fd, stride * self.size) as m:
             for at in range(0, stride * self.size, stride):
                 struct.pack_into("=Q", m, at, word)
+
+    def elements(self, form):
+        """Of an array that can be mapped: the number and the parts, of that form, of each element that is not
+        zero in its first 64 bits."""
+        stride = (self.value + 7) // 8 * 8
+        with mmap.mmap(self.fd, stride * self.size) as m:
+            for i in range(self.size):
+                if m[i * stride:i * stride + 8] != bytes(8):
+                    yield i, struct.unpack_from(form, m, i * stride)
+
+    def copy(self, number, to):
+        """Of the same: makes one element what another is."""
+        stride = (self.value + 7) // 8 * 8
+        with mmap.mmap(self.fd, stride * self.size) as m:
+            m[to * stride:(to + 1) * stride] = m[number * stride:(number + 1) * stride]
+
+    def put(self, key, value):
+        """Gives a key of 32 bits a value of 64."""
+        key, value = struct.pack("=I", key), struct.pack("=Q", value)
+        bpf(BPF_MAP_UPDATE_ELEM, struct.pack("=IIQQQ", self.fd, 0, address(key), address(value), 0))
 
     def put_in_array(self, variable, word):
         """Of a section of variables: makes this the first 32 bits of each element of an array in it."""

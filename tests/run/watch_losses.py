@@ -13,7 +13,7 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 from bpfmaps import Map  # noqa: E402
 from tap import SANITIZED, binary, equal, has, json_lines, main, run, test, true, wait_for  # noqa: E402
-from watching import HERE, Holder, Watch  # noqa: E402
+from watching import HERE, Holder, Watch, name  # noqa: E402
 
 LOSSES = ("events", "stacks", "stacks_refused", "ends_untracked", "lags", "missed", "reports_forgotten",
           "stacks_not_kept", "makings", "children", "listeners", "namespaces")
@@ -428,6 +428,34 @@ def calls_that_the_kernel_left_out_are_counted():
             summary = json_lines(f.read())[-1]
         true(summary["lost"]["missed"] >= int(r.stdout) > 0, f"{summary}, the kernel counts {r.stdout}")
         equal(summary["complete"], False, "complete")
+
+
+HOLDS = 1  # WATCH_HOLDER of enum watch_flag
+
+
+@test
+def an_end_whose_end_was_not_seen_is_not_reported():
+    """A copy of it stands for one that the watch did not see to close."""
+    with socket.create_server(("127.0.0.1", 0)) as ls, \
+            Watch("--after", "1s", "--json", "--port", str(ls.getsockname()[1])) as w:
+        w.ready()
+        client = socket.create_connection(ls.getsockname())
+        ls.accept()[0].close()
+        equal(client.recv(1), b"", "read")
+        ends, live = Map(w.process.pid, "ends"), Map(w.process.pid, "live")
+        number = next(n for n, (*_, flags) in ends.elements("=QQQQQI") if flags & HOLDS)
+        other = (number + 64) % ends.size
+        ends.copy(number, other)
+        live.put(other // 64, 2 ** 64 - 1)
+        gone = name(client)
+        client.close()
+        client = socket.create_connection(ls.getsockname())
+        ls.accept()[0].close()
+        w.line("half-closed", name(client))
+        true(gone not in w.text(), f"{gone}, which was closed, in:\n{w.text()}")
+        client.close()
+        ends.close()
+        live.close()
 
 
 main()

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """The stacks that unclosed watch shows: of the read that returned 0, of accept and of connect."""
+import ctypes
 import json
 import os
 import shutil
@@ -7,12 +8,14 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 from contextlib import contextmanager
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 from tap import BUILD, SOURCE, cases, equal, has, main, run, test, true, wait_for  # noqa: E402
 from watching import Holder, Watch, name  # noqa: E402
 
+IN_OPEN = 0x20
 SAID_WITHIN = 0.001  # seconds between what the program and the watch say of one read
 
 
@@ -109,6 +112,46 @@ def a_second_leak_of_a_process_shows_where_it_was_made():
         true("\n  told at " in parts[0] and "\n  connected " not in parts[0], f"the first: {parts[0]}")
         true("\n  connected " in parts[-1] and "_PyEval_EvalFrameDefault" in parts[-1].split("\n  connected ")[1],
              f"where it was made, in:\n{parts[-1]}")
+
+
+class Opened:
+    """When a file is opened next."""
+
+    def __init__(self, path):
+        libc = ctypes.CDLL(None, use_errno=True)
+        self.fd = libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
+        self.at = None
+        true(self.fd >= 0 and libc.inotify_add_watch(self.fd, path.encode(), IN_OPEN) >= 0, "inotify")
+
+    def look(self):
+        try:
+            if os.read(self.fd, 4096) and not self.at:
+                self.at = time.time()
+        except BlockingIOError:
+            pass
+        return self.at
+
+
+@test
+def a_stack_is_read_before_it_is_needed_and_only_then():
+    """A program that has closed its connections in time is not looked at; one that has not, before its line."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = {way: shutil.copy(os.path.join(BUILD, "tests", "mkstack"), os.path.join(folder, way))
+                for way in ("in-time", "direct")}
+        with Program(path["in-time"], *["in-time"] * 20) as quick, Program(path["direct"], "direct") as slow, \
+                Watch("--after", "4s", "--json", "--pid", str(quick.process.pid),
+                      "--pid", str(slow.process.pid)) as w:
+            opened = {way: Opened(p) for way, p in path.items()}
+            w.ready()
+            quick.go()
+            for _ in range(20):
+                quick.process.stdout.readline()
+            slow.go()
+            told = int(slow.process.stdout.readline().split()[2]) / 1e9
+            at = wait_for(opened["direct"].look, "its program is opened", 20)
+            true(at < told + 4, f"opened {at - told} s after the read")
+            w.line("half-closed", '"function":"direct"')
+            equal(opened["in-time"].look(), None, "when the other was opened")
 
 
 @test

@@ -92,6 +92,9 @@ struct watch_event {
 #define WATCH_STACK_BYTES 16384
 #define WATCH_STACK_CHUNK 256
 
+/* Sites are counted up; user space keeps the stacks of so many. A power of two. */
+#define WATCH_SITES 4096
+
 /* Registers in the order of DWARF's numbers; what user space gets of them it needs to unwind. */
 #ifdef __aarch64__
 #define WATCH_REGS 33 /* x0 to x30, sp, pc */
@@ -148,9 +151,12 @@ static inline __u32 watch_asked_bit(__u64 file)
 struct watch_turn {
 	__u32 room;     /* in: how many reports the buffer holds */
 	__u32 match;    /* in: look at those that wait for their owner, too */
+	__u64 ahead;    /* in: the stacks of what is so old, but not due, are marked; ns */
+	__u32 most;     /* in: not what has spilled over */
 	__u32 reported; /* out: sent, or marked as wanted */
 	__u32 more;     /* out: stopped for lack of room */
-	__u64 next;     /* out: nothing comes due before this */
+	__u32 pad;
+	__u64 next; /* out: nothing that was looked at comes due before this */
 	__u64 now;      /* out */
 	__u64 jiffies;  /* out */
 	__u64 wanted;   /* out: ends that wait for their owner to be matched */

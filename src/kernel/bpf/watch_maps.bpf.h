@@ -17,6 +17,9 @@ __u32 last_site = 0;
 __u64 stack_second = 0, stacks_this_second = 0;
 __u64 wanted = 0; /* ends with WATCH_WANTED */
 
+/* A bit for each site, modulo WATCH_SITES, whose stack may be asked for soon. */
+__u64 marked[WATCH_SITES / 64] = {};
+
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
 	__uint(max_entries, 1 << 20);
@@ -59,7 +62,7 @@ struct site_key {
 
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 4096);
+	__uint(max_entries, WATCH_SITES);
 	__type(key, struct site_key);
 	__type(value, __u32);
 } sites SEC(".maps");

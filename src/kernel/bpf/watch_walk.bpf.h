@@ -16,6 +16,25 @@ static __always_inline bool is_still(struct end *e, __u64 key, __u64 began)
 	return *(volatile __u64 *)&e->sk == key && *(volatile __u64 *)&e->began == began;
 }
 
+static __always_inline bool is_half_closed(int state)
+{
+	return state == TCP_FIN_WAIT1 || state == TCP_FIN_WAIT2 || state == TCP_CLOSE_WAIT ||
+	       state == TCP_LAST_ACK || state == TCP_CLOSING;
+}
+
+/* Whether its socket is no longer what the end was: then its end was not seen, or comes just now. Of
+ * the dead it may be that they were closed before on_destroy was attached. Once it is, one that is
+ * still held here is seen to go. */
+static __always_inline bool is_gone(__u64 key, const struct end *e)
+{
+	const struct sock *sk = (const struct sock *)key;
+	int state = BPF_CORE_READ(sk, __sk_common.skc_state);
+
+	if (!(e->flags & WATCH_DEAD))
+		return !is_half_closed(state);
+	return state != TCP_CLOSE || (e->inode && socket_inode(sk) != e->inode);
+}
+
 /* Nobody holds the end still meanwhile: it may finish, and its place have another, at any step.
  * What was set on another is taken back. */
 static __always_inline void send_report(__u64 key, struct end *e, __u64 began)
@@ -63,13 +82,8 @@ static __always_inline void report_wanted(__u64 key, struct end *e)
 	if (!(flags & WATCH_WANTED) || flags & WATCH_FINISHED)
 		return;
 	__sync_fetch_and_add(&wanted, -1);
-	send_report(key, e, e->began);
-}
-
-static __always_inline bool is_half_closed(int state)
-{
-	return state == TCP_FIN_WAIT1 || state == TCP_FIN_WAIT2 || state == TCP_CLOSE_WAIT ||
-	       state == TCP_LAST_ACK || state == TCP_CLOSING;
+	if (!is_gone(key, e))
+		send_report(key, e, e->began);
 }
 
 /* Follows an end that was half-closed already. Since when is not known: at least since the last
@@ -281,16 +295,25 @@ static __always_inline bool waits_at_watched_port(__u64 key)
 	return bpf_map_lookup_elem(&ports, &port);
 }
 
-/* Of the dead it may be that they were closed before on_destroy was attached. Once it is, one that
- * is still held here is seen to go. */
-static __always_inline bool may_be_gone(__u64 key, const struct end *e)
+static __always_inline void mark_site(__u32 site)
 {
-	const struct sock *sk = (const struct sock *)key;
+	marked[site % WATCH_SITES / 64] |= 1ULL << (site & 63);
+}
 
-	if (!(e->flags & WATCH_DEAD))
-		return false;
-	return BPF_CORE_READ(sk, __sk_common.skc_state) != TCP_CLOSE ||
-	       (e->inode && socket_inode(sk) != e->inode);
+/* That the files which its stacks need are read before it comes due. Most connections have closed
+ * long before. Not inlined: rare. */
+static __noinline int mark_stacks(__u64 key, const struct end *e)
+{
+	__u32 *site;
+
+	if (!e)
+		return 0;
+	if (e->flags & WATCH_TOLD)
+		mark_site(e->told_site);
+	site = suspecting ? bpf_map_lookup_elem(&made, &key) : NULL;
+	if (site)
+		mark_site(*site);
+	return 0;
 }
 
 /* Returns whether the search is over for lack of room. */
@@ -304,6 +327,8 @@ static __always_inline bool look_at(__u64 key, struct end *e, struct watch_turn 
 		return false;
 	}
 	if (due > turn->now) {
+		if (e->since + turn->ahead <= turn->now)
+			mark_stacks(key, e);
 		if (due < turn->next)
 			turn->next = due;
 		return false;
@@ -313,7 +338,7 @@ static __always_inline bool look_at(__u64 key, struct end *e, struct watch_turn 
 		turn->next = turn->now;
 		return false;
 	}
-	if (may_be_gone(key, e))
+	if (is_gone(key, e))
 		return false;
 	if (turn->reported >= turn->room) {
 		turn->more = 1;
@@ -405,13 +430,15 @@ static long look_at_spilled(void *map, __u64 *key, struct end *e, struct walk *w
 SEC("syscall")
 int mature(struct watch_turn *ctx)
 {
-	struct walk w = { .turn.room = ctx->room, .turn.match = ctx->match };
+	struct walk w = { .turn.room = ctx->room,
+			  .turn.match = ctx->match,
+			  .turn.ahead = ctx->ahead };
 
 	w.settled = ctx->match ? WATCH_REPORTED : WATCH_REPORTED | WATCH_WANTED;
 	w.turn.now = bpf_ktime_get_ns();
 	w.turn.next = w.turn.now + rules.after;
 	bpf_loop(PLACES / 64, look_at_word, &w, 0);
-	if (spilled && !w.turn.more)
+	if (spilled && !ctx->most && !w.turn.more)
 		bpf_for_each_map_elem(&spill, look_at_spilled, &w, 0);
 	ctx->reported = w.turn.reported;
 	ctx->more = w.turn.more;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Reads the end of a stream in a function of a known name at a known line, and says when; then sits
  * on the connection until its standard input ends. Two ways lead to the same read.
- *   mkstack WAY...   WAY: direct, detour
+ *   mkstack WAY...   WAY: direct, detour; accepted-direct, accepted-detour; in-time closes at once
  * prints, for each way, its local address and the CLOCK_REALTIME of the read, in nanoseconds. It
  * makes and accepts its connections in functions of their own. */
 #include <arpa/inet.h>
@@ -74,6 +74,8 @@ KEEP static void run(int ls, const struct sockaddr_in *at, const char *way)
 	clock_gettime(CLOCK_REALTIME, &ts);
 	if (getsockname(holder, (struct sockaddr *)&own, &len))
 		exit(1);
+	if (!strcmp(way, "in-time"))
+		close(holder);
 	printf("%s %s:%d %lld\n", way, inet_ntoa(own.sin_addr), ntohs(own.sin_port),
 	       ts.tv_sec * 1000000000LL + ts.tv_nsec);
 	fflush(stdout);
