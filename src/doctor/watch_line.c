@@ -192,7 +192,9 @@ void watch_say(struct doctor *d, const struct open_end *end, const struct watch_
 		.sample = sample_of(d, end, ev),
 		.wall_ns = (int64_t)ev->at + wall_offset(),
 		.age_ns = since(ev->at, c->since),
-		.at_least = c->flags & WATCH_TAKEN_IN && c->since == c->began,
+		.taken_in = c->flags & WATCH_TAKEN_IN,
+		.at_least = c->flags & WATCH_TAKEN_IN && !(c->flags & WATCH_EXACT) &&
+			    c->since == c->began,
 		.first = first_of(c),
 		.dead = c->flags & WATCH_DEAD,
 		.accepted = ev->accepted,

@@ -107,6 +107,7 @@ void watch_json(struct buf *out, const struct tw_line *l)
 	add_ms(out, "age_ms", l->age_ns);
 	buf_printf(out, ",\"age_is\":\"%s\"",
 		   tcp_age_is_name(l->at_least ? TCP_AGE_AT_LEAST : TCP_AGE_EXACT));
+	add_bool(out, "taken_in", l->taken_in);
 	add_holders(out, l);
 	add_told(out, l);
 	add_made(out, l);

@@ -77,7 +77,8 @@ struct tw_line {
 	struct tcp_sample sample;
 	int64_t wall_ns; /* CLOCK_REALTIME of the event */
 	uint64_t age_ns; /* since it became half-closed; for a dead one, since it died */
-	bool at_least;   /* it was so before the watch began: ages are lower bounds */
+	bool taken_in;   /* it was half-closed, or dead, before the watch began */
+	bool at_least;   /* with that: ages are lower bounds */
 	enum tw_first first;
 	bool dead;        /* the connection is gone under an open descriptor */
 	bool accepted;    /* this end came out of a listener; else it connected */

@@ -188,19 +188,33 @@ def what_closes_in_time_is_not_said():
         client.close()
 
 
+JIFFY = 0.01  # seconds, at most
+
+
 @test
 def what_was_half_closed_before_is_taken_in():
     with listen() as ls:
         client, server = pair(ls)
+        answered, answers = pair(ls)
+        before = time.time()
         server.close()
+        after = time.time()
+        answers.shutdown(socket.SHUT_WR)
+        answered.send(b"x")  # which is acknowledged after the FIN
         queued = socket.create_connection(ls.getsockname())
         end = name(queued)
         queued.close()
         time.sleep(0.2)  # not synchronisation: an age to be told
         with Watch("--after", "100ms", "--json", *HERE) as w:
             line = json.loads(w.line("half-closed", f'"local":"{name(client)}"'))
-            equal((line["cause"], line["age_is"]), ("unread", "at-least"), "taken in")
-            true(200 <= line["age_ms"] < 5000, f"age {line['age_ms']}")
+            equal((line["cause"], line["taken_in"], line["age_is"]), ("unread", True, "exact"), "taken in")
+            at = line["time"] - line["age_ms"] / 1000
+            true(before - JIFFY <= at <= after + JIFFY, f"half-closed at {at}, not {before} to {after}")
+            line = json.loads(w.line("half-closed", f'"local":"{name(answered)}"'))
+            equal((line["taken_in"], line["age_is"]), (True, "at-least"), "one that was sent something since")
+            at = line["time"] - line["age_ms"] / 1000
+            true(before <= at, f"half-closed at {at}, before {before}")
+            true(line["age_ms"] >= 200 - 2 * JIFFY * 1000, f"age {line['age_ms']}")
             line = json.loads(w.line("half-closed", f'"peer":"{end}"'))
             equal(line["cause"], "not-accepted", "cause in the queue")
             equal([h["pid"] for h in line["listeners"]], [os.getpid()], "listener")

@@ -27,13 +27,14 @@ enum watch_flag {
 	WATCH_HOLDER = 1,     /* the peer's FIN came first */
 	WATCH_DEAD = 2,       /* the connection is gone and the descriptor was not closed */
 	WATCH_REPORTED = 4,   /* user space has heard of it */
-	WATCH_TAKEN_IN = 8,   /* half-closed before the watch began: ages are lower bounds */
+	WATCH_TAKEN_IN = 8,   /* half-closed before the watch began: ages may be lower bounds */
 	WATCH_CLOSED = 16,    /* this end has sent its FIN */
 	WATCH_TOLD = 32,      /* a read returned 0 */
 	WATCH_WANTED = 64,    /* waits for its owner to be matched against the filter */
 	WATCH_EXITING = 128,  /* the FIN was sent by a thread that was exiting */
 	WATCH_FINISHED = 256, /* on its way out of the table */
 	WATCH_OTHERS = 512,   /* while it waited, one that does not match was seen to hold it */
+	WATCH_EXACT = 1024,   /* with WATCH_TAKEN_IN: its age is known all the same */
 };
 
 /* What is known of one end that is half-closed or dead, and that the socket does not remember. */

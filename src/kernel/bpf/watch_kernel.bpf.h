@@ -2,6 +2,8 @@
 /* The kernel's constants that the watch compares with. */
 #pragma once
 
+#define NS_PER_S 1000000000ULL
+
 #define AF_INET       2
 #define AF_INET6      10
 #define IPPROTO_TCP   6

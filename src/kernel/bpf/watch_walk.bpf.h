@@ -86,13 +86,58 @@ static __always_inline void report_wanted(__u64 key, struct end *e)
 		send_report(key, e, e->began);
 }
 
-/* Follows an end that was half-closed already. Since when is not known: at least since the last
- * packet came or went, which the socket's clock remembers. */
+/* Jiffies are counted from this many seconds before the lower half of their counter overflows:
+ * INITIAL_JIFFIES. */
+#define JIFFIES_EARLY 300ULL
+
+static __always_inline bool ticks_at(__u64 hz)
+{
+	__u64 begun = (1ULL << 32) - JIFFIES_EARLY * hz;
+	__u64 expected = bpf_ktime_get_ns() / 1000000 * hz / 1000;
+	__s64 off = bpf_jiffies64() - begun - expected;
+
+	return off < (__s64)hz && off > -(__s64)hz;
+}
+
+/* The length of a jiffy, which no kernel tells: of the usual ones, that by which as many have
+ * passed as must have since the start. 0: none of them. */
+static __always_inline __u64 tick_ns(void)
+{
+	if (ticks_at(250))
+		return NS_PER_S / 250;
+	if (ticks_at(1000))
+		return NS_PER_S / 1000;
+	if (ticks_at(100))
+		return NS_PER_S / 100;
+	return ticks_at(300) ? NS_PER_S / 300 : 0;
+}
+
+/* When the peer's FIN came, or by when it had. It carries an ACK, and the socket keeps the time of
+ * the last, in jiffies; where nothing came after the FIN (sockets.bpf.c says how that is known) this
+ * is the FIN's, to a jiffy. The clock, of the last segment that came or went, is finer, where it
+ * means the same. */
+static __always_inline __u64 fin_came(const struct tcp_sock *tp, __u32 *flags)
+{
+	__u64 clock = tp->tcp_mstamp * 1000, tick = tick_ns(), came;
+
+	if (!tick)
+		return clock;
+	came = bpf_ktime_get_ns() - (__u32)((__u32)bpf_jiffies64() - tp->rcv_tstamp) * tick;
+	if (tp->snd_wl1 != tp->rcv_nxt)
+		*flags |= WATCH_EXACT;
+	else
+		came += tick; /* the age is at least so much */
+	return clock < came + tick ? clock : came;
+}
+
+/* Follows an end that was half-closed already. Since when is not always known: at least since the
+ * last packet came or went, which the socket's clock remembers. */
 static __always_inline void take_in(struct sock *sk)
 {
 	__u64 key = (__u64)sk;
 	struct tcp_sock *tp = bpf_skc_to_tcp_sock(sk);
 	__u8 state = sk->__sk_common.skc_state;
+	__u64 since = tp ? tp->tcp_mstamp * 1000 : 0;
 	__u32 flags = WATCH_TAKEN_IN;
 
 	if (!tp || find(key))
@@ -107,11 +152,12 @@ static __always_inline void take_in(struct sock *sk)
 		return;
 	} else if (state == TCP_CLOSE_WAIT) {
 		flags |= WATCH_HOLDER;
+		since = fin_came(tp, &flags);
 	} else {
 		/* The only way to LAST_ACK is through CLOSE_WAIT. */
 		flags |= state == TCP_LAST_ACK ? WATCH_HOLDER | WATCH_CLOSED : WATCH_CLOSED;
 	}
-	begin(sk, tp, tp->tcp_mstamp * 1000, flags);
+	begin(sk, tp, since, flags);
 }
 
 static __always_inline void remember_port(const struct sock *sk)
