@@ -157,10 +157,10 @@ struct watch_turn {
 	__u32 reported; /* out: sent, or marked as wanted */
 	__u32 more;     /* out: stopped for lack of room */
 	__u32 pad;
-	__u64 next; /* out: nothing that was looked at comes due before this */
-	__u64 now;      /* out */
-	__u64 jiffies;  /* out */
-	__u64 wanted;   /* out: ends that wait for their owner to be matched */
+	__u64 next;    /* out: nothing that was looked at comes due before this */
+	__u64 now;     /* out */
+	__u64 jiffies; /* out */
+	__u64 wanted;  /* out: ends that wait for their owner to be matched */
 };
 
 /* The end that user space wants to hear of; in to the `look_again` program. */

@@ -22,9 +22,9 @@ static __always_inline bool is_half_closed(int state)
 	       state == TCP_LAST_ACK || state == TCP_CLOSING;
 }
 
-/* Whether its socket is no longer what the end was: then its end was not seen, or comes just now. Of
- * the dead it may be that they were closed before on_destroy was attached. Once it is, one that is
- * still held here is seen to go. */
+/* Whether its socket is no longer what the end was: then its end was not seen, or comes just now.
+ * Of the dead it may be that they were closed before on_destroy was attached. Once it is, one that
+ * is still held here is seen to go. */
 static __always_inline bool is_gone(__u64 key, const struct end *e)
 {
 	const struct sock *sk = (const struct sock *)key;
@@ -113,9 +113,9 @@ static __always_inline __u64 tick_ns(void)
 }
 
 /* When the peer's FIN came, or by when it had. It carries an ACK, and the socket keeps the time of
- * the last, in jiffies; where nothing came after the FIN (sockets.bpf.c says how that is known) this
- * is the FIN's, to a jiffy. The clock, of the last segment that came or went, is finer, where it
- * means the same. */
+ * the last, in jiffies; where nothing came after the FIN (sockets.bpf.c says how that is known)
+ * this is the FIN's, to a jiffy. The clock, of the last segment that came or went, is finer, where
+ * it means the same. */
 static __always_inline __u64 fin_came(const struct tcp_sock *tp, __u32 *flags)
 {
 	__u64 clock = tp->tcp_mstamp * 1000, tick = tick_ns(), came;
@@ -232,8 +232,8 @@ struct scan {
 	bool found;
 };
 
-/* Not static, so that the verifier goes through its loop once, not for each of the files of each turn:
- * that took half of the time in which the watch starts. */
+/* Not static, so that the verifier goes through its loop once, not for each of the files of each
+ * turn: that took half of the time in which the watch starts. */
 __noinline int is_asked(__u64 file)
 {
 	for (__u32 i = 0; i < WATCH_ASKED_MOST; i++)
