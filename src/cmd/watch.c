@@ -26,6 +26,7 @@ enum {
 	OPT_BUFFER,
 	OPT_READS,
 	OPT_NO_STACKS,
+	OPT_MADE,
 };
 
 static const struct opt watch_opts[] = {
@@ -39,6 +40,8 @@ static const struct opt watch_opts[] = {
 	{ OPT_PORT, "port", "PORT", "only with this port at either end", NULL },
 	{ OPT_CGROUP, "cgroup", "PATH", "only sockets made in this cgroup or below it", "file" },
 	{ OPT_NEW, "new", NULL, "leave out what was half-closed before", NULL },
+	{ OPT_MADE, "made", NULL,
+	  "know of all sockets where they were made; slows each system call a little", NULL },
 	{ OPT_NO_STACKS, "no-stacks", NULL, "take no stacks", NULL },
 	{ OPT_JSON, "json", NULL, "one JSON object a line", NULL },
 	{ OPT_PLAIN, "plain", NULL, "print lines, also on a terminal", NULL },
@@ -160,6 +163,9 @@ static int set(struct watch_job *job, int c, const char *arg, struct err *e)
 	case OPT_NEW:
 		job->setup.skip_present = true;
 		return 0;
+	case OPT_MADE:
+		rules->made = 1;
+		return 0;
 	case OPT_NO_STACKS:
 		rules->stacks = 0;
 		return 0;
@@ -221,6 +227,9 @@ static int run(int argc, char **argv)
 		if (c == OPTS_BAD || set(&job, c, o.arg, &e))
 			return opts_misuse(&watch_usage, "%s", e.text);
 	}
+	if (job.setup.watch.rules.made && !job.setup.watch.rules.stacks)
+		return opts_misuse(&watch_usage,
+				   "--made and --no-stacks: where a socket was made is a stack");
 	if (o.rest < argc) {
 		job.command = argv + o.rest;
 		job.setup.watch.rules.by_owner = job.setup.watch.rules.follow = 1;

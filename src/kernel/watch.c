@@ -43,6 +43,9 @@ struct watch {
 
 #define RECVMSG_ARGUMENTS 5
 
+/* Sockets of which it is known where they were made, where every process is a suspect. */
+#define ALL_MADE 262144
+
 #define DEFAULT_BUFFER (1u << 20)
 /* Bytes before each record in the ring: BPF_RINGBUF_HDR_SZ. */
 #define RECORD_HEADER 8
@@ -108,6 +111,8 @@ static int load_at(struct watch *w, const struct watch_setup *setup, enum watch_
 	bpf_program__set_autoattach(w->skel->progs.on_accept, false);
 	bpf_program__set_autoattach(w->skel->progs.on_destroy, false);
 	bpf_program__set_autoload(w->skel->progs.processes, w->pidns);
+	if (setup->rules.made)
+		bpf_map__set_max_entries(w->skel->maps.made, ALL_MADE);
 	bpf_program__set_autoload(w->skel->progs.on_fork, setup->rules.follow);
 	bpf_program__set_autoload(w->skel->progs.on_free, setup->rules.by_owner);
 	r = watch_bpf__load(w->skel);
@@ -156,6 +161,31 @@ static int load(struct watch *w, const struct watch_setup *setup, struct err *e)
 	return err_errno(e, r, "loading the watch programs into the kernel");
 }
 
+static int attach_late(struct bpf_link **link, struct bpf_program *program, const char *to,
+		       struct err *e)
+{
+	if (*link)
+		return 0;
+	*link = bpf_program__attach(program);
+	return *link ? 0 : err_errno(e, -errno, "attaching to %s", to);
+}
+
+static int attach_destroy(struct watch *w, struct err *e)
+{
+	int r = attach_late(&w->on_destroy, w->skel->progs.on_destroy, "tcp_destroy_sock", e);
+
+	if (!r)
+		w->skel->bss->has_destroy = true;
+	return r;
+}
+
+static int attach_where_made(struct watch *w, struct err *e)
+{
+	int r = attach_destroy(w, e);
+
+	return r ? r : attach_late(&w->on_accept, w->skel->progs.on_accept, "accept", e);
+}
+
 int watch_open(struct watch **out, const struct watch_setup *setup, struct err *e)
 {
 	struct watch *w = calloc(1, sizeof(*w));
@@ -181,6 +211,14 @@ int watch_open(struct watch **out, const struct watch_setup *setup, struct err *
 		r = err_errno(e, -errno, "mapping the watch's buffers");
 		watch_close(w);
 		return r;
+	}
+	if (setup->rules.made) {
+		w->skel->bss->suspecting = true;
+		r = attach_where_made(w, e);
+		if (r) {
+			watch_close(w);
+			return r;
+		}
 	}
 	*out = w;
 	return 0;
@@ -226,31 +264,6 @@ int watch_fd(const struct watch *w)
 int watch_stack_fd(const struct watch *w)
 {
 	return ring_buffer__epoll_fd(w->stack_ring);
-}
-
-static int attach_late(struct bpf_link **link, struct bpf_program *program, const char *to,
-		       struct err *e)
-{
-	if (*link)
-		return 0;
-	*link = bpf_program__attach(program);
-	return *link ? 0 : err_errno(e, -errno, "attaching to %s", to);
-}
-
-static int attach_destroy(struct watch *w, struct err *e)
-{
-	int r = attach_late(&w->on_destroy, w->skel->progs.on_destroy, "tcp_destroy_sock", e);
-
-	if (!r)
-		w->skel->bss->has_destroy = true;
-	return r;
-}
-
-static int attach_where_made(struct watch *w, struct err *e)
-{
-	int r = attach_destroy(w, e);
-
-	return r ? r : attach_late(&w->on_accept, w->skel->progs.on_accept, "accept", e);
 }
 
 /* The programs wake user space when they have come to need on_destroy. */

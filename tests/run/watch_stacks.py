@@ -12,7 +12,7 @@ import time
 from contextlib import contextmanager
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
-from tap import BUILD, SOURCE, cases, equal, has, main, run, test, true, wait_for  # noqa: E402
+from tap import BUILD, SOURCE, binary, cases, equal, has, main, run, test, true, wait_for  # noqa: E402
 from watching import Holder, Watch, name  # noqa: E402
 
 IN_OPEN = 0x20
@@ -95,6 +95,31 @@ def the_socket_s_making_is_named():
     line = told["accepted-direct"][0]
     equal(line["made"]["by"], "accept", "made by")
     in_order(line["made"]["stack"], "take_connection", "run", "main")
+
+
+@test
+def with_made_the_first_leak_shows_where_it_was_made():
+    with Holder("leaks-once") as holder, \
+            Watch("--after", "50ms", "--json", "--made", "--port", str(holder.port)) as w:
+        w.ready()
+        line = json.loads(w.line("half-closed", f'"local":"{holder.leak()[0]}"', seconds=30))
+        equal(line["made"]["by"], "connect", "made by")
+        true("_PyEval_EvalFrameDefault" in functions(line["made"]["stack"]), f"where: {line['made']}")
+        mk = os.path.join(BUILD, "tests", "mkstack")
+    with Watch("--after", "50ms", "--json", "--made") as w:
+        w.ready()
+        with Program(mk, "accepted-direct") as p:
+            p.go()
+            _, address, _ = p.process.stdout.readline().split()
+            line = json.loads(w.line("half-closed", f'"local":"{address}"', seconds=30))
+    in_order(line["made"]["stack"], "take_connection", "run", "main")
+
+
+@test
+def made_needs_stacks():
+    r = run(binary("unclosed"), "watch", "--made", "--no-stacks")
+    equal(r.returncode, 2, "exit")
+    has(r.stderr, "--made and --no-stacks")
 
 
 @test

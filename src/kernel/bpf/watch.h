@@ -211,6 +211,7 @@ struct watch_rules {
 	__u8 follow;   /* children of those in `pids` join them */
 	__u8 stacks;   /* take stacks */
 	__u8 by_name;  /* `name` is set */
+	__u8 made;     /* every process is a suspect, but as by_owner says */
 	__u32 pidns;   /* inode number of user space's pid namespace; 0: the initial one */
 	struct glob name;
 };

@@ -202,6 +202,8 @@ static __always_inline bool is_suspect(void)
 
 	if (!suspecting)
 		return false;
+	if (rules.made && !rules.by_owner)
+		return true;
 	tgid = process_of(bpf_get_current_task_btf());
 	return bpf_map_lookup_elem(&suspects, &tgid) ||
 	       (rules.by_owner && owner_fits(bpf_get_current_task_btf()));
