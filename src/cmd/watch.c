@@ -41,7 +41,7 @@ static const struct opt watch_opts[] = {
 	{ OPT_CGROUP, "cgroup", "PATH", "only sockets made in this cgroup or below it", "file" },
 	{ OPT_NEW, "new", NULL, "leave out what was half-closed before", NULL },
 	{ OPT_MADE, "made", NULL,
-	  "know of all sockets where they were made; slows each system call a little", NULL },
+	  "know of all sockets where they were made, from the start; has its cost", NULL },
 	{ OPT_NO_STACKS, "no-stacks", NULL, "take no stacks", NULL },
 	{ OPT_JSON, "json", NULL, "one JSON object a line", NULL },
 	{ OPT_PLAIN, "plain", NULL, "print lines, also on a terminal", NULL },

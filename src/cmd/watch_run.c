@@ -210,12 +210,13 @@ static void put_named(struct run *run)
 
 static void put_start(struct run *run)
 {
-	const char *reads = watch_reads_name(watch_reads(doctor_watch(run->doctor)));
+	const struct watch *w = doctor_watch(run->doctor);
+	const char *reads = watch_reads_name(watch_reads(w));
 	uint64_t after = run->job->setup.watch.rules.after;
 	struct buf b = { 0 };
 
 	if (run->job->json)
-		watch_json_start(&b, after, reads);
+		watch_json_start(&b, after, reads, watch_accepts_traced(w) ? "fexit" : "syscalls");
 	else
 		watch_text_start(&b, after, reads);
 	put(run, &b);
@@ -303,8 +304,7 @@ static int loop(struct run *run, struct err *e)
 	for (;;) {
 		struct pollfd p[4] = { { .fd = run->signals, .events = POLLIN },
 				       { .fd = doctor_fd(run->doctor), .events = POLLIN },
-				       { .fd = run->screen ? STDIN_FILENO : -1,
-					 .events = POLLIN },
+				       { .fd = run->screen ? STDIN_FILENO : -1, .events = POLLIN },
 				       { .fd = watch_named_fd(&run->job->named),
 					 .events = POLLIN } };
 		int wait_ms, r = doctor_turn(run->doctor, &wait_ms, e);

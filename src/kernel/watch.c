@@ -21,6 +21,7 @@ struct watch {
 	struct watch_bpf *skel;
 	struct ring_buffer *ring, *stack_ring;
 	enum watch_reads reads;
+	bool accepts_traced;
 	uint32_t pidns; /* inode of ours; 0: the initial one */
 	uint32_t room;  /* reports that the buffer holds */
 	uint64_t first_jiffies, first_now;
@@ -108,6 +109,9 @@ static int load_at(struct watch *w, const struct watch_setup *setup, enum watch_
 	bpf_program__set_autoload(w->skel->progs.on_recv_length, how == WATCH_READS_TRACEPOINT);
 	bpf_program__set_autoload(w->skel->progs.on_recvmsg, how == WATCH_READS_FEXIT);
 	bpf_program__set_autoload(w->skel->progs.on_read_exit, how == WATCH_READS_SYSCALLS);
+	bpf_program__set_autoload(w->skel->progs.on_accepted, w->accepts_traced);
+	bpf_program__set_autoload(w->skel->progs.on_accept, !w->accepts_traced);
+	bpf_program__set_autoattach(w->skel->progs.on_accepted, false);
 	bpf_program__set_autoattach(w->skel->progs.on_accept, false);
 	bpf_program__set_autoattach(w->skel->progs.on_destroy, false);
 	bpf_program__set_autoload(w->skel->progs.processes, w->pidns);
@@ -137,6 +141,27 @@ static bool knows_recvmsg(void)
 
 	btf__free(kernel);
 	return knows;
+}
+
+/* Whether a program may run where inet_accept() returns: some kernels, and some hosts' rules,
+ * forbid it. */
+static bool traces_accept(void)
+{
+	static const struct bpf_insn nothing[] = {
+		{ .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0 },
+		{ .code = BPF_JMP | BPF_EXIT },
+	};
+	int id = libbpf_find_vmlinux_btf_id("inet_accept", BPF_TRACE_FEXIT);
+	LIBBPF_OPTS(bpf_prog_load_opts, opts, .expected_attach_type = BPF_TRACE_FEXIT,
+		    .attach_btf_id = id > 0 ? (uint32_t)id : 0);
+	_fd_ int program = -1, link = -1;
+
+	if (id <= 0)
+		return false;
+	program = bpf_prog_load(BPF_PROG_TYPE_TRACING, NULL, "GPL", nothing, 2, &opts);
+	if (program >= 0)
+		link = bpf_raw_tracepoint_open(NULL, program);
+	return link >= 0;
 }
 
 static int load(struct watch *w, const struct watch_setup *setup, struct err *e)
@@ -183,7 +208,11 @@ static int attach_where_made(struct watch *w, struct err *e)
 {
 	int r = attach_destroy(w, e);
 
-	return r ? r : attach_late(&w->on_accept, w->skel->progs.on_accept, "accept", e);
+	if (r)
+		return r;
+	return w->accepts_traced
+		       ? attach_late(&w->on_accept, w->skel->progs.on_accepted, "inet_accept", e)
+		       : attach_late(&w->on_accept, w->skel->progs.on_accept, "accept", e);
 }
 
 int watch_open(struct watch **out, const struct watch_setup *setup, struct err *e)
@@ -197,6 +226,7 @@ int watch_open(struct watch **out, const struct watch_setup *setup, struct err *
 	log_to = setup->log;
 	libbpf_set_print(say);
 	w->pidns = proc_own_pidns();
+	w->accepts_traced = traces_accept();
 	r = load(w, setup, e);
 	if (r || !w->skel) {
 		free(w);
@@ -249,6 +279,11 @@ void watch_close(struct watch *w)
 enum watch_reads watch_reads(const struct watch *w)
 {
 	return w->reads;
+}
+
+bool watch_accepts_traced(const struct watch *w)
+{
+	return w->accepts_traced;
 }
 
 bool watch_sees_all_processes(const struct watch *w)
@@ -619,13 +654,10 @@ static uint64_t missed_by(const struct bpf_program *program)
 uint64_t watch_missed(const struct watch *w)
 {
 	const struct bpf_program *programs[] = {
-		w->skel->progs.on_state,
-		w->skel->progs.on_destroy,
-		w->skel->progs.on_recv_length,
-		w->skel->progs.on_recvmsg,
-		w->skel->progs.on_read_exit,
-		w->skel->progs.on_space,
-		NULL,
+		w->skel->progs.on_state,       w->skel->progs.on_destroy,
+		w->skel->progs.on_recv_length, w->skel->progs.on_recvmsg,
+		w->skel->progs.on_read_exit,   w->skel->progs.on_space,
+		w->skel->progs.on_accepted,    NULL,
 	};
 	uint64_t sum = 0;
 

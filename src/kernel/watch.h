@@ -52,6 +52,10 @@ void watch_close(struct watch *w);
 /* The tier that was found: how reads are seen. */
 enum watch_reads watch_reads(const struct watch *w);
 
+/* Whether accept() is seen where it happens, at inet_accept(), if it must be; else at the return from
+ * every system call. */
+bool watch_accepts_traced(const struct watch *w);
+
 /* Whether every process of the host has a number here: not so in a pid namespace, where those
  * outside of it hold descriptors unseen. */
 bool watch_sees_all_processes(const struct watch *w);

@@ -34,7 +34,7 @@ void watch_text_command(struct buf *out, unsigned left_running);
 void watch_text_ended(struct buf *out, unsigned processes);
 
 /* The same as lines of JSON; unclosed-watch(1) names their members. */
-void watch_json_start(struct buf *out, uint64_t after_ns, const char *reads);
+void watch_json_start(struct buf *out, uint64_t after_ns, const char *reads, const char *accepts);
 void watch_json(struct buf *out, const struct tw_line *line);
 void watch_json_lag(struct buf *out, const struct lag_row *row);
 void watch_json_summary(struct buf *out, const struct tw_summary *s);

@@ -170,11 +170,11 @@ void watch_json_summary(struct buf *out, const struct tw_summary *s)
 		   l->unkept, l->makings, l->children, l->listeners, l->namespaces);
 }
 
-void watch_json_start(struct buf *out, uint64_t after_ns, const char *reads)
+void watch_json_start(struct buf *out, uint64_t after_ns, const char *reads, const char *accepts)
 {
 	buf_printf(out, "{\"schema\":%d,\"event\":\"watching\"", WATCH_SCHEMA);
 	add_ms(out, "after_ms", after_ns);
-	buf_printf(out, ",\"reads\":\"%s\"}\n", reads);
+	buf_printf(out, ",\"reads\":\"%s\",\"accepts\":\"%s\"}\n", reads, accepts);
 }
 
 void watch_json_command(struct buf *out, bool killed, int number, unsigned left_running)

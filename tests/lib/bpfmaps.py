@@ -62,7 +62,7 @@ class Map:
         mine = {number for kind, number in bpf_ids(pid) if kind == "map"}
         shown = json.loads(run(BPFTOOL, "-j", "map", "show").stdout)
         info = next(m for m in shown if m["id"] in mine and m.get("name", "").endswith(name))
-        self.btf = info.get("btf_id")
+        self.btf, self.id = info.get("btf_id"), info["id"]
         self.key, self.value, self.size = info["bytes_key"], info["bytes_value"], info["max_entries"]
         self.fd = bpf(BPF_MAP_GET_FD_BY_ID, struct.pack("=III", info["id"], 0, 0))
 
@@ -104,6 +104,10 @@ class Map:
         stride = (self.value + 7) // 8 * 8
         with mmap.mmap(self.fd, stride * self.size) as m:
             m[to * stride:(to + 1) * stride] = m[number * stride:(number + 1) * stride]
+
+    def count(self):
+        """How many elements there are."""
+        return len(json.loads(run(BPFTOOL, "-j", "map", "dump", "id", self.id).stdout))
 
     def put(self, key, value):
         """Gives a key of 32 bits a value of 64."""

@@ -430,6 +430,25 @@ def calls_that_the_kernel_left_out_are_counted():
         equal(summary["complete"], False, "complete")
 
 
+@test
+def only_tcp_s_sockets_are_kept_in_mind():
+    """Of others the watch does not see the end."""
+    with tempfile.TemporaryDirectory() as folder, socket.socket(socket.AF_UNIX) as ls, \
+            socket.create_server(("127.0.0.1", 0)) as tcp, Watch("--after", "1h", "--json", *HERE) as w:
+        w.ready()
+        ls.bind(f"{folder}/socket")
+        ls.listen()
+        for _ in range(20):
+            with socket.socket(socket.AF_UNIX) as c:
+                c.connect(f"{folder}/socket")
+                ls.accept()[0].close()
+        with socket.create_connection(tcp.getsockname()), tcp.accept()[0]:
+            made = Map(w.process.pid, "made")
+            wait_for(lambda: made.count() == 2, "both ends of one connection")
+        wait_for(lambda: made.count() == 0, "none")
+        made.close()
+
+
 HOLDS = 1  # WATCH_HOLDER of enum watch_flag
 
 

@@ -210,8 +210,19 @@ int BPF_PROG(on_destroy, struct sock *sk)
 	return 0;
 }
 
-/* Where accepted sockets are made. Attached only once there is a suspect: it costs every system
- * call of the machine some nanoseconds. */
+/* Where accepted sockets are made. Attached only once there is a suspect. */
+SEC("fexit/inet_accept")
+int BPF_PROG(on_accepted, struct socket *listener, struct socket *accepted)
+{
+	__u64 ret;
+
+	if (!bpf_get_func_ret(ctx, &ret) && !(int)ret && is_suspect())
+		record_made((__u64)BPF_CORE_READ(accepted, sk));
+	return 0;
+}
+
+/* The same where the kernel lets no functions be traced: it costs every system call of the machine
+ * some time. */
 SEC("tp_btf/sys_exit")
 int BPF_PROG(on_accept, struct pt_regs *regs, long ret)
 {

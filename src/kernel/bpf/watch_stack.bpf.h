@@ -209,10 +209,14 @@ static __always_inline bool is_suspect(void)
 	       (rules.by_owner && owner_fits(bpf_get_current_task_btf()));
 }
 
+/* Only TCP's sockets are seen to be destroyed. */
 static __always_inline void record_made(__u64 sk)
 {
-	__u32 site = take_site(bpf_get_current_task_btf());
+	__u32 site;
 
+	if (BPF_CORE_READ((const struct sock *)sk, sk_protocol) != IPPROTO_TCP)
+		return;
+	site = take_site(bpf_get_current_task_btf());
 	if (site && bpf_map_update_elem(&made, &sk, &site, BPF_ANY))
 		count(&counts.made_lost);
 }
