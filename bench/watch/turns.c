@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* A storm that is watched and not watched in short turns: what else the machine does changes within
- * a second by more than a watch costs, so the shorter the turns, the less it hides. The watch is the
- * program's own, but for its lines, which nobody gets.
+ * a second by more than a watch costs, so the shorter the turns, the less it hides. The watch is
+ * the program's own, but for its lines, which nobody gets.
  *
  * turns textbook|bare MILLISECONDS TURNS CLIENTS prints for each turn whether it was watched, the
  * connections per second, and the microseconds of processor time for each. */

@@ -38,6 +38,6 @@ const struct tw_stack *stacks_read(struct stacks *s, uint32_t site);
  * memory. */
 uint64_t stacks_missing(const struct stacks *s);
 
-/* Has the stack read whose site is that modulo WATCH_SITES, where its process is still there: what a
- * report may need is then known before. */
+/* Has the stack read whose site is that modulo WATCH_SITES, where its process is still there: what
+ * a report may need is then known before. */
 void stacks_read_ahead(struct stacks *s, uint32_t slot);
