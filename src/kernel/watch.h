@@ -42,8 +42,8 @@ int watch_open(struct watch **out, const struct watch_setup *setup, struct err *
 /* Detaches all programs: the counters stand still, what waits in the buffers can still be had. */
 void watch_detach(struct watch *w);
 
-/* Attaches them again. What happened meanwhile was not seen: ends that were followed may be followed
- * for ever. */
+/* Attaches them again. What happened meanwhile was not seen: ends that were followed may be
+ * followed for ever. */
 int watch_attach(struct watch *w, struct err *e);
 
 /* Detaches and frees; NULL does nothing. */
@@ -52,8 +52,8 @@ void watch_close(struct watch *w);
 /* The tier that was found: how reads are seen. */
 enum watch_reads watch_reads(const struct watch *w);
 
-/* Whether accept() is seen where it happens, at inet_accept(), if it must be; else at the return from
- * every system call. */
+/* Whether accept() is seen where it happens, at inet_accept(), if it must be; else at the return
+ * from every system call. */
 bool watch_accepts_traced(const struct watch *w);
 
 /* Whether every process of the host has a number here: not so in a pid namespace, where those
