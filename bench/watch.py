@@ -5,13 +5,14 @@ ends on this host; and how soon after the threshold a line comes out: on an idle
 where others hold 80,000 half-closed sockets, and with the first stack of a program.
 
 The storm (bench/watch/storm.c) is a textbook server and four clients that connect, read to the end and
-close, in a network namespace of their own; in `bare`, which runs where it is named, the server does the
-least. It is measured in two ways.
+close, in a network namespace of their own. It is measured in two ways.
 
 In turns: one storm, watched by the program's own code and not watched, in turns of 50 ms (bench/watch/turns.c).
 What else the machine does changes from one second to the next by more than a watch costs, so short turns
 show more. A turn's ratio is that of its rate to the mean of the untraced ones before and after it; the
-median of all counts, and the range in which it lies with 95 %.
+median of all counts, and the range in which it lies with 95 %. Where they are named, `bare` has a server that does
+the least, `long` turns of 100 ms of which the first 30, in which attaching and detaching might disturb, do not count, and
+`made` is with --made.
 
 As processes: storms beside `unclosed watch`, beside tcpstates, and beside a process that does nothing,
 which is `untraced`; the same compared with itself shows how much of a ratio is chance.
@@ -21,6 +22,7 @@ Every step has a deadline.
 """
 import json
 import os
+import random
 import select
 import statistics
 import subprocess
@@ -138,25 +140,32 @@ def under(argv, ready, server):
         tracer.stop()
 
 
-def turns(server):
-    """The ratios of rates, and of processor times, of turns that were watched to those that were not."""
-    rates, costs = [], []
-    for _ in range(BATCHES):
-        out = subprocess.run([TURNS, server, "50", "60", CLIENTS], stdout=subprocess.PIPE, check=True, text=True,
-                             timeout=3 * PATIENCE)
-        rows = [[float(x) for x in line.split()] for line in out.stdout.splitlines()]
-        for before, during, after in zip(rows, rows[1:], rows[2:]):
-            if (before[0], during[0], after[0]) == (0, 1, 0):
-                rates.append(during[1] * 2 / (before[1] + after[1]))
-                costs.append(during[2] * 2 / (before[2] + after[2]))
+def batch(server, length, settle, *how):
+    """One storm in turns of `length` milliseconds, of which the first `settle` do not count: the ratios of rate
+    and of processor time of each watched turn to the two beside it."""
+    out = subprocess.run([TURNS, server, str(length), str(3000 // length), CLIENTS, str(settle), *how],
+                         stdout=subprocess.PIPE, check=True, text=True, timeout=3 * PATIENCE)
+    rows = [[float(x) for x in line.split()] for line in out.stdout.splitlines()]
+    return [(during[1] * 2 / (before[1] + after[1]), during[2] * 2 / (before[2] + after[2]))
+            for before, during, after in zip(rows, rows[1:], rows[2:])
+            if (before[0], during[0], after[0]) == (0, 1, 0)]
 
-    def told(values):
-        values = sorted(values)
-        middle, wide = len(values) / 2, 0.98 * len(values) ** 0.5
-        return f"{statistics.median(values):.4f} ({values[int(middle - wide)]:.4f}-{values[int(middle + wide)]:.4f})"
 
-    say(f"storm, {server} server, {len(rates)} turns of 50 ms watched: {told(rates)} of the untraced rate, "
-        f"{told(costs)} times its processor time")
+def turns(server, length=50, settle=5, *how):
+    """The medians of many storms' turns. Turns of one storm are alike, so the range in which they lie with 95 %
+    is that of medians of storms drawn anew from those that were run."""
+    batches = [batch(server, length, settle, *how) for _ in range(BATCHES)]
+    draw = random.Random(1)
+
+    def median(of, column):
+        return statistics.median(turn[column] for one in of for turn in one)
+
+    def told(column):
+        drawn = sorted(median(draw.choices(batches, k=len(batches)), column) for _ in range(1000))
+        return f"{median(batches, column):.4f} ({drawn[25]:.4f}-{drawn[974]:.4f})"
+
+    say(f"storm, {' '.join((server, *how))}, {sum(map(len, batches))} watched turns of {length} ms, {settle} not counted: "
+        f"{told(0)} of the untraced rate, {told(1)} times its processor time")
 
 
 # What does nothing stands in for the tracer, so that all else is the same.
@@ -391,9 +400,10 @@ def first_stacks(title, after):
     tell(title, late)
 
 
-PARTS = {"storm": storms, "bare": lambda: storms("bare"), "memory": many_held, "idle": lambda: delays("idle"),
+PARTS = {"storm": storms, "bare": lambda: turns("bare"), "long": lambda: turns("textbook", 100, 30),
+         "made": lambda: turns("textbook", 50, 5, "made"), "memory": many_held, "idle": lambda: delays("idle"),
          "busy": lambda: delays("in the storm", storm_beside=True), "others": with_others,
          "first": lambda: [first_stacks(f"first stack of a program, --after {after}ms", after)
                            for after in (1000, 200)]}
-for part in sys.argv[2:] or (p for p in PARTS if p != "bare"):
+for part in sys.argv[2:] or (p for p in PARTS if p not in ("bare", "long", "made")):
     PARTS[part]()

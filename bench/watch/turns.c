@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* A storm that is watched and not watched in short turns: what else the machine does changes within
  * a second by more than a watch costs, so the shorter the turns, the less it hides. The watch is
- * the program's own, but for its lines, which nobody gets.
+ * the program's own, at its default threshold, but for its lines, which nobody gets. What is
+ * half-closed when a turn ends is not seen to close, and found to be gone when it is due.
  *
- * turns textbook|bare MILLISECONDS TURNS CLIENTS prints for each turn whether it was watched, the
- * connections per second, and the microseconds of processor time for each. */
+ * turns textbook|bare MILLISECONDS TURNS CLIENTS SETTLE [made] prints for each turn whether it was
+ * watched, the connections per second, and the microseconds of processor time for each. The first
+ * SETTLE milliseconds of a turn are not counted. With `made` as under --made. */
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,11 +15,6 @@
 #include "base/clock.h"
 #include "doctor/watch.h"
 #include "storm.h"
-
-/* What is half-closed when a turn ends is never seen to close: not to be due before the end. */
-#define AFTER_NS (60 * CLOCK_NS_PER_S)
-/* What attaching and detaching disturb is over then. */
-#define SETTLE_S 0.005
 
 static void none(const struct tw_line *line, void *arg)
 {
@@ -46,7 +43,9 @@ static void watch_for(struct doctor *d, double seconds)
 	}
 }
 
-static void turn(struct doctor *d, const struct storm *s, bool watched, double seconds)
+/* `settle`: seconds in which what attaching and detaching disturb is over; they are not counted. */
+static void turn(struct doctor *d, const struct storm *s, bool watched, double settle,
+		 double seconds)
 {
 	struct storm_moment from, to;
 	struct err e;
@@ -55,7 +54,7 @@ static void turn(struct doctor *d, const struct storm *s, bool watched, double s
 		watch_detach(doctor_watch(d));
 	else if (watch_attach(doctor_watch(d), &e))
 		fail(&e);
-	storm_sleep(SETTLE_S);
+	storm_sleep(settle);
 	from = storm_look(s);
 	if (watched)
 		watch_for(d, seconds);
@@ -70,20 +69,23 @@ static void turn(struct doctor *d, const struct storm *s, bool watched, double s
 
 int main(int argc, char **argv)
 {
-	struct doctor_setup setup = { .watch.rules = { .after = AFTER_NS, .stacks = 1 } };
-	unsigned clients = argc > 4 ? (unsigned)atoi(argv[4]) : 0;
+	struct doctor_setup setup = { .watch.rules = { .after = CLOCK_NS_PER_S, .stacks = 1 } };
+	unsigned clients = argc > 5 ? (unsigned)atoi(argv[4]) : 0;
 	struct doctor *d;
+	double settle;
 	struct storm s;
 	struct err e;
 
 	if (clients < 1 || clients > STORM_CLIENTS)
 		return 2;
+	settle = atof(argv[5]) / 1000;
+	setup.watch.rules.made = argc > 6;
 	storm_network();
 	if (doctor_open(&d, &setup, none, NULL, &e))
 		fail(&e);
 	storm_start(&s, !strcmp(argv[1], "textbook"), clients);
 	for (int i = 0; i < atoi(argv[3]); i++)
-		turn(d, &s, i % 2, atof(argv[2]) / 1000);
+		turn(d, &s, i % 2, settle, atof(argv[2]) / 1000);
 	storm_stop(&s);
 	doctor_close(d);
 	return 0;

@@ -15,3 +15,17 @@ static inline int64_t clock_mono_ns(void)
 	clock_gettime(CLOCK_MONOTONIC, &ts);
 	return ts.tv_sec * CLOCK_NS_PER_S + ts.tv_nsec;
 }
+
+/* HZ=250, where the clock does not say. */
+#define CLOCK_USUAL_TICK_NS 4000000
+
+/* The length of the kernel's tick, in nanoseconds, for a program that was not told HZ. */
+static inline uint32_t clock_tick_ns(void)
+{
+	struct timespec ts;
+
+	/* The coarse clock advances once a tick. */
+	if (clock_getres(CLOCK_MONOTONIC_COARSE, &ts) < 0 || ts.tv_sec || ts.tv_nsec < 100000)
+		return CLOCK_USUAL_TICK_NS;
+	return (uint32_t)ts.tv_nsec;
+}

@@ -238,10 +238,15 @@ static int block_signals(struct err *e)
 	return fd < 0 ? err_errno(e, -errno, "making a signalfd") : fd;
 }
 
-/* With the last process that was named ends the watch; with --comm others may come. */
+/* With the last process that was named; with --comm others may come. */
+static bool ends_with_named(const struct run *run)
+{
+	return !run->job->comm && !run->job->command;
+}
+
 static bool nobody_left(struct run *run, int64_t now)
 {
-	if (run->job->comm || run->job->command || !watch_named_ended(&run->job->named))
+	if (!ends_with_named(run) || !watch_named_ended(&run->job->named))
 		return false;
 	if (!run->named_ended)
 		run->named_ended = now;
@@ -288,6 +293,7 @@ static bool turn_screen(struct run *run, int64_t now)
 	return screen_turn(run->screen);
 }
 
+/* The lesser of the two, in milliseconds, rounded up. */
 static int wait_at_most(int ms, int64_t ns)
 {
 	if (ns < 0)
@@ -302,11 +308,13 @@ static int loop(struct run *run, struct err *e)
 	int64_t next = interval && !run->screen ? now + interval : INT64_MAX;
 
 	for (;;) {
-		struct pollfd p[4] = { { .fd = run->signals, .events = POLLIN },
-				       { .fd = doctor_fd(run->doctor), .events = POLLIN },
-				       { .fd = run->screen ? STDIN_FILENO : -1, .events = POLLIN },
-				       { .fd = watch_named_fd(&run->job->named),
-					 .events = POLLIN } };
+		struct pollfd p[4] = {
+			{ .fd = run->signals, .events = POLLIN },
+			{ .fd = doctor_fd(run->doctor), .events = POLLIN },
+			{ .fd = run->screen ? STDIN_FILENO : -1, .events = POLLIN },
+			{ .fd = ends_with_named(run) ? watch_named_fd(&run->job->named) : -1,
+			  .events = POLLIN }
+		};
 		int wait_ms, r = doctor_turn(run->doctor, &wait_ms, e);
 
 		now = clock_mono_ns();

@@ -517,6 +517,7 @@ int doctor_open(struct doctor **out, const struct doctor_setup *setup, doctor_li
 	}
 	d->poll = -1;
 	d->next_again = UINT64_MAX;
+	d->next_glance = setup->watch.rules.stacks ? 0 : UINT64_MAX;
 	d->setup = *setup;
 	d->each = each;
 	d->arg = arg;

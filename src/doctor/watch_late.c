@@ -33,7 +33,8 @@ static void suspect(struct doctor *d, const struct open_end *end)
 	struct tw_owner o;
 	struct err unused;
 
-	if (!d->setup.watch.rules.stacks)
+	if (!d->setup.watch.rules.stacks ||
+	    (d->setup.watch.rules.made && !d->setup.watch.rules.by_owner))
 		return;
 	for (uint32_t i = 0; i < end->owner_count && i < TW_MAX_OWNERS; i++)
 		if (ends_owner(&d->ends, end, i, &o) && watch_suspect(d->watch, o.pid, &unused)) {

@@ -39,7 +39,7 @@ struct doctor {
 	bool matching_few;    /* only those who are watched are being looked at */
 	bool ports_unmatched; /* since the last walk over those who are watched */
 	struct stacks *stacks;
-	struct watch_found found;  /* by the last search */
+	struct watch_found found;  /* by the last search or glance */
 	uint64_t searched, rested; /* the last search; the earliest that the next one may be */
 	uint64_t next_search, next_glance, next_match, next_walk;
 	uint64_t next_late;  /* when the first end is due that waits for its partner */

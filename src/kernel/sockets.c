@@ -8,17 +8,15 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/fd.h"
 #include "kernel/bpf/sockets.h"
 #include "sockets.skel.h"
 
 /* The kernel fills at most 8 pages a read (bpf_seq_read()). */
 #define READ_BYTES 32768
-/* HZ=250, where the clock does not say. */
-#define USUAL_TICK_NS 4000000
 /* A stamp of the future was made after the clock was read for its record: at most so long after.
  * Every other difference is an age. */
 #define LATE_STAMP_NS 5000000000u
@@ -78,16 +76,6 @@ int sockets_open(struct sockets **out, struct err *e)
 	if (r == -EPERM || r == -EACCES)
 		return err_set(e, r, "BPF needs CAP_BPF and CAP_PERFMON");
 	return err_errno(e, r, "loading the BPF descriptor iterator");
-}
-
-static uint32_t tick_ns(void)
-{
-	struct timespec ts;
-
-	/* The coarse clock advances once a tick. */
-	if (clock_getres(CLOCK_MONOTONIC_COARSE, &ts) < 0 || ts.tv_sec || ts.tv_nsec < 100000)
-		return USUAL_TICK_NS;
-	return (uint32_t)ts.tv_nsec;
 }
 
 /* The counter has 32 bits: what is older than that reads as younger (docs/KERNEL.md). */
@@ -181,7 +169,7 @@ int sockets_pass(struct sockets *s, unsigned states, sockets_each_fn *each, void
 {
 	_fd_ int fd = -1;
 	char space[READ_BYTES + sizeof(struct sockets_record)];
-	uint32_t tick = tick_ns();
+	uint32_t tick = clock_tick_ns();
 	size_t kept = 0, used;
 	int r;
 

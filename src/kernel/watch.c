@@ -11,6 +11,7 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/fd.h"
 #include "kernel/proc.h"
 #include "kernel/prototype.h"
@@ -104,15 +105,15 @@ static int load_at(struct watch *w, const struct watch_setup *setup, enum watch_
 		return errno ? -errno : -ENOMEM;
 	w->skel->rodata->rules = setup->rules;
 	w->skel->rodata->rules.pidns = w->pidns;
+	w->skel->rodata->rules.tick = clock_tick_ns();
 	bpf_map__set_max_entries(w->skel->maps.events,
 				 setup->buffer ? setup->buffer : DEFAULT_BUFFER);
 	bpf_program__set_autoload(w->skel->progs.on_recv_length, how == WATCH_READS_TRACEPOINT);
 	bpf_program__set_autoload(w->skel->progs.on_recvmsg, how == WATCH_READS_FEXIT);
 	bpf_program__set_autoload(w->skel->progs.on_read_exit, how == WATCH_READS_SYSCALLS);
-	bpf_program__set_autoload(w->skel->progs.on_accepted, w->accepts_traced);
-	bpf_program__set_autoload(w->skel->progs.on_accept, !w->accepts_traced);
-	bpf_program__set_autoattach(w->skel->progs.on_accepted, false);
+	bpf_program__set_autoload(w->skel->progs.on_accept, w->accepts_traced);
 	bpf_program__set_autoattach(w->skel->progs.on_accept, false);
+	bpf_program__set_autoattach(w->skel->progs.on_accept_exit, false);
 	bpf_program__set_autoattach(w->skel->progs.on_destroy, false);
 	bpf_program__set_autoload(w->skel->progs.processes, w->pidns);
 	if (setup->rules.made)
@@ -204,15 +205,17 @@ static int attach_destroy(struct watch *w, struct err *e)
 	return r;
 }
 
+/* Where a function's return cannot be had after all, that of the calls is. */
 static int attach_where_made(struct watch *w, struct err *e)
 {
 	int r = attach_destroy(w, e);
 
-	if (r)
-		return r;
-	return w->accepts_traced
-		       ? attach_late(&w->on_accept, w->skel->progs.on_accepted, "inet_accept", e)
-		       : attach_late(&w->on_accept, w->skel->progs.on_accept, "accept", e);
+	if (!r && w->accepts_traced &&
+	    attach_late(&w->on_accept, w->skel->progs.on_accept, "inet_accept", e))
+		w->accepts_traced = false;
+	return r || w->on_accept
+		       ? r
+		       : attach_late(&w->on_accept, w->skel->progs.on_accept_exit, "accept", e);
 }
 
 int watch_open(struct watch **out, const struct watch_setup *setup, struct err *e)
@@ -226,7 +229,8 @@ int watch_open(struct watch **out, const struct watch_setup *setup, struct err *
 	log_to = setup->log;
 	libbpf_set_print(say);
 	w->pidns = proc_own_pidns();
-	w->accepts_traced = traces_accept();
+	w->accepts_traced = setup->rules.stacks && setup->reads != WATCH_READS_SYSCALLS &&
+			    traces_accept();
 	r = load(w, setup, e);
 	if (r || !w->skel) {
 		free(w);
@@ -242,7 +246,7 @@ int watch_open(struct watch **out, const struct watch_setup *setup, struct err *
 		watch_close(w);
 		return r;
 	}
-	if (setup->rules.made) {
+	if (setup->rules.stacks && (setup->rules.made || setup->rules.by_name)) {
 		w->skel->bss->suspecting = true;
 		r = attach_where_made(w, e);
 		if (r) {
@@ -428,7 +432,7 @@ int watch_turn(struct watch *w, bool match, watch_event_fn *each, void *arg,
 int watch_glance(struct watch *w, uint64_t ahead, watch_event_fn *each, void *arg,
 		 struct watch_found *found, struct err *e)
 {
-	struct watch_turn in = { .most = true, .ahead = ahead };
+	struct watch_turn in = { .but_spilled = true, .ahead = ahead };
 
 	return run_search(w, in, each, arg, found, e);
 }
@@ -657,7 +661,7 @@ uint64_t watch_missed(const struct watch *w)
 		w->skel->progs.on_state,       w->skel->progs.on_destroy,
 		w->skel->progs.on_recv_length, w->skel->progs.on_recvmsg,
 		w->skel->progs.on_read_exit,   w->skel->progs.on_space,
-		w->skel->progs.on_accepted,    NULL,
+		w->skel->progs.on_accept,      NULL,
 	};
 	uint64_t sum = 0;
 

@@ -42,8 +42,9 @@ int watch_open(struct watch **out, const struct watch_setup *setup, struct err *
 /* Detaches all programs: the counters stand still, what waits in the buffers can still be had. */
 void watch_detach(struct watch *w);
 
-/* Attaches them again. What happened meanwhile was not seen: ends that were followed may be
- * followed for ever. */
+/* Attaches what watch_detach() has detached. What happened meanwhile was not seen: ends that were
+ * followed may be followed for ever. Returns 0, or -errno with text, and then some may be attached:
+ * close it. */
 int watch_attach(struct watch *w, struct err *e);
 
 /* Detaches and frees; NULL does nothing. */
@@ -52,8 +53,8 @@ void watch_close(struct watch *w);
 /* The tier that was found: how reads are seen. */
 enum watch_reads watch_reads(const struct watch *w);
 
-/* Whether accept() is seen where it happens, at inet_accept(), if it must be; else at the return
- * from every system call. */
+/* Whether accept(), where it has to be seen, is seen at the return of inet_accept(); else at that
+ * of every system call. */
 bool watch_accepts_traced(const struct watch *w);
 
 /* Whether every process of the host has a number here: not so in a pid namespace, where those
@@ -107,7 +108,7 @@ int watch_drain(struct watch *w, watch_event_fn *each, void *arg, struct err *e)
 int watch_stacks(struct watch *w, watch_stack_fn *each, void *arg, struct err *e);
 
 /* Has it recorded where the process makes its sockets, from now on. The first time this makes every
- * system call of the machine a little slower. */
+ * system call of the machine a little slower, but where accept() can be traced. */
 int watch_suspect(struct watch *w, pid_t pid, struct err *e);
 
 typedef void watch_owner_fn(const struct watch_owner *owner, void *arg);

@@ -78,7 +78,7 @@ struct tw_line {
 	int64_t wall_ns; /* CLOCK_REALTIME of the event */
 	uint64_t age_ns; /* since it became half-closed; for a dead one, since it died */
 	bool taken_in;   /* it was half-closed, or dead, before the watch began */
-	bool at_least;   /* with that: ages are lower bounds */
+	bool at_least;   /* it was taken in, and its age is a lower bound */
 	enum tw_first first;
 	bool dead;        /* the connection is gone under an open descriptor */
 	bool accepted;    /* this end came out of a listener; else it connected */

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """What unclosed watch says of processes that are not there, or no longer, and of what the kernel refuses."""
+import json
 import os
 import sys
 import threading
@@ -133,6 +134,32 @@ def what_is_refused_is_told_to_who_asks(value, told):
     equal(r.stderr.splitlines()[-1], "unclosed watch: loading the watch programs: not permitted: CAP_PERFMON is missing;"
           " run as root, or with CAP_BPF and CAP_PERFMON", "the last line")
     equal("libbpf: " in r.stderr, told, f"libbpf's words in {r.stderr!r}")
+
+
+def state(pid):
+    with open(f"/proc/{pid}/stat", encoding="utf-8") as f:
+        return f.read().rsplit(")", 1)[1].split()[0]
+
+
+@cases("a name", "a command")
+def one_of_the_named_that_ended_is_not_waited_for(beside):
+    """The watch goes on, and sleeps."""
+    more = ("--comm", "comes-later") if beside == "a name" else ("--", sys.executable, "-c", "input()")
+    with Holder("ends") as holder, Watch("--after", "1s", "--no-stacks", "--pid", str(holder.pid), *more) as w:
+        if beside == "a name":
+            w.ready()
+        else:
+            wait_for(lambda: "watching" in os.read(w.process.stderr.fileno(), 4096).decode(), "the beginning", 30)
+        holder.kill()
+        wait_for(lambda: all(state(w.process.pid) == "S" for _ in range(200)), "its sleep", 20)
+
+
+@test
+def who_is_named_is_a_suspect_from_the_start():
+    with Holder("by-its-name") as holder, Watch("--after", "50ms", "--json", "--comm", "by-its-name") as w:
+        w.ready()
+        line = json.loads(w.line("half-closed", f'"local":"{holder.leak()[0]}"', seconds=30))
+        true(line["made"]["stack"], f"where it was made: {line['made']}")
 
 
 main()

@@ -9,7 +9,7 @@
  * User space runs `mature` when the oldest may be due: it looks at those that are in the table, and
  * reports those that are old enough. What was not there yet cannot be due before the threshold has
  * passed once more. So finding the overdue costs nothing per connection, and a search or two in the
- * time of a threshold.
+ * time of a threshold, with eight glances at most of it for stacks that may be needed.
  *
  * Ten changes of state are seen of each connection whose ends are both here, between much other
  * work. What they run is kept small for the processor's caches, and what is rare lies apart.
@@ -23,6 +23,7 @@
 #include <bpf/bpf_tracing.h>
 
 #include "watch.h"
+#include "watch_age.h"
 #include "watch_kernel.bpf.h"
 
 char LICENSE[] SEC("license") = "Dual MIT/GPL";
@@ -212,7 +213,7 @@ int BPF_PROG(on_destroy, struct sock *sk)
 
 /* Where accepted sockets are made. Attached only once there is a suspect. */
 SEC("fexit/inet_accept")
-int BPF_PROG(on_accepted, struct socket *listener, struct socket *accepted)
+int BPF_PROG(on_accept, struct socket *listener, struct socket *accepted)
 {
 	__u64 ret;
 
@@ -224,7 +225,7 @@ int BPF_PROG(on_accepted, struct socket *listener, struct socket *accepted)
 /* The same where the kernel lets no functions be traced: it costs every system call of the machine
  * some time. */
 SEC("tp_btf/sys_exit")
-int BPF_PROG(on_accept, struct pt_regs *regs, long ret)
+int BPF_PROG(on_accept_exit, struct pt_regs *regs, long ret)
 {
 	int number = syscall_number(regs);
 	__u64 sk;

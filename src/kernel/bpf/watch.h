@@ -96,6 +96,9 @@ struct watch_event {
 /* Sites are counted up; user space keeps the stacks of so many. A power of two. */
 #define WATCH_SITES 4096
 
+/* Bytes for stacks on their way. */
+#define WATCH_STACKS_ROOM (1 << 21)
+
 /* Registers in the order of DWARF's numbers; what user space gets of them it needs to unwind. */
 #ifdef __aarch64__
 #define WATCH_REGS 33 /* x0 to x30, sp, pc */
@@ -150,12 +153,12 @@ static inline __u32 watch_asked_bit(__u64 file)
 
 /* What a search for the overdue found; in and out of the `mature` program. */
 struct watch_turn {
-	__u32 room;     /* in: how many reports the buffer holds */
-	__u32 match;    /* in: look at those that wait for their owner, too */
-	__u64 ahead;    /* in: the stacks of what is so old, but not due, are marked; ns */
-	__u32 most;     /* in: not what has spilled over */
-	__u32 reported; /* out: sent, or marked as wanted */
-	__u32 more;     /* out: stopped for lack of room */
+	__u32 room;        /* in: how many reports the buffer holds */
+	__u32 match;       /* in: look at those that wait for their owner, too */
+	__u64 ahead;       /* in: the stacks of what is so old, but not due, are marked; ns */
+	__u32 but_spilled; /* in: does not look at what has spilled over */
+	__u32 reported;    /* out: sent, or marked as wanted */
+	__u32 more;        /* out: stopped for lack of room */
 	__u32 pad;
 	__u64 next;    /* out: nothing that was looked at comes due before this */
 	__u64 now;     /* out */
@@ -212,6 +215,7 @@ struct watch_rules {
 	__u8 stacks;   /* take stacks */
 	__u8 by_name;  /* `name` is set */
 	__u8 made;     /* every process is a suspect, but as by_owner says */
+	__u32 tick;    /* a jiffy's length, ns */
 	__u32 pidns;   /* inode number of user space's pid namespace; 0: the initial one */
 	struct glob name;
 };

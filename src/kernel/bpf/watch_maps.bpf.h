@@ -12,7 +12,7 @@ __u64 spilled = 0; /* ends in `spill` */
 bool taking_in = false;
 bool wants_destroy = false; /* an end is in the table, or was, that only on_destroy sees go */
 bool has_destroy = false;   /* user space has attached on_destroy */
-bool suspecting = false;    /* `suspects` is not empty */
+bool suspecting = false;    /* there may be a suspect: is_suspect() tells */
 __u32 last_site = 0;
 __u64 stack_second = 0, stacks_this_second = 0;
 __u64 wanted = 0; /* ends with WATCH_WANTED */
@@ -69,7 +69,7 @@ struct {
 
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
-	__uint(max_entries, 1 << 21);
+	__uint(max_entries, WATCH_STACKS_ROOM);
 } stacks SEC(".maps");
 
 /* The way by which a place was reached last on a CPU: which of the upper words of the stack are
@@ -93,8 +93,10 @@ struct way {
 	__u64 word[WAY_WORDS];
 };
 
-/* One program at a time uses a CPU's: none that takes a stack runs in an interrupt. */
+/* One program at a time uses a CPU's: none that takes a stack runs in an interrupt, and what is
+ * stopped for another task in between keeps it. */
 struct scratch {
+	__u32 taken, pad;
 	__u64 words[SITE_WORDS];
 	struct way ways[1 << WAY_BITS];
 };

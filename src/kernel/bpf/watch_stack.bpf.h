@@ -114,6 +114,7 @@ static __noinline int send_stack(__u32 site, __u64 start)
 	const struct pt_regs *regs = (const struct pt_regs *)bpf_task_pt_regs(task);
 	struct watch_stack *s;
 	__u32 size = 0;
+	bool full;
 	__u64 sp;
 
 	count(&counts.emitted[WATCH_STACK]);
@@ -136,7 +137,9 @@ static __noinline int send_stack(__u32 site, __u64 start)
 		size += WATCH_STACK_CHUNK;
 	}
 	s->size = size;
-	bpf_ringbuf_submit(s, 0);
+	/* User space looks often, and before it needs one. */
+	full = bpf_ringbuf_query(&stacks, BPF_RB_AVAIL_DATA) > WATCH_STACKS_ROOM / 4;
+	bpf_ringbuf_submit(s, full ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP);
 	return 1;
 }
 
@@ -170,21 +173,12 @@ static __noinline __u32 look_up_site(__u64 *words, struct way *way)
 	return site;
 }
 
-/* The site of the current thread's call; 0 where none can be had. */
-static __always_inline __u32 take_site(struct task_struct *task)
+static __always_inline __u32 take_site_with(struct scratch *s, struct task_struct *task)
 {
-	const struct pt_regs *regs;
+	const struct pt_regs *regs = (const struct pt_regs *)bpf_task_pt_regs(task);
 	struct way_key key;
-	struct scratch *s;
 	struct way *way;
-	__u32 zero = 0;
 
-	if (!rules.stacks || task->flags & (PF_KTHREAD | PF_IO_WORKER | PF_EXITING))
-		return 0;
-	s = bpf_map_lookup_elem(&scratches, &zero);
-	if (!s)
-		return 0;
-	regs = (const struct pt_regs *)bpf_task_pt_regs(task);
 	key.ip = user_ip(regs);
 	key.sp = regs->sp;
 	key.start = task->group_leader->start_boottime;
@@ -194,6 +188,26 @@ static __always_inline __u32 take_site(struct task_struct *task)
 	way->site = 0;
 	way->key = key;
 	return look_up_site(s->words, way);
+}
+
+/* The site of the current thread's call; 0 where none can be had. */
+static __always_inline __u32 take_site(struct task_struct *task)
+{
+	struct scratch *s;
+	__u32 zero = 0, site;
+
+	if (!rules.stacks || task->flags & (PF_KTHREAD | PF_IO_WORKER | PF_EXITING))
+		return 0;
+	s = bpf_map_lookup_elem(&scratches, &zero);
+	if (!s)
+		return 0;
+	if (__sync_lock_test_and_set(&s->taken, 1)) {
+		count(&counts.stacks_refused);
+		return 0;
+	}
+	site = take_site_with(s, task);
+	*(volatile __u32 *)&s->taken = 0;
+	return site;
 }
 
 static __always_inline bool is_suspect(void)

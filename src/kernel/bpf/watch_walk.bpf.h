@@ -74,60 +74,35 @@ static __always_inline void want(__u64 key, struct end *e, __u64 began)
 		__sync_fetch_and_add(&wanted, -1);
 }
 
-/* The owner of a wanted end is one of the watched. */
+/* The owner of a wanted end is one of the watched. One that dies at this moment is not yet what it
+ * will be, and stays wanted. */
 static __always_inline void report_wanted(__u64 key, struct end *e)
 {
-	__u32 flags = __sync_fetch_and_and(&e->flags, ~WATCH_WANTED);
+	bool gone = is_gone(key, e);
+	__u32 flags;
 
+	if (gone && *(volatile __u32 *)&e->flags & WATCH_DEAD)
+		return;
+	flags = __sync_fetch_and_and(&e->flags, ~WATCH_WANTED);
 	if (!(flags & WATCH_WANTED) || flags & WATCH_FINISHED)
 		return;
 	__sync_fetch_and_add(&wanted, -1);
-	if (!is_gone(key, e))
+	if (!gone)
 		send_report(key, e, e->began);
 }
 
-/* Jiffies are counted from this many seconds before the lower half of their counter overflows:
- * INITIAL_JIFFIES. */
-#define JIFFIES_EARLY 300ULL
-
-static __always_inline bool ticks_at(__u64 hz)
-{
-	__u64 begun = (1ULL << 32) - JIFFIES_EARLY * hz;
-	__u64 expected = bpf_ktime_get_ns() / 1000000 * hz / 1000;
-	__s64 off = bpf_jiffies64() - begun - expected;
-
-	return off < (__s64)hz && off > -(__s64)hz;
-}
-
-/* The length of a jiffy, which no kernel tells: of the usual ones, that by which as many have
- * passed as must have since the start. 0: none of them. */
-static __always_inline __u64 tick_ns(void)
-{
-	if (ticks_at(250))
-		return NS_PER_S / 250;
-	if (ticks_at(1000))
-		return NS_PER_S / 1000;
-	if (ticks_at(100))
-		return NS_PER_S / 100;
-	return ticks_at(300) ? NS_PER_S / 300 : 0;
-}
-
-/* When the peer's FIN came, or by when it had. It carries an ACK, and the socket keeps the time of
- * the last, in jiffies; where nothing came after the FIN (sockets.bpf.c says how that is known)
- * this is the FIN's, to a jiffy. The clock, of the last segment that came or went, is finer, where
- * it means the same. */
 static __always_inline __u64 fin_came(const struct tcp_sock *tp, __u32 *flags)
 {
-	__u64 clock = tp->tcp_mstamp * 1000, tick = tick_ns(), came;
+	struct watch_stamps s = { .clock = tp->tcp_mstamp * 1000, .ack = tp->rcv_tstamp };
+	__u64 since;
 
-	if (!tick)
-		return clock;
-	came = bpf_ktime_get_ns() - (__u32)((__u32)bpf_jiffies64() - tp->rcv_tstamp) * tick;
-	if (tp->snd_wl1 != tp->rcv_nxt)
+	s.last = tp->snd_wl1 != tp->rcv_nxt; /* sockets.bpf.c says why */
+	s.jiffies = (__u32)bpf_jiffies64();
+	s.now = bpf_ktime_get_ns();
+	s.tick = rules.tick;
+	if (watch_fin_came(&s, &since))
 		*flags |= WATCH_EXACT;
-	else
-		came += tick; /* the age is at least so much */
-	return clock < came + tick ? clock : came;
+	return since;
 }
 
 /* Follows an end that was half-closed already. Since when is not always known: at least since the
@@ -354,7 +329,7 @@ static __noinline int mark_stacks(__u64 key, const struct end *e)
 
 	if (!e)
 		return 0;
-	if (e->flags & WATCH_TOLD)
+	if (e->flags & WATCH_TOLD && e->told_site)
 		mark_site(e->told_site);
 	site = suspecting ? bpf_map_lookup_elem(&made, &key) : NULL;
 	if (site)
@@ -484,7 +459,7 @@ int mature(struct watch_turn *ctx)
 	w.turn.now = bpf_ktime_get_ns();
 	w.turn.next = w.turn.now + rules.after;
 	bpf_loop(PLACES / 64, look_at_word, &w, 0);
-	if (spilled && !ctx->most && !w.turn.more)
+	if (spilled && !ctx->but_spilled && !w.turn.more)
 		bpf_for_each_map_elem(&spill, look_at_spilled, &w, 0);
 	ctx->reported = w.turn.reported;
 	ctx->more = w.turn.more;
