@@ -32,10 +32,6 @@
  * of all that a glance finds are read. */
 #define READ_AHEAD 8
 #define READ_NS    (800 * CLOCK_NS_PER_MS)
-/* Between two attempts to match ends that nobody who is watched held so far; and so many times as
- * long as the attempt takes, where that is more. */
-#define MATCH_MS   250
-#define MATCH_REST 20
 
 static int remember_fresh(struct doctor *d, const struct watch_event *ev)
 {
@@ -99,50 +95,6 @@ static int on_event(const struct watch_event *ev, void *arg)
 	return 0;
 }
 
-static struct tw_owner owner_of(const struct watch_owner *o)
-{
-	struct tw_owner owner = { .pid = (int32_t)o->tgid, .fd = o->fd, .start_ns = o->start };
-
-	memcpy(owner.comm, o->comm, sizeof(owner.comm));
-	return owner;
-}
-
-static void add_listener(struct doctor *d, const struct watch_owner *o)
-{
-	if (vec_reserve(&d->listeners, &d->listener_cap, d->listener_count + 1,
-			sizeof(*d->listeners)))
-		return;
-	d->listeners[d->listener_count++] = (struct listener){ o->netns, o->port, owner_of(o) };
-}
-
-static void on_owner(const struct watch_owner *o, void *arg)
-{
-	struct doctor *d = arg;
-	struct tw_owner owner = owner_of(o);
-	struct open_end *end;
-
-	if (o->state == TCPS_LISTEN) {
-		add_listener(d, o);
-		return;
-	}
-	end = ends_find(&d->ends, o->sk);
-	if (!end || end->began != o->began)
-		return;
-	end->cookie = o->cookie;
-	ends_add_owner(&d->ends, end, &owner);
-}
-
-/* An end that waits to be accepted has no descriptor: its listener's owner stands in. */
-static void borrow_listener(struct doctor *d, struct open_end *end)
-{
-	for (uint32_t i = 0; i < d->listener_count; i++) {
-		const struct listener *l = &d->listeners[i];
-
-		if (l->port == end->local_port && l->netns == end->netns)
-			ends_add_owner(&d->ends, end, &l->owner);
-	}
-}
-
 /* Asked while the process is there, kept for later lines. */
 static void find_container(struct doctor *d, const struct open_end *end)
 {
@@ -182,25 +134,12 @@ static void say_fresh(struct doctor *d)
 			continue;
 		end->waiting = watch_is_waiting(ev);
 		if (end->waiting)
-			borrow_listener(d, end);
+			watch_borrow_listener(d, end);
 		find_container(d, end);
 		watch_due(d, end, ev);
 	}
 	if (!d->fresh_count)
 		vec_rest(&d->fresh, &d->fresh_cap, WATCH_AT_REST);
-}
-
-/* In pid namespaces of their own processes may have no number that they could be asked for by. */
-static bool can_ask(const struct doctor *d)
-{
-	return watch_sees_all_processes(d->watch);
-}
-
-static int find_owners(struct doctor *d, bool take_in, struct err *e)
-{
-	d->listener_count = 0;
-	d->owners_unseen = false;
-	return watch_owners(d->watch, take_in, on_owner, d, e);
 }
 
 /* The time between two glances. */
@@ -255,90 +194,6 @@ static int search(struct doctor *d, bool match, struct err *e)
 	if (d->found.more)
 		d->next_search = begun;
 	d->unmatched |= d->found.due > 0;
-	return r;
-}
-
-/* The files of the fresh ends. Returns how many; -1: they are too many, or one waits in an accept
- * queue and has none. */
-static int fresh_files(const struct doctor *d, uint64_t files[WATCH_ASKED_MOST])
-{
-	int n = 0;
-
-	for (uint32_t i = 0; i < d->fresh_count; i++) {
-		const struct watch_event *ev = &d->fresh[i];
-
-		if (ev->kind != WATCH_REPORT)
-			continue;
-		if (n == WATCH_ASKED_MOST || watch_is_waiting(ev))
-			return -1;
-		if (ev->file)
-			files[n++] = ev->file;
-	}
-	return n;
-}
-
-/* Those of which owners may be missing have them counted anew. Where they are few, only their
- * holders are looked at. */
-static int find_all_owners(struct doctor *d, struct err *e)
-{
-	uint64_t files[WATCH_ASKED_MOST];
-	int n = can_ask(d) ? fresh_files(d, files) : -1, r = -E2BIG;
-
-	for (uint32_t i = 0; i < d->fresh_count; i++) {
-		struct open_end *end = ends_find(&d->ends, d->fresh[i].sk);
-
-		if (end && d->fresh[i].kind == WATCH_REPORT)
-			ends_drop_owners(&d->ends, end);
-	}
-	d->owners_unseen = false;
-	d->listener_count = 0;
-	if (n == 0)
-		return 0;
-	if (n > 0)
-		r = watch_owners_of(d->watch, files, (unsigned)n, on_owner, d, e);
-	return r == -E2BIG || r == -EOPNOTSUPP ? find_owners(d, false, e) : r;
-}
-
-/* Matches the wanted ends with the descriptors of those who are watched; of the others that may
- * hold them nothing is known then. */
-static int match_with_watched(struct doctor *d, struct err *e)
-{
-	int r = -E2BIG;
-
-	d->listener_count = 0;
-	watch_forget_ports(d->watch);
-	if (can_ask(d)) {
-		d->matching_few = true;
-		r = watch_owners_of(d->watch, NULL, 0, on_owner, d, e);
-		d->matching_few = false;
-	}
-	return r == -E2BIG || r == -EOPNOTSUPP ? find_owners(d, false, e) : r;
-}
-
-/* UINT64_MAX: there is nothing to match. */
-static uint64_t next_matching(const struct doctor *d)
-{
-	if (d->unmatched)
-		return d->next_walk;
-	return d->found.wanted ? d->next_match : UINT64_MAX;
-}
-
-/* Where only some processes are watched, what came due is matched with their descriptors: at once,
- * but so that as much time goes into other things; and again while some are unmatched, since a
- * connection may be accepted, or a descriptor passed, later. */
-static int match_owners(struct doctor *d, struct err *e)
-{
-	uint64_t now = (uint64_t)clock_mono_ns(), took;
-	int r;
-
-	if (now < next_matching(d))
-		return 0;
-	d->unmatched = false; /* but for what comes due during the walk */
-	r = match_with_watched(d, e);
-	took = (uint64_t)clock_mono_ns() - now;
-	d->next_walk = now + 2 * took;
-	d->next_match = now + MATCH_MS * CLOCK_NS_PER_MS + MATCH_REST * took;
-	d->ports_unmatched = true;
 	return r;
 }
 
@@ -397,8 +252,8 @@ static int wait_for(const struct doctor *d)
 		next = d->next_again;
 	if (d->next_glance < next)
 		next = d->next_glance;
-	if (d->setup.watch.rules.by_owner && next_matching(d) < next)
-		next = next_matching(d);
+	if (d->setup.watch.rules.by_owner && watch_next_matching(d) < next)
+		next = watch_next_matching(d);
 	if (d->ports_unmatched)
 		return 0;
 	if (next > now + TURN_MS * CLOCK_NS_PER_MS)
@@ -422,7 +277,7 @@ static int look(struct doctor *d, struct err *e)
 	if (!r)
 		r = look_again(d, e);
 	if (!r && d->setup.watch.rules.by_owner)
-		r = match_owners(d, e);
+		r = watch_match_owners(d, e);
 	return r ? r : match_ports(d, e);
 }
 
@@ -431,7 +286,7 @@ int doctor_turn(struct doctor *d, int *wait_ms, struct err *e)
 	int r = look(d, e);
 
 	if (!r && d->owners_unseen)
-		r = find_all_owners(d, e);
+		r = watch_find_fresh_owners(d, e);
 	if (r)
 		return r;
 	say_fresh(d);
@@ -464,7 +319,7 @@ static int take_in_here(void *arg, struct err *e)
 static int take_in(struct doctor *d, struct err *e)
 {
 	struct netns_list list = { 0 };
-	int r = find_owners(d, true, e);
+	int r = watch_find_owners(d, true, e);
 
 	if (!r)
 		r = watch_take_in(d->watch, e);

@@ -82,3 +82,18 @@ uint64_t watch_next_late(const struct doctor *d, uint64_t next);
 
 /* Gets the stacks; for watch_stacks(). */
 void watch_keep_stack(const struct watch_stack *stack, void *doctor);
+
+/* Walks over all descriptors: gives the reported ends their holders, and notes the listeners. With
+ * `take_in` first follows what is half-closed already. Returns 0 or -errno with text. */
+int watch_find_owners(struct doctor *d, bool take_in, struct err *e);
+
+/* The same for the ends that were reported in this turn, whose holders are counted anew. */
+int watch_find_fresh_owners(struct doctor *d, struct err *e);
+
+/* Where only some processes are watched: matches with their descriptors what came due, when
+ * watch_next_matching() says; UINT64_MAX: there is nothing to match. */
+int watch_match_owners(struct doctor *d, struct err *e);
+uint64_t watch_next_matching(const struct doctor *d);
+
+/* An end that waits to be accepted has no descriptor: its listener's owner stands in. */
+void watch_borrow_listener(struct doctor *d, struct open_end *end);
