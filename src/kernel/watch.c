@@ -184,6 +184,9 @@ static int load(struct watch *w, const struct watch_setup *setup, struct err *e)
 		watch_refused(&rights, why, sizeof(why));
 		return err_set(e, r, "loading the watch programs: not permitted: %s", why);
 	}
+	if (setup->reads != WATCH_READS_AUTO)
+		return err_errno(e, r, "this kernel does not let reads be seen through %s",
+				 reads_names[setup->reads]);
 	return err_errno(e, r, "loading the watch programs into the kernel");
 }
 

@@ -37,8 +37,8 @@ def name(sock):
 class Watch:
     """A running `unclosed watch`, its output read as it comes."""
 
-    def __init__(self, *options):
-        self.process = subprocess.Popen([binary("unclosed"), "watch", *options],
+    def __init__(self, *options, before=()):
+        self.process = subprocess.Popen([*before, binary("unclosed"), "watch", *options],
                                         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
                                         stdin=subprocess.DEVNULL, bufsize=1)
         os.set_blocking(self.process.stdout.fileno(), False)
