@@ -37,8 +37,9 @@ int watch_run(struct watch_job *job);
 /* A program that waits to be started. */
 struct watch_child {
 	pid_t pid;
-	int go;     /* closing it without a word lets the child end */
-	int failed; /* gives the errno of an exec that failed, else end of file */
+	int go;               /* closing it without a word lets the child end */
+	int failed;           /* gives the errno of an exec that failed, else end of file */
+	void (*on_pipe)(int); /* what the command does at a SIGPIPE, which its watch ignores */
 };
 
 /* Makes the process; watch_child_start() lets it run the command. Returns 0 or -errno. */

@@ -9,7 +9,7 @@
 #include "base/fd.h"
 #include "cmd/watch.h"
 
-static void be_child(int go, int failed, char **command)
+static void be_child(int go, int failed, void (*on_pipe)(int), char **command)
 {
 	sigset_t none;
 	char word;
@@ -17,6 +17,7 @@ static void be_child(int go, int failed, char **command)
 
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
+	signal(SIGPIPE, on_pipe);
 	if (fd_read_all(go, &word, 1) != 1)
 		_exit(0);
 	execvp(command[0], command);
@@ -40,7 +41,7 @@ int watch_child_make(struct watch_child *c, char **command, struct err *e)
 	c->pid = fork();
 	if (c->pid == 0) {
 		fd_close(go[1]);
-		be_child(go[0], failed[1], command);
+		be_child(go[0], failed[1], c->on_pipe, command);
 	}
 	fd_close(go[0]);
 	fd_close(failed[1]);
@@ -56,7 +57,7 @@ int watch_child_start(struct watch_child *c, char **command, struct err *e)
 
 	c->go = fd_close(c->go);
 	c->failed = fd_close(c->failed);
-	if (r)
+	if (r && r != -EPIPE) /* it has been ended: that is seen as the end of any other */
 		return err_errno(e, r, "starting %s", command[0]);
 	return n == sizeof(why) ? err_errno(e, -why, "running %s", command[0]) : 0;
 }

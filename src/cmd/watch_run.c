@@ -222,7 +222,7 @@ static void put_start(struct run *run)
 	put(run, &b);
 }
 
-static int block_signals(struct err *e)
+static int block_signals(struct run *run, struct err *e)
 {
 	sigset_t set;
 	int fd;
@@ -233,7 +233,7 @@ static int block_signals(struct err *e)
 	sigaddset(&set, SIGHUP);
 	sigaddset(&set, SIGCHLD);
 	sigprocmask(SIG_BLOCK, &set, NULL);
-	signal(SIGPIPE, SIG_IGN);
+	run->child.on_pipe = signal(SIGPIPE, SIG_IGN);
 	fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	return fd < 0 ? err_errno(e, -errno, "making a signalfd") : fd;
 }
@@ -301,6 +301,16 @@ static int wait_at_most(int ms, int64_t ns)
 	return ns / CLOCK_NS_PER_MS < ms ? (int)(ns / CLOCK_NS_PER_MS) + 1 : ms;
 }
 
+/* Whoever read the output may be gone before there is more to write, and the terminal without a
+ * signal. */
+static void note_hangups(struct run *run, short output, short keys)
+{
+	if (output & (POLLERR | POLLHUP) && !run->broken)
+		run->broken = output & POLLHUP ? EIO : EPIPE;
+	if (keys & (POLLERR | POLLHUP))
+		run->stop = true;
+}
+
 static int loop(struct run *run, struct err *e)
 {
 	int64_t now = clock_mono_ns(), interval = run->job->interval;
@@ -308,12 +318,13 @@ static int loop(struct run *run, struct err *e)
 	int64_t next = interval && !run->screen ? now + interval : INT64_MAX;
 
 	for (;;) {
-		struct pollfd p[4] = {
+		struct pollfd p[5] = {
 			{ .fd = run->signals, .events = POLLIN },
 			{ .fd = doctor_fd(run->doctor), .events = POLLIN },
 			{ .fd = run->screen ? STDIN_FILENO : -1, .events = POLLIN },
 			{ .fd = ends_with_named(run) ? watch_named_fd(&run->job->named) : -1,
-			  .events = POLLIN }
+			  .events = POLLIN },
+			{ .fd = run->job->command ? -1 : fileno(run->out) },
 		};
 		int wait_ms, r = doctor_turn(run->doctor, &wait_ms, e);
 
@@ -331,7 +342,9 @@ static int loop(struct run *run, struct err *e)
 		wait_ms = wait_at_most(wait_ms, (next < end ? next : end) - now);
 		if (run->screen || run->named_ended)
 			wait_ms = wait_at_most(wait_ms, LOOK_NS);
-		if (poll(p, 4, wait_ms) < 0 && errno != EINTR)
+		if (poll(p, 5, wait_ms) >= 0)
+			note_hangups(run, p[4].revents, p[2].revents);
+		else if (errno != EINTR)
 			return err_errno(e, -errno, "waiting for events");
 	}
 }
@@ -389,7 +402,7 @@ static int watch_all(struct run *run, struct err *e)
 	} else {
 		put_start(run);
 	}
-	if (job->command)
+	if (job->command && !told_to_stop(run))
 		r = watch_child_start(&run->child, job->command, e);
 	if (!r)
 		r = loop(run, e);
@@ -449,10 +462,10 @@ int watch_run(struct watch_job *job)
 	struct err e = { 0 };
 	int r, code = EXIT_CANNOT;
 
-	run.signals = r = block_signals(&e);
-	if (r >= 0)
-		r = open_output(&run, &e);
+	r = open_output(&run, &e); /* a FIFO is waited for: interrupts end that */
 	if (!r)
+		run.signals = r = block_signals(&run, &e);
+	if (r >= 0)
 		r = watch_all(&run, &e);
 	end_child(&run);
 	if (r)

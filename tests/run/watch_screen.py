@@ -1,95 +1,17 @@
 # SPDX-License-Identifier: MIT
 """The full-screen view of unclosed watch, on a terminal that this test plays."""
-import fcntl
 import os
-import pty
 import re
-import select
 import socket
-import struct
 import subprocess
 import sys
 import tempfile
-import termios
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 from tap import binary, cases, equal, has, main, run, test, true, wait_for  # noqa: E402
+from terminal import Terminal, Tmux  # noqa: E402
 from watching import HERE, Holder, name  # noqa: E402
-
-
-class Terminal:
-    """A program on a terminal; what it draws is kept as text."""
-
-    def __init__(self, *argv, term="xterm", columns=200, lines=30):
-        self.fd, child = pty.openpty()
-        fcntl.ioctl(child, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
-        self.process = subprocess.Popen([str(a) for a in argv], stdin=child, stdout=child,
-                                        stderr=child, env={**os.environ, "TERM": term},
-                                        start_new_session=True)
-        os.close(child)
-        self.drawn = ""
-
-    def read(self):
-        while select.select([self.fd], [], [], 0)[0]:
-            try:
-                self.drawn += os.read(self.fd, 65536).decode(errors="replace")
-            except OSError:  # the other end is closed
-                break
-        return self.drawn
-
-    def shows(self, *parts):
-        wait_for(lambda: all(p in self.read() for p in parts) or None,
-                 f"{parts} on the screen", 20)
-
-    def type(self, keys):
-        self.drawn = ""
-        os.write(self.fd, keys.encode())
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *unused):
-        if self.process.poll() is None:
-            self.process.kill()
-            self.process.wait()
-        os.close(self.fd)
-
-
-class Tmux:
-    """A command on a terminal of tmux's, in a server of its own."""
-
-    def __init__(self, path, columns, lines, command):
-        self.start = ["new-session", "-d", "-x", columns, "-y", lines, command]
-        self.path = path
-
-    def ask(self, *words):
-        r = run("tmux", "-u", "-f", "/dev/null", "-S", self.path, *words)
-        equal((r.returncode, r.stderr), (0, ""), f"tmux {words[0]}")
-        return r.stdout
-
-    def screen(self):
-        return self.ask("capture-pane", "-p").splitlines()
-
-    def shows(self, expression):
-        """Waits for a row, and gives it."""
-        return wait_for(lambda: next((ln for ln in self.screen() if re.search(expression, ln)), None),
-                        f"{expression} in {self.screen()}", 20)
-
-    def type(self, *keys):
-        self.ask("send-keys", *keys)
-
-    def is_over(self):
-        """Whether the command has ended, and the server with it."""
-        return run("tmux", "-S", self.path, "has-session").returncode != 0
-
-    def __enter__(self):
-        self.ask(*self.start)
-        return self
-
-    def __exit__(self, *unused):
-        if not self.is_over():
-            self.ask("kill-server")
 
 
 @test
