@@ -167,7 +167,9 @@ static void add_row(struct buf *out, const struct lag_row *row, const struct rep
 	char text[32];
 
 	FIELD(&name, row->comm, style);
-	buf_printf(&name, "[%d] %s:%u", row->pid, row->outward ? "->" : "", row->port);
+	if (row->pid || row->start_ns) /* else it is the kernel */
+		buf_printf(&name, "[%d]", row->pid);
+	buf_printf(&name, " %s:%u", row->outward ? "->" : "", row->port);
 	buf_printf(out, "  %-32s %8" PRIu64, name.data ? name.data : "",
 		   lag_count(row->buckets, row->bucket_count));
 	for (size_t i = 0; i < sizeof(permille) / sizeof(permille[0]); i++) {

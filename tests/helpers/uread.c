@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* Reads a descriptor through io_uring, without a library.
- *   uread FD recv|read|readv [async]
- * async: from a worker thread of the kernel's. Prints what the read returned, then waits for the
- * end of its standard input; exits 77 where the kernel refuses a ring. */
+/* Reads a descriptor through io_uring, or closes it, without a library.
+ *   uread FD recv|read|readv|close [async]
+ * async: from a worker thread of the kernel's. close: at a line of its standard input. Prints what
+ * the call returned, then waits for the end of its standard input; exits 77 where the kernel
+ * refuses a ring. */
 #include <errno.h>
 #include <linux/io_uring.h>
 #include <stdio.h>
@@ -28,15 +29,21 @@ static int operation(const char *how)
 {
 	if (!strcmp(how, "recv"))
 		return IORING_OP_RECV;
+	if (!strcmp(how, "close"))
+		return IORING_OP_CLOSE;
 	return !strcmp(how, "readv") ? IORING_OP_READV : IORING_OP_READ;
 }
 
-static struct io_uring_sqe read_of(int fd, const char *how, int async)
+static struct io_uring_sqe call_of(int fd, const char *how, int async)
 {
 	static char space[16];
 	static struct iovec iov = { space, sizeof(space) };
 	int op = operation(how);
 
+	if (op == IORING_OP_CLOSE)
+		return (struct io_uring_sqe){ .opcode = IORING_OP_CLOSE,
+					      .flags = async ? IOSQE_ASYNC : 0,
+					      .fd = fd };
 	return (struct io_uring_sqe){
 		.opcode = (__u8)op,
 		.flags = async ? IOSQE_ASYNC : 0,
@@ -75,7 +82,9 @@ int main(int argc, char **argv)
 	ring = (int)syscall(SYS_io_uring_setup, 1, &p);
 	if (ring < 0)
 		return errno == EPERM || errno == ENOSYS ? REFUSED : 1;
-	sqe = read_of(atoi(argv[1]), argv[2], argc > 3);
+	if (!strcmp(argv[2], "close"))
+		getchar();
+	sqe = call_of(atoi(argv[1]), argv[2], argc > 3);
 	printf("%d\n", run(ring, &p, &sqe));
 	fflush(stdout);
 	while (getchar() != EOF)

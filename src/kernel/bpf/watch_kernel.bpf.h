@@ -10,6 +10,8 @@
 #define MSG_PEEK      2
 #define MSG_ERRQUEUE  0x2000
 #define PF_EXITING    4
+#define PF_IO_WORKER  0x10 /* io_uring's: a thread of the process without user registers */
+#define PF_KTHREAD    0x00200000
 #define EPIPE         32
 #define SOCK_DEAD_BIT 1UL /* 1 << SOCK_DEAD of enum sock_flags */
 

@@ -18,9 +18,19 @@ static __always_inline __u32 lag_bucket(__u64 ns)
 	return (log - 5) * 64 + ((v >> (log - 6)) & 63);
 }
 
+/* A thread of the kernel closes what nobody is left for to close, whoever had it: it has no name to
+ * be blamed by. */
+static __always_inline bool is_kernel(const struct task_struct *task)
+{
+	return task->flags & PF_KTHREAD;
+}
+
 static __always_inline void name_process(struct task_struct *task, char comm[WATCH_COMM])
 {
-	bpf_probe_read_kernel_str(comm, WATCH_COMM, task->group_leader->comm);
+	if (is_kernel(task))
+		__builtin_memcpy(comm, WATCH_KERNEL, sizeof(WATCH_KERNEL));
+	else
+		bpf_probe_read_kernel_str(comm, WATCH_COMM, task->group_leader->comm);
 }
 
 /* Others that try at the same time each make it larger, at most once for each CPU. */
@@ -118,8 +128,10 @@ static __always_inline void count_lag(const struct sock *sk, const struct end *e
 	struct watch_lag_key key = {};
 	__u64 ns = now - e->began;
 
-	key.start = task->group_leader->start_boottime;
-	key.tgid = process_of(task);
+	if (!is_kernel(task)) {
+		key.start = task->group_leader->start_boottime;
+		key.tgid = process_of(task);
+	}
 	key.outward = sk->sk_max_ack_backlog == 0;
 	key.port = key.outward ? bpf_ntohs(sk->__sk_common.skc_dport) : sk->__sk_common.skc_num;
 	key.bucket = lag_bucket(ns);

@@ -9,9 +9,6 @@
  * it came last, only the words that were return addresses then are compared. */
 #pragma once
 
-#define PF_KTHREAD   0x00200000
-#define PF_IO_WORKER 0x00000010 /* io_uring's: no user registers */
-
 /* More new places than this in one second are not taken, but counted. */
 #define STACKS_PER_SECOND 400
 

@@ -1,0 +1,211 @@
+# SPDX-License-Identifier: MIT
+"""The figures of close lags where several CPUs count at the same moment, and where nobody's process closes."""
+import os
+import socket
+import subprocess
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
+from bpfmaps import calls_left_out  # noqa: E402
+from tap import BUILD, Skip, cases, equal, json_lines, main, test, true, wait_for  # noqa: E402
+from watching import Watch  # noqa: E402
+
+CPUS = min(len(os.sched_getaffinity(0)), 4)
+
+
+class Storm:
+    """Ends whose peers have closed; close() closes them, at each port on all CPUs at the same moment."""
+
+    def __init__(self, ports, ends):
+        argv = [os.path.join(BUILD, "tests", "lagstorm"), CPUS, ports, 1 + ends // CPUS * CPUS]
+        self.process = subprocess.Popen([str(a) for a in argv], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.pid, self.ends = self.process.pid, argv[-1]
+
+    def go(self):
+        self.process.stdin.write("\n")
+        self.process.stdin.flush()
+
+    def has(self, done):
+        equal(self.process.stdout.readline(), done + "\n", "what it has done")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *unused):
+        self.process.stdin.close()
+        self.process.stdout.close()
+        self.process.wait(20)
+
+
+def in_a_storm(ports, ends, look, *options):
+    """What `look` returns of such a storm and its watch. An interrupt may come while a program runs, and then
+    more than one close is not seen: such a storm shows nothing."""
+    for _ in range(10):
+        with Storm(ports, ends) as s, Watch("--json", "--no-stacks", *options, "--pid", str(s.pid)) as w:
+            w.ready()
+            found = look(s, w)
+            equal(w.stop(), (0, ""), "exit")
+            said = json_lines(w.text())
+            lost = said[-1]["lost"]
+            if not lost["missed"]:
+                equal(sum(lost.values()), 0, f"losses in {said[-1]}")
+                return found, said
+    raise AssertionError("in no storm everything was seen")
+
+
+def step(storm, done):
+    storm.go()
+    storm.has(done)
+
+
+@test
+def closes_on_all_cpus_at_once_are_counted_exactly():
+    """Most lags of a port are of one size, and meet in one counter."""
+    def look(storm, _watch):
+        step(storm, "made")
+        step(storm, "closed")
+        return storm
+    ports = 20
+    storm, said = in_a_storm(ports, 200, look, "--after", "1h")
+    lags = [x for x in said if x["event"] == "lag"]
+    equal([(x["pid"], x["by"], x["count"]) for x in lags], [(storm.pid, "accept", storm.ends)] * ports,
+          "closes at each port")
+    equal([sum(b[2] for b in x["buckets"]) for x in lags], [storm.ends] * ports, "sum of the buckets")
+
+
+@test
+def the_longest_of_two_that_close_at_once_is_the_longest():
+    """What is said of each end is compared with what is said of all at its port, to the nanosecond."""
+    def look(storm, watch):
+        for done, event in (("made", "half-closed"), ("closed", "closed")):
+            step(storm, done)
+            wait_for(lambda: watch.text().count(f'"event":"{event}"') >= ports * storm.ends or calls_left_out(watch.process.pid),
+                     f"{event} of each end", 30)
+    ports = 500
+    _, said = in_a_storm(ports, CPUS, look, "--after", "1ms", "--buffer", "16384")
+    each = {}
+    for x in said:
+        if x["event"] == "closed":
+            each.setdefault(int(x["local"].rpartition(":")[2]), []).append(x["close_lag_ms"])
+    lags = {x["port"]: (x["count"], x["max_ms"]) for x in said if x["event"] == "lag"}
+    equal(len(lags), ports, "ports")
+    wrong = {port: (lags.get(port), mine) for port, mine in each.items() if lags.get(port) != (len(mine), max(mine))}
+    equal(wrong, {}, "ports where the sum is not that of its ends")
+
+
+# Whose last descriptor is closed by nobody: it waits in a socket that waits in itself.
+GARBAGE = """
+import array, socket, sys
+def leave(tcp):
+    a, b = socket.socketpair(socket.AF_UNIX)
+    fds = array.array("i", [b.fileno(), tcp.fileno()])
+    a.sendmsg([b"x"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, fds)])
+    tcp.close()
+    b.close()
+    a.close()
+"""
+
+# The same: a file that a ring holds, which the kernel takes apart once its process is gone.
+RING = """
+import ctypes, os, struct, sys
+libc = ctypes.CDLL(None, use_errno=True)
+params = ctypes.create_string_buffer(120)
+ring = libc.syscall(425, 1, params)
+if ring < 0:
+    print("refused", flush=True)
+    sys.exit()
+def leave(tcp):
+    fds = ctypes.create_string_buffer(struct.pack("=i", tcp.fileno()))
+    assert libc.syscall(427, ring, 2, fds, 1) == 0, os.strerror(ctypes.get_errno())
+    os._exit(0)
+"""
+
+LEFT = """
+import socket
+ls = socket.create_server(("127.0.0.1", 0))
+print(ls.getsockname()[1], flush=True)
+sys.stdin.readline()
+c = socket.create_connection(ls.getsockname())
+s = ls.accept()[0]
+c.close()
+assert s.recv(1) == b""
+leave(s)
+sys.stdin.read()
+"""
+
+
+class Leaver:
+    """A process that at a line lets go of a socket without a close."""
+
+    def __init__(self, how):
+        self.process = subprocess.Popen([sys.executable, "-ISc", how + LEFT], stdin=subprocess.PIPE,
+                                        stdout=subprocess.PIPE, text=True)
+        self.pid = self.process.pid
+        self.port = self.process.stdout.readline().strip()
+        if self.port == "refused":
+            self.__exit__()
+            raise Skip("the kernel refuses io_uring")
+
+    def go(self):
+        self.process.stdin.write("\n")
+        self.process.stdin.flush()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *unused):
+        self.process.stdin.close()
+        self.process.stdout.close()
+        self.process.wait(20)
+
+
+def lag_rows(watch):
+    return [x for x in json_lines(watch.whole_lines()) if x["event"] == "lag" and x["by"] == "accept"]
+
+
+@cases("garbage", "ring")
+def what_the_kernel_closes_is_the_kernel_s(how):
+    """A worker of the kernel's does it, which has nothing to do with the connection but that it was free."""
+    with Leaver(GARBAGE if how == "garbage" else RING) as p, \
+            Watch("--after", "10s", "--json", "--no-stacks", "--interval", "20ms", "--port", p.port) as w:
+        w.ready()
+        p.go()
+        row = wait_for(lambda: lag_rows(w), "a close lag", 20)[0]
+        # Before Linux 6.9 whoever closed a socket of the kind took the garbage away.
+        whose = {(0, 0, "(kernel)")} | ({(p.pid, row["start_ns"], row["comm"])} if how == "garbage" else set())
+        true((row["pid"], row["start_ns"], row["comm"]) in whose, f"whose: {row}")
+        equal((row["port"], row["count"]), (int(p.port), 1), "port and count")
+
+
+@test
+def people_read_that_it_was_the_kernel():
+    with Leaver(RING) as p, Watch("--after", "10s", "--no-stacks", "--interval", "20ms", "--port", p.port) as w:
+        w.ready()
+        p.go()
+        w.line(f"  (kernel) :{p.port} ", seconds=20)
+
+
+@test
+def a_worker_of_a_ring_closes_for_its_process():
+    """It is a thread of the process."""
+    with socket.create_server(("127.0.0.1", 0)) as ls:
+        client = socket.create_connection(ls.getsockname())
+        server, port = ls.accept()[0], ls.getsockname()[1]
+        fd = server.fileno()
+        with subprocess.Popen([os.path.join(BUILD, "tests", "uread"), str(fd), "close", "async"], pass_fds=[fd],
+                              stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as p, \
+                Watch("--after", "10s", "--json", "--no-stacks", "--interval", "20ms", "--port", str(port)) as w:
+            server.close()
+            w.ready()
+            client.close()
+            if p.poll() == 77:
+                raise Skip("the kernel refuses io_uring")
+            p.stdin.write("\n")
+            p.stdin.flush()
+            equal(p.stdout.readline(), "0\n", "close")
+            row = wait_for(lambda: lag_rows(w), "a close lag", 20)[0]
+            equal((row["pid"], row["comm"], row["count"]), (p.pid, "uread", 1), "whose")
+            p.stdin.close()
+
+
+main()
