@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import socket
+import stat
 import subprocess
 import sys
 import tempfile
@@ -227,6 +228,70 @@ def what_others_put_in_a_file_s_place_is_not_opened(where):
                 in_order(stack["stack"], "read_to_the_end", "direct", "run", "main")
 
 
+LEAST_RIGHTS = ("setpriv", "--bounding-set=-all,+bpf,+perfmon,+sys_ptrace")
+RIGHTS = {"root": (), "the least rights": LEAST_RIGHTS}  # with these a file is found by its name alone
+APART = 'mount -t tmpfs tmpfs "$1" && cp "$2" "$1/x" && cp "$3" "$1/libc.so.6" && ' \
+    'LD_LIBRARY_PATH="$1" exec "$1/x" direct'
+MINE = {"read_to_the_end", "direct", "run", "main"}
+
+
+def libc_of(program):
+    said = subprocess.run(["ldd", program], check=True, stdout=subprocess.PIPE, text=True).stdout
+    return next(line.split()[2] for line in said.splitlines() if "libc.so.6" in line)
+
+
+def stack_of(program, change=lambda: None, before=()):
+    """What is shown of the read of such a program, of which something changes once it runs."""
+    with program as p, Watch("--after", "100ms", "--json", "--pid", str(p.process.pid), before=before) as w:
+        w.ready()
+        change()
+        p.go()
+        address = p.process.stdout.readline().split()[1]
+        told = json.loads(w.line("half-closed", f'"local":"{address}"', seconds=30))["told"]
+        equal(told["stack_note"], "", "note")
+        return told["stack"]
+
+
+@cases(*RIGHTS)
+def a_program_that_only_its_mount_namespace_has_is_named(rights):
+    """It and its C library; where they lie there, other programs lie here."""
+    mkstack = os.path.join(BUILD, "tests", "mkstack")
+    with tempfile.TemporaryDirectory() as folder:
+        for decoy in ("x", "libc.so.6"):
+            shutil.copy("/bin/true", f"{folder}/{decoy}")
+        stack = stack_of(Program("unshare", "--mount", "sh", "-c", APART, "sh", folder, mkstack, libc_of(mkstack)),
+                         before=RIGHTS[rights])
+        in_order(stack, "read_to_the_end", "direct", "run", "main")
+        equal({f["object"] for f in stack if f["function"] in MINE}, {"x"}, "objects")
+        true([f for f in stack if f["object"] == "libc.so.6" and f["function"]], f"calls of the C library in {stack}")
+
+
+def put_in_place(path, other):
+    """As a package is upgraded: what ran goes on with the file that has no name any more. The name that the
+    kernel gives it then is another's, too."""
+    shutil.copy(other, f"{path} (deleted)")
+    shutil.copy(other, f"{path}.new")
+    os.rename(f"{path}.new", path)
+
+
+@cases(*[(what, rights) for what in ("program", "library") for rights in RIGHTS])
+def what_was_replaced_while_it_runs_is_not_named_after_the_new_one(what, rights):
+    """Its own names are known to who may open what is mapped. Who may not takes what is in memory, which has
+    the way, but of a program's own functions no names."""
+    mkstack = os.path.join(BUILD, "tests", "mkstack")
+    with tempfile.TemporaryDirectory() as folder:
+        program, library = f"{folder}/x", f"{folder}/libc.so.6"
+        shutil.copy(mkstack, program)
+        shutil.copy(libc_of(mkstack), library)
+        runs = Program("env", f"LD_LIBRARY_PATH={folder}", program, "direct")
+        stack = stack_of(runs, lambda: put_in_place(program if what == "program" else library, "/bin/true"), RIGHTS[rights])
+        if what == "program" and RIGHTS[rights]:
+            equal([f["function"] for f in stack if f["function"] in MINE], [], "names")
+            true(len(stack) > len(MINE), f"the way in {stack}")
+        else:
+            in_order(stack, "read_to_the_end", "direct", "run", "main")
+
+
 PYTHON = """
 import socket, sys
 ls = socket.create_server(("127.0.0.1", 0))
@@ -332,11 +397,10 @@ def nginx_whose_client_does_not_read():
             in_order(line["made"]["stack"], "ngx_event_connect_peer", "ngx_process_events_and_timers", "main")
 
 
-@test
-def perf_maps_name_code_that_no_file_holds():
-    """A read in code that was copied to fresh memory, as a JIT does, and named in a perf map."""
-    code = r"""
+JITTED = r"""
 import ctypes, mmap, os, socket, sys
+fd = os.open(sys.argv[1], os.O_RDWR) if sys.argv[1:] else -1
+m = mmap.mmap(fd, 4096, flags=mmap.MAP_PRIVATE, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
 ls = socket.create_server(("127.0.0.1", 0))
 print("ready", flush=True)
 sys.stdin.readline()
@@ -344,7 +408,6 @@ c = socket.create_connection(ls.getsockname())
 ls.accept()[0].close()
 # push rbp; mov rbp,rsp; xor eax,eax (read); syscall; pop rbp; ret
 text = bytes([0x55, 0x48, 0x89, 0xe5, 0x31, 0xc0, 0x0f, 0x05, 0x5d, 0xc3])
-m = mmap.mmap(-1, 4096, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
 m.write(text)
 at = ctypes.addressof(ctypes.c_char.from_buffer(m))
 path = "/tmp/perf-%d.map" % os.getpid()
@@ -357,14 +420,35 @@ print("%s:%d" % c.getsockname(), flush=True)
 sys.stdin.read()
 os.unlink(path)
 """
-    with Program("/usr/bin/python3", "-c", code) as p, \
+
+
+def innermost_of_jitted(*argv, ready=lambda: None):
+    with Program("/usr/bin/python3", "-c", JITTED, *argv) as p, \
             Watch("--after", "100ms", "--json", "--pid", str(p.process.pid)) as w:
         w.ready()
+        ready()
         p.go()
         address = p.process.stdout.readline().strip()
         line = json.loads(w.line("half-closed", f'"local":"{address}"', seconds=30))
-        first = line["told"]["stack"][0]
+        return line["told"]["stack"][0]
+
+
+@test
+def perf_maps_name_code_that_no_file_holds():
+    """A read in code that was copied to fresh memory, as a JIT does, and named in a perf map."""
+    first = innermost_of_jitted()
+    equal((first["function"], first["object"]), ("jitted_read", "perf map"), "innermost")
+
+
+@test
+def a_device_s_memory_is_not_touched():
+    """The same in memory of a device like /dev/zero: it is not opened, at which other devices do something."""
+    with tempfile.TemporaryDirectory() as folder:
+        path, opened = f"{folder}/device", []
+        os.mknod(path, 0o600 | stat.S_IFCHR, os.makedev(1, 5))
+        first = innermost_of_jitted(path, ready=lambda: opened.append(Opened(path)))
         equal((first["function"], first["object"]), ("jitted_read", "perf map"), "innermost")
+        equal(opened[0].look(), None, "when it was opened")
 
 
 BRIEF = """
