@@ -23,3 +23,5 @@ struct report_style term_style(int fd, enum term_when colour, bool ascii);
 
 /* Whether terminfo describes the terminal that TERM names. */
 bool term_is_known(void);
+/* Whether it is known as one that cannot be drawn on, such as "dumb". */
+bool term_is_dumb(void);

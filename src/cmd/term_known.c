@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 bool term_is_known(void);
+bool term_is_dumb(void);
 
 bool term_is_known(void)
 {
@@ -14,4 +15,16 @@ bool term_is_known(void)
 		return false;
 	del_curterm(cur_term);
 	return true;
+}
+
+bool term_is_dumb(void)
+{
+	bool dumb;
+	int status;
+
+	if (setupterm(NULL, STDOUT_FILENO, &status) == ERR)
+		return false;
+	dumb = !cursor_address || !clear_screen;
+	del_curterm(cur_term);
+	return dumb;
 }

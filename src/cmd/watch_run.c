@@ -365,7 +365,7 @@ static bool wants_screen(const struct run *run)
 	const struct watch_job *job = run->job;
 
 	return !job->plain && !job->json && !job->command && !job->output &&
-	       isatty(STDOUT_FILENO) && isatty(STDIN_FILENO);
+	       isatty(STDOUT_FILENO) && isatty(STDIN_FILENO) && !term_is_dumb();
 }
 
 /* Loading leaves megabytes behind. What is big is had from the kernel and goes back to it, and the

@@ -59,6 +59,7 @@ struct screen *screen_open(uint64_t after_ns, struct err *e)
 	}
 	s->table.style = (struct report_style){ .utf8 = text_locale_is_utf8(), .columns = 80 };
 	s->after_ns = after_ns;
+	s->next_second = clock_mono_ns();
 	s->changed = true;
 	cbreak();
 	noecho();
@@ -459,8 +460,7 @@ bool screen_turn(struct screen *s)
 	while ((key = getch()) != ERR)
 		if (heed(s, key))
 			return true;
-	if (now >= s->next_second) {
-		s->next_second = now + CLOCK_NS_PER_S;
+	for (; now >= s->next_second; s->next_second += CLOCK_NS_PER_S) {
 		table_second(&s->table);
 		s->changed = true;
 	}

@@ -2,6 +2,7 @@
 """The full-screen view of unclosed watch, on a terminal that this test plays."""
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -203,6 +204,120 @@ def an_unknown_terminal_is_named():
     with Terminal(binary("unclosed"), "watch", *HERE, term="no-such-terminal") as t:
         t.shows("TERM=no-such-terminal", "use --plain")
         equal(t.process.wait(20), 3, "exit code")
+
+
+SPARKS = {"C.UTF-8": " ▁▂▃▄▅▆▇█", "C": " _..--==#"}
+
+
+class Sparkline:
+    """A watch of one process on a terminal, and the last minute as it draws it."""
+
+    def __init__(self, t, pid, columns, charset):
+        self.t, self.pid, self.room, self.levels = t, pid, min(60, columns - 39), SPARKS[charset]
+
+    def read(self):
+        rows = self.t.ask("capture-pane", "-p", "-N").splitlines()
+        row = next((ln for ln in rows if re.match(rf" *{self.pid} ", ln)), "")
+        return row[39:].ljust(self.room)[:self.room]
+
+    def shows(self, *heights, seconds=20):
+        """Waits for one or more seconds of each of these heights, in eighths, at the right end; between two
+        there may be one of another."""
+        columns = ".?".join(re.escape(self.levels[h]) + "+" for h in heights)
+        wait_for(lambda: re.search(f"^ *{columns}$", self.read()), f"{columns} at the end of {self.read()!r}", seconds)
+
+
+@cases(("C.UTF-8", 100), ("C", 50))
+def the_last_minute_is_drawn_as_it_was(charset, columns):
+    """One end, then four, then none: a column a second, the newest at the right, the most as high as the row. A
+    narrow terminal has the newest of them."""
+    with Holder("sparkles") as holder, tempfile.TemporaryDirectory() as folder, \
+            Tmux(f"{folder}/tmux", columns, 8,
+                 f"LC_ALL={charset} {binary('unclosed')} watch --after 10ms --comm sparkles") as t:
+        line = Sparkline(t, holder.pid, columns, charset)
+        t.shows("^q: leave")
+        holder.leak()
+        line.shows(8)
+        for _ in range(3):
+            holder.leak()
+        line.shows(2, 8)
+        holder.kill()
+        line.shows(2, 8, 0)
+        t.type("q")
+        wait_for(t.is_over, "its end", 20)
+
+
+@test
+def seconds_in_which_it_did_not_run_are_drawn():
+    with Holder("sparkles") as holder, tempfile.TemporaryDirectory() as folder, \
+            Tmux(f"{folder}/tmux", 100, 8, f"{binary('unclosed')} watch --after 10ms --comm sparkles; exit $?") as t:
+        line = Sparkline(t, holder.pid, 100, "C.UTF-8")
+        t.shows("^q: leave")
+        # tmux lets none of its own children be stopped; this is its shell's.
+        pid = int(run("pgrep", "-P", t.ask("list-panes", "-F", "#{pane_pid}").strip()).stdout)
+        holder.leak()
+        line.shows(8)
+        before = line.read().count("█")
+        os.kill(pid, signal.SIGSTOP)
+        time.sleep(5)  # not synchronisation: seconds to be drawn
+        os.kill(pid, signal.SIGCONT)
+        wait_for(lambda: line.read().count("█") >= before + 5, f"five more in {line.read()!r}", 3)
+
+
+@test
+def what_fits_on_a_terminal_of_20_by_5_is_shown():
+    """In each view: the title, one row at least, and the way out; and more once there is room."""
+    with Holder("small") as holder, tempfile.TemporaryDirectory() as folder:
+        address = holder.leak()[0]
+        with Tmux(f"{folder}/tmux", 20, 5, f"{binary('unclosed')} watch --after 10ms --comm small") as t:
+            t.shows(rf"^ *{holder.pid} small")
+            equal([ln[:8] for ln in t.screen()], ["unclosed", "    PID ", f"{holder.pid:7} "] + ["", "q: leave"], "rows")
+            t.type("Enter")
+            t.shows(r"^ *>=[\d.]+ m?s +drained")
+            equal([ln[:7] for ln in t.screen()][-1], "q: back", "the last row")
+            t.type("Enter")
+            t.shows(r"half-closed")
+            equal([len(t.screen()), t.screen()[-1][:7]], [5, "q: back"], "rows, the last")
+            t.ask("resize-window", "-x", 100, "-y", 24)
+            t.shows(rf"half-closed {address} <- ")
+            t.ask("resize-window", "-x", 20, "-y", 5)
+            wait_for(lambda: len(t.screen()) == 5 and t.screen()[-1].startswith("q: back"), "what fits", 20)
+            for after in ("q: back", "q: leave"):
+                t.type("q")
+                wait_for(lambda a=after: t.screen()[-1].startswith(a), after, 20)
+            t.type("q")
+            wait_for(t.is_over, "its end", 20)
+
+
+def colours(text):
+    """The parts of attributes that are colours."""
+    set_to = [n for part in re.findall(r"\x1b\[([0-9;]*)m", text) for n in part.split(";") if n]
+    return [n for n in set_to if 30 <= int(n) <= 38 or 40 <= int(n) <= 48 or 90 <= int(n) <= 107]
+
+
+@cases(("", True), ("1", False))
+def no_color_is_heeded(value, coloured):
+    with Holder("colourful") as holder:
+        holder.leak()
+        for more in (("--plain",), ()):
+            argv = ["env", f"NO_COLOR={value}", binary("unclosed"), "watch", *more, "--after", "10ms", "--pid", holder.pid]
+            with Terminal(*argv) as t:
+                t.shows(f"colourful[{holder.pid}]" if more else f"{holder.pid} colourful")
+                if more:
+                    equal(bool(re.search(r"\x1b\[[0-9;]+m", t.drawn)), coloured, f"attributes in {t.drawn!r}")
+                equal(colours(t.drawn) if not (more and coloured) else [], [], f"colours in {t.drawn!r}")
+
+
+@test
+def a_terminal_that_cannot_be_drawn_on_has_lines():
+    with Holder("spoken") as holder, Terminal(binary("unclosed"), "watch", "--after", "10ms", "--pid", holder.pid,
+                                              term="dumb") as t:
+        t.shows("watching for what stays half-closed longer than 10 ms")
+        t.shows(holder.leak()[0], f" spoken[{holder.pid}] ")
+        t.process.send_signal(signal.SIGINT)
+        equal(t.process.wait(20), 0, "exit code")
+        t.shows("1 reported, 1 still open")
+        true("\x1b" not in t.drawn, f"escapes in {t.drawn!r}")
 
 
 @test
