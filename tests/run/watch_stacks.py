@@ -4,6 +4,7 @@ import ctypes
 import json
 import os
 import shutil
+import signal
 import socket
 import stat
 import subprocess
@@ -13,7 +14,8 @@ import time
 from contextlib import contextmanager
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
-from tap import BUILD, SOURCE, binary, cases, equal, has, main, run, test, true, wait_for  # noqa: E402
+from tap import (BUILD, SANITIZED, SOURCE, Skip, binary, cases, equal, has, main, run, test, true,  # noqa: E402
+                 wait_for)
 from watching import Holder, Watch, name  # noqa: E402
 
 IN_OPEN = 0x20
@@ -290,6 +292,76 @@ def what_was_replaced_while_it_runs_is_not_named_after_the_new_one(what, rights)
             true(len(stack) > len(MINE), f"the way in {stack}")
         else:
             in_order(stack, "read_to_the_end", "direct", "run", "main")
+
+
+# A file system with one file, "x", that a process serves: include/uapi/linux/fuse.h. The program is run from it.
+SERVED = r"""
+import ctypes, os, stat, struct, sys
+LOOKUP, FORGET, GETATTR, OPEN, READ, INIT, INTERRUPT, BATCH_FORGET = 1, 2, 3, 14, 15, 26, 36, 42
+KEEP_CACHE, ENOSYS, LONG = 2, 38, 1 << 30
+folder = sys.argv[1]
+with open(sys.argv[2], "rb") as f:
+    content = f.read()
+def attr(node):
+    mode = stat.S_IFDIR | 0o755 if node == 1 else stat.S_IFREG | 0o755
+    return struct.pack("=6Q10I", node, len(content), 0, 0, 0, 0, 0, 0, 0, mode, 1, 0, 0, 0, 4096, 0)
+def answer(opcode, node, body):
+    if opcode == INIT:
+        return struct.pack("=IIIIHHII36x", 7, 31, 1 << 17, 0, 8, 8, 1 << 17, 1)
+    if opcode == LOOKUP and body == b"x\0":
+        return struct.pack("=QQQQII", 2, 0, LONG, LONG, 0, 0) + attr(2)
+    if opcode == GETATTR:
+        return struct.pack("=QII", LONG, 0, 0) + attr(node)
+    if opcode == OPEN:
+        return struct.pack("=QII", 0, KEEP_CACHE, 0)
+    if opcode == READ:
+        at, size = struct.unpack_from("=QI", body, 8)
+        return content[at:at + size]
+fuse = os.open("/dev/fuse", os.O_RDWR | os.O_CLOEXEC)
+options = b"fd=%d,rootmode=40000,user_id=0,group_id=0" % fuse
+assert not ctypes.CDLL(None).mount(b"x", folder.encode(), b"fuse", 0, options)
+if not os.fork():
+    os.close(0)
+    os.close(1)
+    while True:
+        request = os.read(fuse, 1 << 18)
+        length, opcode, unique, node = struct.unpack_from("=IIQQ", request)
+        if opcode not in (FORGET, INTERRUPT, BATCH_FORGET):
+            said = answer(opcode, node, request[40:])
+            os.write(fuse, struct.pack("=IiQ", 16 + len(said or b""), 0 if said is not None else -ENOSYS, unique) +
+                     (said or b""))
+with open(folder + "/x", "rb") as f:
+    f.read()  # from here on the kernel has it
+os.execv(folder + "/x", [folder + "/x", "direct"])
+"""
+
+
+def a_file_system_that_does_not_answer_holds_up_no_line():
+    """The program's, which comes without its stack, and another's; nor the end. Who reads the stack waits for
+    ever."""
+    if not os.path.exists("/dev/fuse"):
+        raise Skip("there is no FUSE")
+    with tempfile.TemporaryDirectory() as folder, Holder("elsewhere") as other, \
+            Program("unshare", "--mount", sys.executable, "-ISc", SERVED, folder,
+                    os.path.join(BUILD, "tests", "mkstack")) as p:
+        server = int(subprocess.check_output(["pgrep", "-P", str(p.process.pid)], text=True))
+        try:
+            with Watch("--after", "100ms", "--json", "--pid", str(p.process.pid), "--pid", str(other.pid)) as w:
+                w.ready()
+                os.kill(server, signal.SIGSTOP)
+                p.go()
+                address, others = p.process.stdout.readline().split()[1], other.leak()[0]
+                told = json.loads(w.line("half-closed", f'"local":"{address}"', seconds=30))["told"]
+                equal((told["pid"], told["stack"], told["stack_note"]),
+                      (p.process.pid, [], "the stack is not read yet"), "who was told, and where")
+                w.line("half-closed", f'"local":"{others}"', seconds=30)
+                equal(w.stop(), (0, ""), "exit")
+        finally:
+            os.kill(server, signal.SIGKILL)
+
+
+if not SANITIZED:  # whose search for leaks waits for every thread
+    test(a_file_system_that_does_not_answer_holds_up_no_line)
 
 
 PYTHON = """
