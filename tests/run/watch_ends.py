@@ -268,8 +268,8 @@ class Commanded(Started):
 
     def __init__(self, folder, script, *options):
         self.folder, self.lines = folder, f"{folder}/lines"
-        super().__init__(binary("unclosed"), "watch", "--json", "--output", self.lines, *options, "--", "sh", "-c", script,
-                         folder, stdin=subprocess.DEVNULL)
+        super().__init__(binary("unclosed"), "watch", "--json", "--output", self.lines, *options, "--",
+                         "sh", "-c", script, folder, stdin=subprocess.DEVNULL)
 
     def ready(self):
         return wait_for(lambda: self.word("ready"), "the command", 30)
@@ -343,7 +343,8 @@ while True:
 def what_a_command_that_was_ended_left_unclosed_counts(by):
     with tempfile.TemporaryDirectory() as folder:
         options = ("--duration", "3s") if by == "--duration" else ()
-        with Commanded(folder, f"exec {sys.executable} -ISc '{KEEPS}'", "--after", "50ms", "--no-stacks", *options) as c:
+        script = f"exec {sys.executable} -ISc '{KEEPS}'"
+        with Commanded(folder, script, "--after", "50ms", "--no-stacks", *options) as c:
             if not options:
                 wait_for(lambda: '"half-closed"' in c.word("lines"), "a line", 30)
                 c.process.send_signal(signal.SIGTERM)
@@ -454,7 +455,8 @@ def a_command_goes_on_where_nobody_reads_until_there_is_more_to_say():
     with tempfile.TemporaryDirectory() as folder:
         fifo = Fifo(folder)
         script = READY + 'until [ -e "$0/go" ]; do sleep 0.02; done; : >"$0/went"; exit 7'
-        with Started(binary("unclosed"), "watch", "--json", "--output", fifo.path, "--", "sh", "-c", script, folder) as p:
+        with Started(binary("unclosed"), "watch", "--json", "--output", fifo.path, "--",
+                     "sh", "-c", script, folder) as p:
             with fifo.open() as reader:
                 has(reader.readline(), '"watching"')
                 wait_for(lambda: os.path.exists(f"{folder}/ready"), "the command", 20)

@@ -18,7 +18,8 @@ class Storm:
 
     def __init__(self, ports, ends):
         argv = [os.path.join(BUILD, "tests", "lagstorm"), CPUS, ports, 1 + ends // CPUS * CPUS]
-        self.process = subprocess.Popen([str(a) for a in argv], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.process = subprocess.Popen([str(a) for a in argv], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                        text=True)
         self.pid, self.ends = self.process.pid, argv[-1]
 
     def go(self):
@@ -79,7 +80,8 @@ def the_longest_of_two_that_close_at_once_is_the_longest():
     def look(storm, watch):
         for done, event in (("made", "half-closed"), ("closed", "closed")):
             step(storm, done)
-            wait_for(lambda: watch.text().count(f'"event":"{event}"') >= ports * storm.ends or calls_left_out(watch.process.pid),
+            said = f'"event":"{event}"'
+            wait_for(lambda: watch.text().count(said) >= ports * storm.ends or calls_left_out(watch.process.pid),
                      f"{event} of each end", 30)
     ports = 500
     _, said = in_a_storm(ports, CPUS, look, "--after", "1ms", "--buffer", "16384")

@@ -271,7 +271,8 @@ def what_fits_on_a_terminal_of_20_by_5_is_shown():
         address = holder.leak()[0]
         with Tmux(f"{folder}/tmux", 20, 5, f"{binary('unclosed')} watch --after 10ms --comm small") as t:
             t.shows(rf"^ *{holder.pid} small")
-            equal([ln[:8] for ln in t.screen()], ["unclosed", "    PID ", f"{holder.pid:7} "] + ["", "q: leave"], "rows")
+            rows = [ln[:8] for ln in t.screen()]
+            equal(rows, ["unclosed", "    PID ", f"{holder.pid:7} ", "", "q: leave"], "rows")
             t.type("Enter")
             t.shows(r"^ *>=[\d.]+ m?s +drained")
             equal([ln[:7] for ln in t.screen()][-1], "q: back", "the last row")
@@ -300,8 +301,8 @@ def no_color_is_heeded(value, coloured):
     with Holder("colourful") as holder:
         holder.leak()
         for more in (("--plain",), ()):
-            argv = ["env", f"NO_COLOR={value}", binary("unclosed"), "watch", *more, "--after", "10ms", "--pid", holder.pid]
-            with Terminal(*argv) as t:
+            with Terminal("env", f"NO_COLOR={value}", binary("unclosed"), "watch", *more, "--after", "10ms",
+                          "--pid", holder.pid) as t:
                 t.shows(f"colourful[{holder.pid}]" if more else f"{holder.pid} colourful")
                 if more:
                     equal(bool(re.search(r"\x1b\[[0-9;]+m", t.drawn)), coloured, f"attributes in {t.drawn!r}")

@@ -286,7 +286,8 @@ def what_was_replaced_while_it_runs_is_not_named_after_the_new_one(what, rights)
         shutil.copy(mkstack, program)
         shutil.copy(libc_of(mkstack), library)
         runs = Program("env", f"LD_LIBRARY_PATH={folder}", program, "direct")
-        stack = stack_of(runs, lambda: put_in_place(program if what == "program" else library, "/bin/true"), RIGHTS[rights])
+        replaced = program if what == "program" else library
+        stack = stack_of(runs, lambda: put_in_place(replaced, "/bin/true"), RIGHTS[rights])
         if what == "program" and RIGHTS[rights]:
             equal([f["function"] for f in stack if f["function"] in MINE], [], "names")
             true(len(stack) > len(MINE), f"the way in {stack}")
