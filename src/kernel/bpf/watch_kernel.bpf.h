@@ -22,6 +22,7 @@
 #define NR_ACCEPT4  242
 #define NR_READ     63
 #define NR_READV    65
+#define NR_PREADV2  286
 #define NR_RECVFROM 207
 #define NR_RECVMSG  212
 #else
@@ -29,6 +30,7 @@
 #define NR_ACCEPT4  288
 #define NR_READ     0
 #define NR_READV    19
+#define NR_PREADV2  327
 #define NR_RECVFROM 45
 #define NR_RECVMSG  47
 #endif

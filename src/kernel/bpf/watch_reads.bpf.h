@@ -72,6 +72,7 @@ static __always_inline bool may_be_the_end(const struct pt_regs *regs)
 	case NR_READ:
 		return len > 0;
 	case NR_READV:
+	case NR_PREADV2: /* of a socket it is the same; preadv() refuses one */
 		return true;
 	case NR_RECVFROM:
 	case NR_RECVMSG:
