@@ -3,7 +3,9 @@
 
     with Fixture("unread=3", "dead", family="6") as made:
         made.sockets        # one dict an end: made, cause, snapshot, end, state, local, peer, pid, fd,
-                            # inode, cookie, holders; also variant, let_go, listener where they apply
+                            # inode, cookie, holders, made_by; also variant, let_go, listener, and
+                            # when what was done to it, between two moments of CLOCK_REALTIME in ns:
+                            # began, told, closed, gone, where they apply
         made.run("ss", "-tan")   # a command inside the fixture's network namespace
 """
 import json
@@ -19,14 +21,18 @@ START_S = 60
 
 class Fixture:
     """What mkcause made, for as long as the `with` lasts. netns=False: in the caller's network
-    namespace; within=other: in that of another fixture; session=False: in the caller's session."""
+    namespace; within=other: in that of another fixture; session=False: in the caller's session;
+    swap=True: the ends that have the cause connect; wait=True: it makes them once go() is called."""
 
     def __init__(self, *causes, family="4", netns=True, keep_closer=False, scale=None,
-                 within=None, session=True):
+                 within=None, session=True, swap=False, wait=False):
         self.argv = [os.path.join(BUILD, "tests", "mkcause")]
         self.argv += {"4": [], "6": ["--v6"], "mapped": ["--mapped"]}[family]
         self.argv += ["--netns"] if netns and not within else []
         self.argv += ["--keep-closer"] if keep_closer else []
+        self.argv += ["--swap"] if swap else []
+        self.argv += ["--wait"] if wait else []
+        self.wait = wait
         self.argv += ["--scale", scale] if scale else list(causes)
         self.argv = within.command(*self.argv) if within else self.argv
         self.session = session
@@ -36,13 +42,36 @@ class Fixture:
     def __enter__(self):
         self.process = subprocess.Popen(self.argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                         text=True, start_new_session=self.session)
-        self.sockets = []
+        self.sockets = self.lines_to("waiting" if self.wait else "ready")
+        return self
+
+    def lines_to(self, word):
+        """What it says until this word."""
+        said = []
         for line in self.process.stdout:
-            if line == "ready\n":
-                return self
-            self.sockets.append(json.loads(line))
+            if line == word + "\n":
+                return said
+            said.append(json.loads(line))
         self.stop()
-        raise AssertionError(f"{' '.join(self.argv)}: ended before it was ready")
+        raise AssertionError(f"{' '.join(self.argv)}: ended before it was {word}")
+
+    def ask(self, word):
+        self.process.stdin.write(word + "\n")
+        self.process.stdin.flush()
+
+    def one(self):
+        """Before go(): has it make one more end that is told; that."""
+        self.ask("one")
+        return json.loads(self.process.stdout.readline())
+
+    def go(self):
+        self.ask("go")
+        self.sockets = self.lines_to("ready")
+
+    def release(self):
+        """Has it close what stays only for want of a close; these ends, with what was done."""
+        self.ask("release")
+        return self.lines_to("released")
 
     def __exit__(self, *_):
         self.stop()

@@ -4,6 +4,7 @@
 
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <pthread.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -15,10 +16,9 @@
 #define SMALL_RCVBUF 4096
 
 /* The client end sends its FIN and is, as asked, closed or held on to. */
-static void client_finishes(struct fix *f, struct made *c)
+static void client_finishes(struct fix *f, struct made *s, struct made *c)
 {
-	if (shutdown(c->fd, SHUT_WR) < 0)
-		die("shutdown");
+	half_close(f, c, s);
 	if (f->keep_closer) {
 		is(c, "half-closed-here", TCPS_FIN_WAIT2);
 		keep(f, c, KEEP_STILL);
@@ -28,15 +28,29 @@ static void client_finishes(struct fix *f, struct made *c)
 	}
 }
 
-/* The client end has shut down its side, the server end has read that, and both know. */
-static void client_has_finished(struct made *s, struct made *c)
+APART static void read_to_the_end(struct made *m)
 {
 	char byte;
 
-	if (shutdown(c->fd, SHUT_WR) < 0)
-		die("shutdown");
-	if (recv(s->fd, &byte, 1, 0) != 0)
+	m->told_tid = gettid();
+	m->told.from = wall_ns();
+	if (recv(m->fd, &byte, 1, 0) != 0)
 		die("reading the end of the stream");
+	m->told.to = wall_ns();
+}
+
+APART static void *read_apart(void *m)
+{
+	read_to_the_end(m);
+	return m;
+}
+
+/* The client end has shut down its side, the server end has read that, and both know. */
+APART static void client_has_finished(struct fix *f, struct made *s, struct made *c)
+{
+	half_close(f, c, s);
+	read_to_the_end(s);
+	s->told_in = "read_to_the_end client_has_finished";
 	await_state(c->fd, TCPS_FIN_WAIT2);
 	is(c, "half-closed-here", TCPS_FIN_WAIT2);
 }
@@ -50,17 +64,26 @@ static void make_unread(struct fix *f, unsigned i, struct made *s, struct made *
 		say(c->fd, 100);
 	if (i % 3 == 2)
 		read_bytes(s->fd, 100);
-	client_finishes(f, c);
+	s->resets = i % 3 == 0;
+	client_finishes(f, s, c);
 	is(s, "unread", TCPS_CLOSE_WAIT);
 }
 
-static void make_told(struct fix *f, unsigned i, struct made *s, struct made *c)
+APART static void make_told(struct fix *f, unsigned i, struct made *s, struct made *c)
 {
-	char byte;
+	static const char *const how[] = { "one thread", "another thread" };
+	pthread_t reader;
 
-	client_finishes(f, c);
-	if (recv(s->fd, &byte, 1, 0) != 0)
-		die("reading the end of the stream");
+	s->variant = how[i % 2];
+	client_finishes(f, s, c);
+	if (i % 2) {
+		if (pthread_create(&reader, NULL, read_apart, s) || pthread_join(reader, NULL))
+			die("a thread");
+		s->told_in = "read_to_the_end read_apart";
+	} else {
+		read_to_the_end(s);
+		s->told_in = "read_to_the_end";
+	}
 	is(s, "told", TCPS_CLOSE_WAIT);
 	s->snapshot = "drained";
 }
@@ -72,7 +95,7 @@ static void make_drained(struct fix *f, unsigned i, struct made *s, struct made 
 
 	if (send(c->fd, text, sizeof(text), MSG_MORE) != sizeof(text))
 		die("send");
-	client_finishes(f, c);
+	client_finishes(f, s, c);
 	if (recv(s->fd, text, sizeof(text), 0) != sizeof(text))
 		die("recv");
 	is(s, "drained", TCPS_CLOSE_WAIT);
@@ -82,7 +105,8 @@ static void make_shared(struct fix *f, unsigned i, struct made *s, struct made *
 {
 	static const char *const how[] = { "all hold", "parent let go", "child let go" };
 
-	make_told(f, i, s, c);
+	make_told(f, 0, s, c);
+	s->told_in = "read_to_the_end make_told";
 	is(s, "shared", TCPS_CLOSE_WAIT);
 	s->snapshot = NULL;
 	s->variant = how[i % 3]; /* sharers_start() does the rest */
@@ -90,7 +114,7 @@ static void make_shared(struct fix *f, unsigned i, struct made *s, struct made *
 
 static void make_no_descriptor(struct fix *f, unsigned i, struct made *s, struct made *c)
 {
-	client_finishes(f, c);
+	client_finishes(f, s, c);
 	is(s, "no-descriptor", TCPS_CLOSE_WAIT);
 	s->variant = i % 2 ? "io_uring" : "message"; /* post_descriptors() does the rest */
 }
@@ -98,7 +122,7 @@ static void make_no_descriptor(struct fix *f, unsigned i, struct made *s, struct
 /* The client has shut down its side and reads on; the server goes on sending. */
 static void make_replying(struct fix *f, unsigned i, struct made *s, struct made *c)
 {
-	client_has_finished(s, c);
+	client_has_finished(f, s, c);
 	is(s, "replying", TCPS_CLOSE_WAIT);
 	is(c, "replying", TCPS_FIN_WAIT2);
 	keep(f, c, KEEP_READING);
@@ -113,19 +137,20 @@ static void make_peer_gone(struct fix *f, unsigned i, struct made *s, struct mad
 	s->variant = how[i % 4];
 	is(s, "peer-gone", TCPS_FIN_WAIT1);
 	if (i % 4 == 2) {
-		client_has_finished(s, c);
+		client_has_finished(f, s, c);
 		is(s, "peer-gone", TCPS_LAST_ACK);
 	}
 	drop_arrivals(c->fd);
-	if (shutdown(s->fd, SHUT_WR) < 0)
-		die("shutdown");
+	if (i % 4 == 2)
+		close_end(s);
+	else
+		send_fin(s);
 	if (i % 4 == 3) { /* both FINs are on their way at once, and the client hears of neither */
-		if (shutdown(c->fd, SHUT_WR) < 0)
-			die("shutdown");
+		send_fin(c);
 		is(s, "peer-gone", TCPS_CLOSING);
 		is(c, "peer-gone", TCPS_FIN_WAIT1);
 	}
-	if (i % 4 == 0 || i % 4 == 2)
+	if (i % 4 == 0)
 		close_end(s);
 	keep(f, c, KEEP_STILL);
 }
@@ -138,22 +163,19 @@ static void make_send_blocked(struct fix *f, unsigned i, struct made *s, struct 
 	is(s, "send-blocked", i % 3 == 2 ? TCPS_LAST_ACK : TCPS_FIN_WAIT1);
 	s->probing = true;
 	if (i % 3 == 2)
-		client_has_finished(s, c);
+		client_has_finished(f, s, c);
 	write_until_full(s->fd);
-	if (i % 3 == 1) {
-		if (shutdown(s->fd, SHUT_WR) < 0)
-			die("shutdown");
-	} else {
+	if (i % 3 == 1)
+		send_fin(s);
+	else
 		close_end(s);
-	}
 	keep(f, c, KEEP_STILL);
 }
 
 /* The other side of these is a program that has not noticed the end: `unread`. */
 static void make_half_closed_here(struct fix *f, unsigned i, struct made *s, struct made *c)
 {
-	if (shutdown(s->fd, SHUT_WR) < 0)
-		die("shutdown");
+	half_close(f, s, c);
 	is(s, "half-closed-here", TCPS_FIN_WAIT2);
 	is(c, "unread", TCPS_CLOSE_WAIT);
 	keep(f, c, KEEP_STILL);
@@ -162,6 +184,7 @@ static void make_half_closed_here(struct fix *f, unsigned i, struct made *s, str
 static void make_orphan(struct fix *f, unsigned i, struct made *s, struct made *c)
 {
 	close_end(s);
+	fin_comes(f, c, s->began.from);
 	is(s, "orphan", TCPS_FIN_WAIT2);
 	is(c, "unread", TCPS_CLOSE_WAIT);
 	keep(f, c, KEEP_STILL);
@@ -184,7 +207,10 @@ static void make_dead(struct fix *f, unsigned i, struct made *s, struct made *c)
 	}
 	if (setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset)) < 0)
 		die("SO_LINGER");
+	s->began.from = wall_ns();
 	close_end(c);
+	await_state(s->fd, TCPS_CLOSE);
+	s->began.to = wall_ns();
 	f->n--; /* the client end is gone: nothing to list */
 }
 
@@ -254,7 +280,7 @@ const char *cause_word(size_t i)
 	return i < CAUSE_COUNT ? causes[i].word : NULL;
 }
 
-static void make_not_accepted(struct fix *f, const char *word, unsigned i)
+APART static void make_not_accepted(struct fix *f, const char *word, unsigned i)
 {
 	struct listener *l;
 	struct made *c, *s;
@@ -263,6 +289,7 @@ static void make_not_accepted(struct fix *f, const char *word, unsigned i)
 		add_listener(f, QUEUE_BACKLOG);
 	l = &f->listeners[f->n_listeners - 1];
 	c = note_socket(f, word, connect_to(f, &l->addr, 0));
+	c->made_in = "connect_to make_not_accepted";
 	c->peer = l->addr;
 	s = note_socket(f, word, -1);
 	s->local = l->addr;
@@ -273,13 +300,14 @@ static void make_not_accepted(struct fix *f, const char *word, unsigned i)
 		s->peer = l->addr;
 		s->peer.port = c->local.port;
 	}
-	s->server = true;
+	s->server = s->accepted = true;
 	s->listener = (int)f->n_listeners - 1;
 	l->queued++;
 	if (i % 2)
 		say(c->fd, 10);
+	s->resets = i % 2;
+	client_finishes(f, s, c);
 	is(s, "not-accepted", TCPS_CLOSE_WAIT);
-	client_finishes(f, c);
 }
 
 /* Never was a connection: what `dead` must not be mistaken for. */
@@ -292,7 +320,7 @@ static void make_unconnected(struct fix *f, const char *word)
 	note_socket(f, word, fd)->state = TCPS_CLOSE;
 }
 
-bool make(struct fix *f, const char *word, unsigned n)
+APART bool make(struct fix *f, const char *word, unsigned n)
 {
 	size_t k = 0;
 
@@ -310,6 +338,7 @@ bool make(struct fix *f, const char *word, unsigned n)
 		} else {
 			make_pair(f, causes[k].word, causes[k].rcvbuf, &s, &c);
 			causes[k].make(f, i, s, c);
+			pump_in_time(f); /* what replies does so from the start */
 		}
 	}
 	return true;

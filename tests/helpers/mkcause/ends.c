@@ -25,7 +25,7 @@ static int family_of(const struct fix *f, bool server)
 	return f->mapped && server ? AF_INET6 : f->family;
 }
 
-static void addr_of(int fd, struct tcp_addr *a, int (*ask)(int, struct sockaddr *, socklen_t *))
+void addr_of(int fd, struct tcp_addr *a, int (*ask)(int, struct sockaddr *, socklen_t *))
 {
 	struct sockaddr_storage ss;
 	socklen_t len = sizeof(ss);
@@ -53,7 +53,7 @@ int listen_on(struct fix *f, unsigned backlog, struct tcp_addr *addr)
 	return fd;
 }
 
-int connect_to(struct fix *f, const struct tcp_addr *to, int rcvbuf)
+APART int connect_to(struct fix *f, const struct tcp_addr *to, int rcvbuf)
 {
 	int fd = socket(f->family, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	struct tcp_addr a = *to;
@@ -112,21 +112,47 @@ struct made *note_socket(struct fix *f, const char *word, int fd)
 	return m;
 }
 
-void make_pair(struct fix *f, const char *word, int rcvbuf, struct made **server,
-	       struct made **client)
+/* A window that was once offered is not taken back: the client end that is accepted has its small
+ * buffer from its listener. */
+static const struct listener *listener_for(struct fix *f, int rcvbuf)
 {
-	int c = connect_to(f, &f->listeners[0].addr, rcvbuf);
-	int s = accept4(f->listeners[0].fd, NULL, NULL, SOCK_CLOEXEC);
-	int on = 1;
+	const struct listener *l;
 
-	if (s < 0)
+	if (!f->swap || !rcvbuf)
+		return &f->listeners[0];
+	add_listener(f, 1);
+	l = &f->listeners[f->n_listeners - 1];
+	if (setsockopt(l->fd, SOL_SOCKET, SO_RCVBUF, &rcvbuf, sizeof(rcvbuf)) < 0)
+		die("SO_RCVBUF");
+	return l;
+}
+
+APART int accept_from(int listener)
+{
+	int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+
+	if (fd < 0)
 		die("accept");
+	return fd;
+}
+
+APART void make_pair(struct fix *f, const char *word, int rcvbuf, struct made **server,
+		     struct made **client)
+{
+	const struct listener *l = listener_for(f, rcvbuf);
+	int connected = connect_to(f, &l->addr, f->swap ? 0 : rcvbuf);
+	int accepted = accept_from(l->fd), on = 1;
+	int s = f->swap ? connected : accepted, c = f->swap ? accepted : connected;
+
 	setsockopt(s, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 	*server = note_socket(f, word, s);
 	*client = note_socket(f, word, c);
 	addr_of(s, &(*server)->peer, getpeername);
 	addr_of(c, &(*client)->peer, getpeername);
 	(*server)->server = true;
+	(f->swap ? *client : *server)->accepted = true;
+	(*server)->made_in = f->swap ? "connect_to make_pair" : "accept_from make_pair";
+	(*client)->made_in = f->swap ? "accept_from make_pair" : "connect_to make_pair";
 	(*server)->state = (*client)->state = TCPS_ESTABLISHED;
 }
 
@@ -139,7 +165,14 @@ void is(struct made *m, const char *cause, uint8_t state)
 /* What is left has no descriptor. Its cookie may be another one now: settle() asks for it. */
 void close_end(struct made *m)
 {
+	struct span at = { .from = wall_ns() };
+
 	close(m->fd);
+	at.to = wall_ns();
+	if (m->state == TCPS_LAST_ACK)
+		m->closed = at;
+	else if (!m->began.to)
+		m->began = at;
 	m->fd = -1;
 	m->n_holders = 0;
 	m->inode = 0;
@@ -199,9 +232,9 @@ static uint8_t state_by_descriptor(int fd)
 	return info.tcpi_state;
 }
 
-static void pause_ms(void)
+void pause_us(void)
 {
-	nanosleep(&(struct timespec){ .tv_nsec = 1000000 }, NULL);
+	nanosleep(&(struct timespec){ .tv_nsec = 50000 }, NULL);
 }
 
 void await_state(int fd, uint8_t state)
@@ -213,7 +246,98 @@ void await_state(int fd, uint8_t state)
 			errno = ETIMEDOUT;
 			die(tcp_state_name(state));
 		}
-		pause_ms();
+		pause_us();
+	}
+}
+
+static struct tcp_sample ask_kernel(struct fix *f, const struct made *m)
+{
+	struct tcp_sample s;
+	struct err e = { 0 };
+
+	if (diag_lookup(f->diag, &m->local, &m->peer, &s, &e) < 0) {
+		fprintf(stderr, "mkcause: %s\n", e.text);
+		exit(1);
+	}
+	return s;
+}
+
+bool is_gone(struct fix *f, const struct made *m)
+{
+	return ask_kernel(f, m).state == TCPS_GONE;
+}
+
+/* The end's FIN goes. */
+void send_fin(struct made *m)
+{
+	m->began.from = wall_ns();
+	if (shutdown(m->fd, SHUT_WR) < 0)
+		die("shutdown");
+	m->began.to = wall_ns();
+}
+
+static void check_deadline(int64_t end, const char *what)
+{
+	if (clock_mono_ns() > end) {
+		errno = ETIMEDOUT;
+		die(what);
+	}
+}
+
+/* The other end's FIN, which was not sent before `sent`, has come: on loopback mostly before the
+ * call that sends it returns, but not where the kernel puts its work off. */
+void fin_comes(struct fix *f, struct made *m, int64_t sent)
+{
+	int64_t end = clock_mono_ns() + SETTLE_S * CLOCK_NS_PER_S;
+	uint8_t state;
+
+	m->began.from = sent;
+	for (;;) {
+		state = m->fd < 0 ? ask_kernel(f, m).state : state_by_descriptor(m->fd);
+		m->began.to = wall_ns();
+		if (state == TCPS_CLOSE_WAIT)
+			return;
+		check_deadline(end, "a FIN");
+		pause_us();
+	}
+}
+
+void half_close(struct fix *f, struct made *m, struct made *other)
+{
+	send_fin(m);
+	fin_comes(f, other, m->began.from);
+}
+
+/* Notes when it was last seen alive, and first dead. */
+static bool has_died(struct made *m)
+{
+	int64_t now = wall_ns();
+
+	if (state_by_descriptor(m->fd) == TCPS_CLOSE) {
+		m->began.to = wall_ns();
+		return true;
+	}
+	m->began.from = now;
+	return false;
+}
+
+/* Of those that die by a timer. */
+void await_deaths(struct fix *f)
+{
+	int64_t end = clock_mono_ns() + SETTLE_S * CLOCK_NS_PER_S;
+	bool alive = true;
+
+	while (alive) {
+		alive = false;
+		for (size_t i = 0; i < f->n; i++) {
+			struct made *m = &f->made[i];
+
+			if (!strcmp(m->cause, "dead") && !m->began.to)
+				alive |= !has_died(m);
+		}
+		check_deadline(end, "a death");
+		pump_in_time(f);
+		pause_us();
 	}
 }
 
@@ -221,14 +345,10 @@ void await_state(int fd, uint8_t state)
 static bool is_settled(struct fix *f, struct made *m)
 {
 	struct tcp_sample s;
-	struct err e = { 0 };
 
 	if (m->state == TCPS_CLOSE)
 		return state_by_descriptor(m->fd) == TCPS_CLOSE;
-	if (diag_lookup(f->diag, &m->local, &m->peer, &s, &e) < 0) {
-		fprintf(stderr, "mkcause: %s\n", e.text);
-		exit(1);
-	}
+	s = ask_kernel(f, m);
 	if (s.state != m->state || (m->probing && s.timer != TCP_TIMER_PROBE))
 		return false;
 	if (!m->cookie)
@@ -251,7 +371,7 @@ void settle(struct fix *f)
 					tcp_state_name(f->made[i].state));
 				exit(1);
 			}
-			pause_ms();
+			pause_us();
 		}
 	}
 }

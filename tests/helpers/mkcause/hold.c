@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "base/buf.h"
+#include "base/clock.h"
 
 #define SCALE_LISTENER 4000
 #define POST_EACH      200 /* descriptors a message; the kernel takes 253 (SCM_MAX_FD) */
@@ -39,18 +40,30 @@ static int send_fds(int to, const void *data, size_t len, const int *fds, size_t
 	return sendmsg(to, &msg, 0) == (ssize_t)len ? 0 : -errno;
 }
 
+/* What the keeper is asked. */
+struct request {
+	enum keep how;
+	int fd; /* KEEP_NO_MORE: its own; else one comes along */
+};
+
 /* One descriptor and what to do with it. Returns -1 at the end. */
-static int recv_fd(int from, char *how)
+static int recv_fd(int from, enum keep *how)
 {
 	char space[CMSG_SPACE(sizeof(int))] __attribute__((aligned(8)));
-	struct iovec iov = { how, 1 };
+	struct request asked;
+	struct iovec iov = { &asked, sizeof(asked) };
 	struct msghdr msg = { .msg_iov = &iov,
 			      .msg_iovlen = 1,
 			      .msg_control = space,
 			      .msg_controllen = sizeof(space) };
 	int fd;
 
-	if (recvmsg(from, &msg, MSG_CMSG_CLOEXEC) != 1 || !CMSG_FIRSTHDR(&msg))
+	if (recvmsg(from, &msg, MSG_CMSG_CLOEXEC) != sizeof(asked))
+		return -1;
+	*how = asked.how;
+	if (asked.how == KEEP_NO_MORE)
+		return asked.fd;
+	if (!CMSG_FIRSTHDR(&msg))
 		return -1;
 	memcpy(&fd, CMSG_DATA(CMSG_FIRSTHDR(&msg)), sizeof(fd));
 	return fd;
@@ -68,7 +81,8 @@ static void close_with_reset(int fd)
 static void keeper_run(int control)
 {
 	int ep = epoll_create1(EPOLL_CLOEXEC), top = control;
-	char data[4096], how;
+	char data[4096];
+	enum keep how;
 
 	prctl(PR_SET_NAME, "mkcause-keeper");
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -94,8 +108,11 @@ static void keeper_run(int control)
 		if (fd < 0)
 			break;
 		top = fd > top ? fd : top;
+		if (how == KEEP_NO_MORE)
+			close(fd);
 		ev = (struct epoll_event){ EPOLLIN, { .u64 = (uint64_t)fd << 8 | (uint8_t)how } };
-		if (how != KEEP_STILL && epoll_ctl(ep, EPOLL_CTL_ADD, fd, &ev) < 0)
+		if ((how == KEEP_ECHO || how == KEEP_READING) &&
+		    epoll_ctl(ep, EPOLL_CTL_ADD, fd, &ev) < 0)
 			die("epoll_ctl");
 		if (send(control, &fd, sizeof(fd), 0) != sizeof(fd))
 			die("the keeper's answer");
@@ -124,15 +141,26 @@ void keeper_start(struct fix *f)
 
 void keep(struct fix *f, struct made *m, enum keep how)
 {
-	char word = (char)how;
+	struct request asked = { how, -1 };
 	int there;
 
-	if (send_fds(f->keeper_fd, &word, 1, &m->fd, 1) < 0 ||
+	if (send_fds(f->keeper_fd, &asked, sizeof(asked), &m->fd, 1) < 0 ||
 	    recv(f->keeper_fd, &there, sizeof(there), 0) != sizeof(there))
 		die("handing a socket to the keeper");
 	close(m->fd);
 	m->fd = -1;
 	m->holders[0] = (struct holder){ f->keeper, there, "mkcause-keeper" };
+}
+
+void keep_no_more(struct fix *f, struct made *m)
+{
+	struct request asked = { KEEP_NO_MORE, m->holders[0].fd };
+	int there;
+
+	if (send(f->keeper_fd, &asked, sizeof(asked), 0) != sizeof(asked) ||
+	    recv(f->keeper_fd, &there, sizeof(there), 0) != sizeof(there))
+		die("having the keeper close a socket");
+	m->n_holders = 0;
 }
 
 /* Sends the `message` ends into a Unix socket that nobody reads, and gives the others to a ring. */
@@ -301,14 +329,31 @@ void pump(struct fix *f)
 	}
 }
 
-void stop(struct fix *f)
+/* The same, while other things are done, where the time for it has come. */
+void pump_in_time(struct fix *f)
+{
+	int64_t now = clock_mono_ns();
+
+	if (now < f->next_pump)
+		return;
+	f->next_pump = now + PUMP_MS * CLOCK_NS_PER_MS;
+	pump(f);
+}
+
+void sharers_kill(struct fix *f)
 {
 	for (int i = 0; i < 2; i++) {
 		if (f->sharers[i] <= 0)
 			continue;
 		kill(f->sharers[i], SIGKILL);
 		waitpid(f->sharers[i], NULL, 0);
+		f->sharers[i] = 0;
 	}
+}
+
+void stop(struct fix *f)
+{
+	sharers_kill(f);
 	for (size_t i = 0; i < f->n; i++)
 		if (f->made[i].fd >= 0)
 			close_with_reset(f->made[i].fd);

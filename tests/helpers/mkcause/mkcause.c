@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* mkcause: see mkcause.h. Prints one JSON line for every end made, then "ready", and holds them
- * until its standard input ends or SIGTERM comes.
+ * until its standard input ends or SIGTERM comes. A line "release" there has it close those that
+ * stay for want of a close, print their lines again, and "released". --swap: the server ends
+ * connect. --wait: it first prints "waiting", and begins at a line "go"; each line "one" before
+ * that has it make an end that is told, and print that.
  *
- *   mkcause [--v6 | --mapped] [--netns] [--keep-closer] CAUSE[=N]... | all[=N]
+ *   mkcause [--v6 | --mapped] [--netns] [--keep-closer] [--swap] [--wait] CAUSE[=N]... | all[=N]
  *   mkcause [--v6 | --mapped] [--netns] --scale PROCESSESxEACH */
 #include "mkcause.h"
 
@@ -23,7 +26,6 @@
 #include "base/err.h"
 #include "kernel/diag.h"
 
-#define PUMP_MS   20
 #define MANY_EACH 1000000
 
 void die(const char *what)
@@ -54,36 +56,6 @@ static void new_netns(void)
 	close(fd);
 }
 
-static void print_one(const struct fix *f, const struct made *m)
-{
-	char local[TCP_ADDR_TEXT], peer[TCP_ADDR_TEXT];
-
-	printf("{\"made\":\"%s\",\"cause\":\"%s\",\"snapshot\":\"%s\",\"end\":\"%s\",\"state\":\"%s\","
-	       "\"local\":\"%s\",\"peer\":\"%s\",\"inode\":%llu,\"cookie\":%llu",
-	       m->made, m->cause, m->snapshot ? m->snapshot : m->cause,
-	       m->server ? "server" : "client", tcp_state_name(m->state),
-	       tcp_addr_text(&m->local, local), tcp_addr_text(&m->peer, peer),
-	       (unsigned long long)m->inode, (unsigned long long)m->cookie);
-	if (m->variant)
-		printf(",\"variant\":\"%s\"", m->variant);
-	if (m->let_go)
-		printf(",\"let_go\":%d", m->let_go);
-	if (m->listener >= 0) {
-		const struct listener *l = &f->listeners[m->listener];
-
-		printf(",\"listener\":{\"pid\":%d,\"fd\":%d,\"inode\":%llu,\"port\":%u,"
-		       "\"queue\":%u,\"backlog\":%u}",
-		       getpid(), l->fd, (unsigned long long)l->inode, l->addr.port, l->queued,
-		       l->backlog);
-	}
-	printf(",\"pid\":%d,\"fd\":%d,\"holders\":[", m->n_holders ? m->holders[0].pid : 0,
-	       m->n_holders ? m->holders[0].fd : -1);
-	for (unsigned i = 0; i < m->n_holders; i++)
-		printf("%s{\"pid\":%d,\"comm\":\"%s\",\"fd\":%d}", i ? "," : "", m->holders[i].pid,
-		       m->holders[i].comm, m->holders[i].fd);
-	printf("]}\n");
-}
-
 /* Reads "word" or "word=N"; returns N, 1 where there is none. */
 static unsigned count_of(char *arg)
 {
@@ -97,7 +69,7 @@ static unsigned count_of(char *arg)
 	return n > MANY_EACH ? MANY_EACH : (unsigned)n;
 }
 
-static void make_all(struct fix *f, int argc, char **argv)
+APART static void make_all(struct fix *f, int argc, char **argv)
 {
 	size_t total = 0, words = 0;
 
@@ -125,6 +97,7 @@ static void make_all(struct fix *f, int argc, char **argv)
 	}
 	post_descriptors(f);
 	sharers_start(f);
+	await_deaths(f);
 	settle(f);
 }
 
@@ -132,33 +105,78 @@ static void on_term(int sig)
 {
 }
 
+/* Reads a line; false at the end. No more than one is sent before it is answered. */
+static bool ask(char line[16])
+{
+	ssize_t n = read(0, line, 15);
+
+	if (n <= 0)
+		return false;
+	line[n] = '\0';
+	return true;
+}
+
 /* Until standard input ends or SIGTERM; keeps busy ends busy. */
 static void hold(struct fix *f, const sigset_t *unblocked)
 {
 	struct timespec tick = { .tv_nsec = PUMP_MS * 1000000 };
-	char byte;
+	char line[16];
 
 	for (;;) {
 		struct pollfd in = { 0, POLLIN, 0 };
 		int n = ppoll(&in, 1, f->n_pump ? &tick : NULL, unblocked);
 
-		if (n < 0 || (n > 0 && read(0, &byte, 1) <= 0))
+		if (n < 0 || (n > 0 && !ask(line)))
 			return;
+		if (n > 0 && !strcmp(line, "release\n"))
+			release(f);
 		pump(f);
 	}
+}
+
+/* One connection whose end is told, which stays to the end of the program. */
+static void make_one(struct fix *f)
+{
+	char local[TCP_ADDR_TEXT], peer[TCP_ADDR_TEXT], byte;
+	struct tcp_addr to;
+	int l = listen_on(f, 1, &to), c = connect_to(f, &to, 0), s = accept_from(l);
+	struct tcp_addr from;
+
+	addr_of(c, &from, getsockname);
+	close(l);
+	close(c);
+	if (recv(s, &byte, 1, 0) != 0)
+		die("reading the end of the stream");
+	printf("{\"local\":\"%s\",\"peer\":\"%s\"}\n", tcp_addr_text(&to, local),
+	       tcp_addr_text(&from, peer));
+	fflush(stdout);
+}
+
+/* Until it is to begin. */
+static void wait_for_go(struct fix *f)
+{
+	char line[16];
+
+	printf("waiting\n");
+	fflush(stdout);
+	while (ask(line) && strcmp(line, "go\n"))
+		make_one(f);
 }
 
 int main(int argc, char **argv)
 {
 	static const struct option longs[] = {
-		{ "v6", 0, 0, '6' },          { "mapped", 0, 0, 'm' }, { "netns", 0, 0, 'n' },
-		{ "keep-closer", 0, 0, 'k' }, { "scale", 1, 0, 's' },  { 0 },
+		{ "v6", 0, 0, '6' },    { "mapped", 0, 0, 'm' },
+		{ "netns", 0, 0, 'n' }, { "keep-closer", 0, 0, 'k' },
+		{ "scale", 1, 0, 's' }, { "swap", 0, 0, 'x' },
+		{ "wait", 0, 0, 'w' },  { 0 },
 	};
 	struct fix f = { .family = AF_INET, .ring = -1, .post = { -1, -1 } };
 	struct rlimit files;
 	unsigned procs = 0, each = 0;
 	struct err e = { 0 };
 	sigset_t term, old;
+	bool wait = false;
 	int c;
 
 	while ((c = getopt_long(argc, argv, "", longs, NULL)) != -1) {
@@ -166,6 +184,8 @@ int main(int argc, char **argv)
 		f.mapped |= c == 'm';
 		f.keep_closer |= c == 'k';
 		f.own_netns |= c == 'n';
+		f.swap |= c == 'x';
+		wait |= c == 'w';
 		if (c == '?' || (c == 's' && sscanf(optarg, "%ux%u", &procs, &each) != 2))
 			return 2;
 	}
@@ -185,6 +205,8 @@ int main(int argc, char **argv)
 	sigaddset(&term, SIGTERM);
 	sigprocmask(SIG_BLOCK, &term, &old);
 	signal(SIGTERM, on_term);
+	if (wait)
+		wait_for_go(&f);
 	keeper_start(&f);
 	make_all(&f, argc - optind, argv + optind);
 	for (size_t i = 0; i < f.n; i++)
