@@ -25,6 +25,13 @@ def known_well(what, spans):
         raise AssertionError(WIDE[-1])
 
 
+def known_within(what, least, most, part):
+    """A number is known to this part of it."""
+    if most > least * (1 + part):
+        WIDE.append(f"{what}, known to be {least} to {most}")
+        raise AssertionError(WIDE[-1])
+
+
 def between(what, moment, span, off=OFF):
     """A moment, in seconds since 1970, lies in a span, in nanoseconds."""
     early, late = span[0] / 1e9 - moment, moment - span[1] / 1e9
