@@ -5,7 +5,7 @@
         made.sockets        # one dict an end: made, cause, snapshot, end, state, local, peer, pid, fd,
                             # inode, cookie, holders, made_by; also variant, let_go, listener, and
                             # when what was done to it, between two moments of CLOCK_REALTIME in ns:
-                            # began, told, closed, gone, where they apply
+                            # began, told, died, closed, gone, where they apply
         made.run("ss", "-tan")   # a command inside the fixture's network namespace
 """
 import json
@@ -72,6 +72,11 @@ class Fixture:
         """Has it close what stays only for want of a close; these ends, with what was done."""
         self.ask("release")
         return self.lines_to("released")
+
+    def reset(self):
+        """With keep_closer: has the closers reset their connections; the other ends, which are dead now."""
+        self.ask("reset")
+        return self.lines_to("reset")
 
     def __exit__(self, *_):
         self.stop()

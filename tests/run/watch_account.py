@@ -17,7 +17,8 @@ from watching import Watch  # noqa: E402
 CAUSES = ("unread", "told", "drained", "not-accepted", "shared", "no-descriptor", "replying",
           "peer-gone", "send-blocked", "half-closed-here", "dead")
 N = 12  # a multiple of every cause's number of variants
-FIRST = {"CLOSE_WAIT": "peer", "LAST_ACK": "peer", "CLOSED": "nobody"}  # else: here
+FIRST = {"CLOSE_WAIT": "peer", "LAST_ACK": "peer", "reset": "nobody", "timed out": "nobody",
+         "reset after the peer's FIN": "peer"}  # by state, or by the way of a death; else: here
 
 
 def holders(owners):
@@ -38,7 +39,8 @@ def half_closed_is(said, made):
     """All that the line about an end says."""
     equal((said["cause"], said["state"]), (made["cause"], made["state"]), "cause and state")
     equal((said["inode"], said["cookie"]), (made["inode"], made["cookie"]), "inode and cookie")
-    equal(said["closed_first"], FIRST.get(made["state"], "here"), "who closed first")
+    way = made["variant"] if made["cause"] == "dead" else made["state"]
+    equal(said["closed_first"], FIRST.get(way, "here"), "who closed first")
     equal(said["age_is"], "exact", "age")
     between("became so", said["time"] - said["age_ms"] / 1000, made["began"])
     who_is(said, made)
@@ -194,6 +196,36 @@ def one_that_waits_for_who_is_not_watched(family, swap):
             compare(half_closed_is, said[key], m)
             equal(said.get(key[::-1]), None, "a line about the other end")
         some_known_well(want.values())
+
+
+def dead_is(said, made):
+    """The line about an end that was reported as something else before."""
+    equal((said["cause"], said["state"], said["closed_first"]), ("dead", "CLOSED", "peer"), "what it is")
+    between("dead", said["time"], made["died"])
+    between("dead since", said["time"] - said["age_ms"] / 1000, made["died"])
+    who_is(said, made)
+    told_is(said, made.get("told"), "mkcause")
+    functions_are(said["made"], "mkcause", made["made_by"]["functions"])
+
+
+@cases(("4", True), ("6", False))
+def one_that_dies_later_is_dead_since_then(family, swap):
+    """It was half-closed, and had its line; then its peer resets the connection."""
+    kinds = ("unread", "told", "drained")
+    with Watch("--new", "--after", "200ms", "--json") as w, \
+            Fixture(*[f"{c}={N}" for c in kinds], family=family, keep_closer=True, swap=swap, wait=True) as made:
+        w.ready()
+        warmed(w, made)
+        made.go()
+        all_in_time(w, made)
+        died = {(m["local"], m["peer"]): m for m in made.reset()}
+        equal(len(died), N * len(kinds), "ends that died")
+        said = wait_for(lambda: (first_lines(w, made.netns), r := w.told_of.get((made.netns, "dead"), {}),
+                                 set(died) <= set(r))[2] and r, "the death of every one", 20)
+        for key, m in died.items():
+            compare(dead_is, said[key], m)
+        known_well("death", [m["died"] for m in died.values()])
+        compare_ends(w, made, made.release())
 
 
 main()

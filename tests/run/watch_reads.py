@@ -13,14 +13,14 @@ from watching import Watch  # noqa: E402
 
 TIERS = ("sock_recv_length", "fexit", "syscalls")
 # 0 was the answer, but not to a read of what comes next: the FIN is there to be read.
-TELL_NOTHING = {"peek", "no-bytes"}
-# One call took data and FIN together, and none returned 0.
-TAKE_ALL = {"recv-takes-all", "splice-takes-all"}
+TELL_NOTHING = {"peek", "no-bytes", "recv-no-bytes"}
+# One call took data and FIN together, and no read returned 0.
+TAKE_ALL = {"recv-takes-all", "splice-takes-all", "peek-after-all", "no-bytes-after-all"}
 # io_uring reads in a thread of the kernel's, which has no stack of the program's.
 BY_WORKER = {"uring-async", "uring-splice"}
 UNSEEN = {"syscalls": {"recvmmsg", "uring-recv", "uring-read", "uring-readv", "uring-recvmsg",
                        "uring-waits", "uring-async"}}
-LEAST = 27  # ways
+LEAST = 30  # ways
 
 
 class Reader:

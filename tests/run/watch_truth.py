@@ -11,6 +11,7 @@ import threading
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
+from account import OFF, between, compare  # noqa: E402
 from bpfmaps import bpf_ids, is_loaded  # noqa: E402
 from fixture import Fixture  # noqa: E402
 from tap import binary, cases, equal, has, json_lines, main, run, test, true, wait_for  # noqa: E402
@@ -19,6 +20,7 @@ from watching import HERE, Watch, name  # noqa: E402
 # What the watch reports, and what the kernel finishes alone or is no fault of anybody.
 CAUSES = ("unread", "told", "drained", "not-accepted", "shared", "no-descriptor", "replying",
           "peer-gone", "send-blocked", "half-closed-here", "dead")
+JIFFY = 0.01  # seconds, at most
 N = 6  # a multiple of every cause's number of variants
 
 
@@ -126,6 +128,10 @@ def one_that_still_sends_is_replying():
                 matches(said, m, "replying")
 
 
+def died_then(line, made):
+    between("its death", line["time"] - line["age_ms"] / 1000, made["began"])
+
+
 @cases("4", "6")
 def each_cause_that_was_there_is_taken_in(family):
     """All that the socket itself knows is told; what only who was there could know is not claimed."""
@@ -137,11 +143,20 @@ def each_cause_that_was_there_is_taken_in(family):
         for m in want:
             matches(said, m, m["snapshot"])
         equal(second_lines(said, want), [], "second lines")
+        ends = {(m["local"], m["peer"]): m for m in made.sockets}
         for key, line in said.items():
             equal((line["taken_in"], line["told"]), (True, None), f"{key}: {line}")
             if line["state"] != "CLOSE_WAIT":
                 equal(line["age_is"], "at-least", f"{key}: {line}")
-            if line["state"] != "CLOSED":
+            since, off = line["time"] - line["age_ms"] / 1000, OFF if line["age_is"] == "at-least" else OFF + JIFFY
+            true(since >= ends[key]["began"][0] / 1e9 - off,
+                 f"older than it can be, which began {ends[key]['began']}: {line}")
+            true(line["age_is"] == "at-least" or since <= ends[key]["began"][1] / 1e9 + off,
+                 f"younger than it is, which began {ends[key]['began']}: {line}")
+            equal(line["made"]["by"], ends[key]["made_by"]["by"], f"made by, of {line}")
+            if line["state"] == "CLOSED":
+                compare(died_then, line, ends[key])
+            else:
                 # To LAST_ACK no way leads but through CLOSE_WAIT. When it closed is not known.
                 first = "peer" if line["state"] in ("CLOSE_WAIT", "LAST_ACK") else "here"
                 equal((line["closed_first"], line["close_lag_ms"]), (first, None), f"{key}: {line}")

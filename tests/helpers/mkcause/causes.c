@@ -192,12 +192,14 @@ static void make_orphan(struct fix *f, unsigned i, struct made *s, struct made *
 
 static void make_dead(struct fix *f, unsigned i, struct made *s, struct made *c)
 {
+	static const char *const how[] = { "reset", "timed out", "reset after the peer's FIN",
+					   "reset after its own FIN" };
 	struct linger reset = { 1, 0 };
 	int limit_ms = 50;
 
 	is(s, "dead", TCPS_CLOSE);
-	s->variant = i % 2 ? "timed out" : "reset";
-	if (i % 2) {
+	s->variant = how[i % 4];
+	if (i % 4 == 1) {
 		drop_arrivals(c->fd);
 		if (setsockopt(s->fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &limit_ms, sizeof(limit_ms)))
 			die("TCP_USER_TIMEOUT");
@@ -207,6 +209,10 @@ static void make_dead(struct fix *f, unsigned i, struct made *s, struct made *c)
 	}
 	if (setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset)) < 0)
 		die("SO_LINGER");
+	if (i % 4 == 2)
+		client_has_finished(f, s, c);
+	if (i % 4 == 3)
+		half_close(f, s, c);
 	s->began.from = wall_ns();
 	close_end(c);
 	await_state(s->fd, TCPS_CLOSE);

@@ -43,7 +43,7 @@ static int send_fds(int to, const void *data, size_t len, const int *fds, size_t
 /* What the keeper is asked. */
 struct request {
 	enum keep how;
-	int fd; /* KEEP_NO_MORE: its own; else one comes along */
+	int fd; /* to close: its own; else one comes along */
 };
 
 /* One descriptor and what to do with it. Returns -1 at the end. */
@@ -61,7 +61,7 @@ static int recv_fd(int from, enum keep *how)
 	if (recvmsg(from, &msg, MSG_CMSG_CLOEXEC) != sizeof(asked))
 		return -1;
 	*how = asked.how;
-	if (asked.how == KEEP_NO_MORE)
+	if (asked.how == KEEP_NO_MORE || asked.how == KEEP_RESET)
 		return asked.fd;
 	if (!CMSG_FIRSTHDR(&msg))
 		return -1;
@@ -110,6 +110,8 @@ static void keeper_run(int control)
 		top = fd > top ? fd : top;
 		if (how == KEEP_NO_MORE)
 			close(fd);
+		if (how == KEEP_RESET)
+			close_with_reset(fd);
 		ev = (struct epoll_event){ EPOLLIN, { .u64 = (uint64_t)fd << 8 | (uint8_t)how } };
 		if ((how == KEEP_ECHO || how == KEEP_READING) &&
 		    epoll_ctl(ep, EPOLL_CTL_ADD, fd, &ev) < 0)
@@ -152,9 +154,9 @@ void keep(struct fix *f, struct made *m, enum keep how)
 	m->holders[0] = (struct holder){ f->keeper, there, "mkcause-keeper" };
 }
 
-void keep_no_more(struct fix *f, struct made *m)
+void keep_no_more(struct fix *f, struct made *m, enum keep how)
 {
-	struct request asked = { KEEP_NO_MORE, m->holders[0].fd };
+	struct request asked = { how, m->holders[0].fd };
 	int there;
 
 	if (send(f->keeper_fd, &asked, sizeof(asked), 0) != sizeof(asked) ||

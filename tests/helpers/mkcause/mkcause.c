@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* mkcause: see mkcause.h. Prints one JSON line for every end made, then "ready", and holds them
  * until its standard input ends or SIGTERM comes. A line "release" there has it close those that
- * stay for want of a close, print their lines again, and "released". --swap: the server ends
- * connect. --wait: it first prints "waiting", and begins at a line "go"; each line "one" before
- * that has it make an end that is told, and print that.
+ * stay for want of a close, print their lines again, and "released"; a line "reset" has the closers
+ * that --keep-closer kept reset their connections, and is answered likewise. --swap: the server
+ * ends connect. --wait: it first prints "waiting", and begins at a line "go"; each line "one"
+ * before that has it make an end that is told, and print that.
  *
  *   mkcause [--v6 | --mapped] [--netns] [--keep-closer] [--swap] [--wait] CAUSE[=N]... | all[=N]
  *   mkcause [--v6 | --mapped] [--netns] --scale PROCESSESxEACH */
@@ -130,6 +131,8 @@ static void hold(struct fix *f, const sigset_t *unblocked)
 			return;
 		if (n > 0 && !strcmp(line, "release\n"))
 			release(f);
+		if (n > 0 && !strcmp(line, "reset\n"))
+			reset(f);
 		pump(f);
 	}
 }

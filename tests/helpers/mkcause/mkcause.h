@@ -52,6 +52,7 @@ struct made {
 	const char *told_in; /* the functions that led there from make_X(), or from the start of
 			      * another thread; innermost first */
 	const char *made_in; /* the same of accept() or connect(), from make() */
+	struct span died;    /* its connection, after it was said to be another cause */
 	struct span closed;  /* its own FIN was sent after the peer's */
 	struct span gone;    /* nothing is left of it */
 	bool resets;         /* bytes are left unread: its close sends no FIN, but a RST */
@@ -71,6 +72,7 @@ enum keep {
 	KEEP_ECHO = 'e',
 	KEEP_READING = 'r',
 	KEEP_NO_MORE = 'c', /* closes it */
+	KEEP_RESET = 'x',   /* closes it with a RST */
 };
 
 struct fix {
@@ -124,7 +126,7 @@ void settle(struct fix *f);
 /* hold.c */
 void keeper_start(struct fix *f);
 void keep(struct fix *f, struct made *m, enum keep how);
-void keep_no_more(struct fix *f, struct made *m);
+void keep_no_more(struct fix *f, struct made *m, enum keep how);
 void post_descriptors(struct fix *f);
 void ring_take(struct fix *f, int *fds, unsigned n);
 void sharers_start(struct fix *f);
@@ -137,8 +139,10 @@ void scale(struct fix *f, unsigned procs, unsigned each);
 /* say.c */
 void print_one(const struct fix *f, const struct made *m);
 
-/* release.c: closes what stays for want of a close, and prints when. */
+/* release.c: closes what stays for want of a close, or has those die whose closer is kept; and
+ * prints when. */
 void release(struct fix *f);
+void reset(struct fix *f);
 
 /* causes.c: makes n of each; false where there is no such word. */
 bool make(struct fix *f, const char *word, unsigned n);

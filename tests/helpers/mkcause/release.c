@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Closes what stays only for want of a close, each by who holds it, and says when. What waits for a
- * peer that is gone, or takes nothing, is left. */
+ * peer that is gone, or takes nothing, is left. And has the peers of some end their connections. */
 #include "mkcause.h"
 
 #include <errno.h>
@@ -43,7 +43,7 @@ static void close_own(struct fix *f)
 			close(m->fd);
 			m->fd = -1;
 		} else {
-			keep_no_more(f, m);
+			keep_no_more(f, m, KEEP_NO_MORE);
 		}
 		note_close(m, from);
 	}
@@ -124,12 +124,12 @@ static void close_hidden(struct fix *f)
 /* What is known once nothing is left of it. */
 static void note_gone(struct made *m)
 {
-	m->gone = (struct span){ m->closed.from, wall_ns() };
-	if (is_of(m, "dead"))
-		m->gone.to = m->closed.to;
+	bool dead = is_of(m, "dead") || m->died.to;
+
+	m->gone = (struct span){ m->closed.from, dead ? m->closed.to : wall_ns() };
 	if (!m->closed.to)
 		m->closed.to = m->gone.to;
-	if (is_of(m, "dead") || m->resets)
+	if (dead || m->resets)
 		m->closed = (struct span){ 0 };
 }
 
@@ -170,5 +170,23 @@ void release(struct fix *f)
 		if (is_released(&f->made[i]))
 			print_one(f, &f->made[i]);
 	printf("released\n");
+	fflush(stdout);
+}
+
+/* Each client end that the keeper keeps comes after its server end. */
+void reset(struct fix *f)
+{
+	for (size_t i = 1; i < f->n; i++) {
+		struct made *c = &f->made[i], *s = c - 1;
+
+		if (!is_of(c, "half-closed-here") || s->state != TCPS_CLOSE_WAIT || s->fd < 0)
+			continue;
+		s->died.from = wall_ns();
+		keep_no_more(f, c, KEEP_RESET);
+		await_state(s->fd, TCPS_CLOSE);
+		s->died.to = wall_ns();
+		print_one(f, s);
+	}
+	printf("reset\n");
 	fflush(stdout);
 }

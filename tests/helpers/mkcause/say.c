@@ -35,6 +35,7 @@ static void print_told(const struct made *m)
 static void print_doings(const struct made *m)
 {
 	print_span("began", &m->began);
+	print_span("died", &m->died);
 	print_span("closed", &m->closed);
 	print_span("gone", &m->gone);
 	printf(",\"resets\":%s,\"by_exit\":%s", m->resets ? "true" : "false",

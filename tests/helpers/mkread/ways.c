@@ -43,6 +43,7 @@ WAY(preadv2, preadv2(fd, IOV, 1, -1, RWF_HIPRI))
 WAY(recvmsg, recvmsg(fd, &(struct msghdr)MSG, 0))
 WAY(peek, recv(fd, space, sizeof(space), MSG_PEEK))
 WAY(no_bytes, read(fd, space, 0))
+WAY(recv_no_bytes, recv(fd, space, 0, 0))
 
 /* Gives the number of messages: a stream's end is one of no bytes. */
 APART static long by_recvmmsg(int fd)
@@ -127,6 +128,25 @@ APART static long by_recv_twice(int fd)
 	return n;
 }
 
+APART static long take_all(int fd)
+{
+	return recv(fd, space, sizeof(space), 0);
+}
+
+APART static long by_peek_after_all(int fd)
+{
+	if (take_all(fd) <= 0)
+		die("what was said before the end");
+	return by_peek(fd);
+}
+
+APART static long by_no_bytes_after_all(int fd)
+{
+	if (take_all(fd) <= 0)
+		die("what was said before the end");
+	return by_no_bytes(fd);
+}
+
 APART static long by_splice_twice(int fd)
 {
 	long n;
@@ -195,6 +215,9 @@ const struct way ways[] = {
 	{ "uring-splice", by_uring_splice, "" },
 	{ "peek", by_peek, "" },
 	{ "no-bytes", by_no_bytes, "" },
+	{ "recv-no-bytes", by_recv_no_bytes, "", .with_data = true },
+	{ "peek-after-all", by_peek_after_all, "", .with_data = true, .at_once = true },
+	{ "no-bytes-after-all", by_no_bytes_after_all, "", .with_data = true, .at_once = true },
 	{ "recv-takes-all", by_recv, "", .with_data = true, .at_once = true, .gives = 100 },
 	{ "splice-takes-all", by_splice, "", .with_data = true, .at_once = true, .gives = 100 },
 	{ 0 },
