@@ -6,12 +6,14 @@ import tap
 from tap import equal, true
 
 OFF = 0.001  # seconds; between what is said and what was done
-WIDE = []
+UNSURE = []
 
 
 def unknown():
     """Why the test that failed shows nothing, where the machine let the programs wait; or None."""
-    return WIDE.pop() if WIDE else None
+    found = UNSURE[0] if UNSURE else None
+    UNSURE.clear()
+    return found
 
 
 tap.INCONCLUSIVE.append(unknown)
@@ -21,15 +23,15 @@ def known_well(what, spans):
     """Of some spans one at least is as narrow as what is to be shown."""
     least = min(late - early for early, late in spans) / 1e9
     if least > OFF:
-        WIDE.append(f"{what}, known to {least * 1000:.3f} ms at best")
-        raise AssertionError(WIDE[-1])
+        UNSURE.append(f"{what}, known to {least * 1000:.3f} ms at best")
+        raise AssertionError(UNSURE[-1])
 
 
 def known_within(what, least, most, part):
     """A number is known to this part of it."""
     if most > least * (1 + part):
-        WIDE.append(f"{what}, known to be {least} to {most}")
-        raise AssertionError(WIDE[-1])
+        UNSURE.append(f"{what}, known to be {least} to {most}")
+        raise AssertionError(UNSURE[-1])
 
 
 def between(what, moment, span, off=OFF):
@@ -48,6 +50,8 @@ def lasts(what, seconds, first, last, off=OFF):
 
 def functions_are(place, program, want):
     """The program's own functions in a stack, from the innermost to where its thread began."""
+    if "not read yet" in place["stack_note"]:
+        UNSURE.append("a stack that was not read in time")
     equal(place["stack_note"], "", "note on the stack")
     equal([f["function"] for f in place["stack"]
            if f["object"] == program and f["function"] != "_start"], want.split(), "functions")

@@ -105,20 +105,20 @@ def warmed(watch, *fixtures):
     raise AssertionError("where a socket was made is not recorded")
 
 
-def all_in_time(watch, made, cause=None):
-    """The lines about the ends of a fixture, once they are there."""
-    want, _ = wanted(made, cause)
-    missing = None
+def all_in_time(watch, netns, event, want):
+    """The first lines of an event about these ends, once they are there."""
+    missing = []
 
     def look():
-        nonlocal missing
-        said = first_lines(watch, made.netns)
-        missing = [m for k, m in want.items() if k not in said]
-        return None if missing else said
+        first_lines(watch, netns)
+        said = watch.told_of.get((netns, event), {})
+        missing[:] = [m for k, m in want.items() if k not in said]
+        return not missing
     try:
-        return wait_for(look, "a line about every end", 30)
+        wait_for(look, event, 30)
     except AssertionError:
-        raise AssertionError(f"no line about: {missing}") from None
+        raise AssertionError(f"no line {event} about {missing}") from None
+    return watch.told_of.get((netns, event), {})
 
 
 def compare_lines(said, made):
@@ -148,9 +148,7 @@ def over_is(said, made):
 def compare_ends(watch, made, released):
     """The lines about what was closed: that it was, and that it is over."""
     ends = {(m["local"], m["peer"]): m for m in released}
-    over = wait_for(lambda: (r := watch.told_of.get((made.netns, "over"), {}),
-                             first_lines(watch, made.netns), set(ends) <= set(r))[2] and r,
-                    "the end of every one that was closed", 20)
+    over = all_in_time(watch, made.netns, "over", ends)
     closed = watch.told_of.get((made.netns, "closed"), {})
     for key, m in ends.items():
         compare(over_is, over[key], m)
@@ -163,21 +161,18 @@ def compare_ends(watch, made, released):
 
 @cases("4", "6")
 def what_was_done_is_what_is_said(family):
-    """For each cause, of ends that were accepted and ends that connected, at the same time."""
+    """For each cause, of ends that were accepted and ends that connected."""
     causes = [f"{c}={N}" for c in CAUSES]
     with Watch("--new", "--after", "1s", "--json") as w, \
             Fixture(*causes, family=family, wait=True) as accepted, \
             Fixture(*causes, family=family, wait=True, swap=True) as connected:
         w.ready()
         warmed(w, accepted, connected)
-        both = (accepted, connected)
-        for made in both:
-            made.ask("go")
-        for made in both:
-            made.sockets = made.lines_to("ready")
-        for made in both:
-            compare_lines(all_in_time(w, made), made)
-        for made in both:
+        # One after the other: debug information is kept of one process at a time.
+        for made in (accepted, connected):
+            made.go()
+            compare_lines(all_in_time(w, made.netns, "half-closed", wanted(made)[0]), made)
+        for made in (accepted, connected):
             compare_ends(w, made, made.release())
 
 
@@ -189,8 +184,8 @@ def one_that_waits_for_who_is_not_watched(family, swap):
         w.ready()
         warmed(w, made)
         made.go()
-        said = all_in_time(w, made, "half-closed-here")
         want, _ = wanted(made, "half-closed-here")
+        said = all_in_time(w, made.netns, "half-closed", want)
         equal(len(want), N, "ends that wait")
         for key, m in want.items():
             compare(half_closed_is, said[key], m)
@@ -217,11 +212,10 @@ def one_that_dies_later_is_dead_since_then(family, swap):
         w.ready()
         warmed(w, made)
         made.go()
-        all_in_time(w, made)
+        all_in_time(w, made.netns, "half-closed", wanted(made)[0])
         died = {(m["local"], m["peer"]): m for m in made.reset()}
         equal(len(died), N * len(kinds), "ends that died")
-        said = wait_for(lambda: (first_lines(w, made.netns), r := w.told_of.get((made.netns, "dead"), {}),
-                                 set(died) <= set(r))[2] and r, "the death of every one", 20)
+        said = all_in_time(w, made.netns, "dead", died)
         for key, m in died.items():
             compare(dead_is, said[key], m)
         known_well("death", [m["died"] for m in died.values()])
