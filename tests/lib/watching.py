@@ -108,7 +108,7 @@ class Watch:
         with contextlib.suppress(OSError, AssertionError):
             if failed and self.process.poll() is None:
                 self.process.send_signal(signal.SIGINT)
-                wait_for(lambda: (self.text(), self.process.poll())[1] is not None, "its end", 5)
+                wait_for(lambda: (self.text(), self.process.poll())[1] is not None, "its end", 20)
             if failed and MISSED.search(self.text()):
                 MISSED_BY.append(MISSED.search(self.text())[0])
         if self.process.poll() is None:

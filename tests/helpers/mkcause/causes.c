@@ -175,10 +175,10 @@ static void make_send_blocked(struct fix *f, unsigned i, struct made *s, struct 
 /* The other side of these is a program that has not noticed the end: `unread`. */
 static void make_half_closed_here(struct fix *f, unsigned i, struct made *s, struct made *c)
 {
+	keep(f, c, KEEP_STILL); /* before, so that the FIN finds nobody else to hold it */
 	half_close(f, s, c);
 	is(s, "half-closed-here", TCPS_FIN_WAIT2);
 	is(c, "unread", TCPS_CLOSE_WAIT);
-	keep(f, c, KEEP_STILL);
 }
 
 static void make_orphan(struct fix *f, unsigned i, struct made *s, struct made *c)
