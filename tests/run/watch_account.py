@@ -8,8 +8,8 @@ import os
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
-from account import (between, compare, first_lines, functions_are, known_well, lasts,  # noqa: E402
-                     told_is)
+from account import (between, compare, first_lines, functions_are, kept_open, known_well,  # noqa: E402
+                     lasts, told_is)
 from fixture import Fixture  # noqa: E402
 from tap import cases, equal, main, true, wait_for  # noqa: E402
 from watching import Watch  # noqa: E402
@@ -134,12 +134,14 @@ def compare_lines(said, made):
 
 
 def closed_is(said, made):
+    kept_open(said, made["closed"])
     between("closed", said["time"], made["closed"])
     lag_is(said, made)
     equal(said["by_exit"], made["by_exit"], "closed by an exit")
 
 
 def over_is(said, made):
+    kept_open(said, made["gone"])
     between("over", said["time"], made["gone"])
     lag_is(said, made)
     equal(said["by_exit"], made["by_exit"], "closed by an exit")
@@ -151,11 +153,11 @@ def compare_ends(watch, made, released):
     over = all_in_time(watch, made.netns, "over", ends)
     closed = watch.told_of.get((made.netns, "closed"), {})
     for key, m in ends.items():
-        compare(over_is, over[key], m)
-        if "closed" not in m:
+        if "closed" in m:
+            compare(closed_is, closed[key], m)
+        else:
             equal(closed.get(key), None, f"closed, of {m}")
-            continue
-        compare(closed_is, closed[key], m)
+        compare(over_is, over[key], m)
     some_known_well(released)
 
 
