@@ -5,6 +5,7 @@
 #include <bpf/btf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
+#include <linux/capability.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -96,6 +97,16 @@ static int on_stack(void *arg, void *data, size_t size)
 	return 0;
 }
 
+/* Who may not list the modules' types gets no name that the kernel's own types do not have, and
+ * libbpf before 1.3 then fails, even where the name may be missing (bpf_rdonly_cast, before
+ * Linux 6.2). But it asks for modules only once for an object, at the first such name: which this
+ * is. */
+static void ask_for_no_modules(struct watch *w)
+{
+	if (!(watch_rights().effective & 1ULL << CAP_SYS_ADMIN))
+		bpf_program__set_attach_target(w->skel->progs.on_state, 0, "no such function");
+}
+
 static int load_at(struct watch *w, const struct watch_setup *setup, enum watch_reads how)
 {
 	int r;
@@ -103,6 +114,7 @@ static int load_at(struct watch *w, const struct watch_setup *setup, enum watch_
 	w->skel = watch_bpf__open();
 	if (!w->skel)
 		return errno ? -errno : -ENOMEM;
+	ask_for_no_modules(w);
 	w->skel->rodata->rules = setup->rules;
 	w->skel->rodata->rules.pidns = w->pidns;
 	w->skel->rodata->rules.tick = clock_tick_ns();
