@@ -14,7 +14,7 @@ import re
 import shutil
 import subprocess
 
-from tap import BUILD, run, wait_for
+from tap import BUILD, run, wait_for, within
 
 START_S = 60
 
@@ -85,7 +85,7 @@ class Fixture:
         """Ends it and everything it holds; returns its exit status."""
         self.process.stdin.close()
         try:
-            self.process.wait(START_S)
+            self.process.wait(within(START_S))
         finally:
             self.process.kill()
             self.process.stdout.close()

@@ -13,7 +13,7 @@ import tempfile
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 from fixture import Fixture  # noqa: E402
-from tap import SANITIZED, binary, cases, equal, has, json_lines, main, run, test, true, wait_for  # noqa: E402
+from tap import SANITIZED, binary, cases, equal, has, json_lines, main, run, test, true, wait_for, within  # noqa: E402
 
 TIERS = ("bpf", "proc")
 MANY = 12 if SANITIZED else 24  # of each cause, family and tier; a multiple of every cause's variants
@@ -122,7 +122,7 @@ print(reset.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR), flush=True); sys.std
             equal(int(p.stdout.readline()), errno.ECONNRESET, "the program still gets its error")
         finally:
             p.stdin.close()
-            p.wait(20)
+            p.wait(within(20))
 
 
 @test
@@ -243,7 +243,7 @@ print(flush=True); sys.stdin.read()
                       "the only one with a queue")
         finally:
             p.stdin.close()
-            p.wait(20)
+            p.wait(within(20))
 
 
 @cases(*TIERS)
@@ -336,7 +336,7 @@ def what_is_watched_may_go():
             true(any("No half-closed" in line for line in p.stdout), "then it is not")
             p.send_signal(signal.SIGINT)
             p.stdout.read()
-            equal(p.wait(10), 0, "exit code")
+            equal(p.wait(within(10)), 0, "exit code")
 
 
 @test
@@ -450,7 +450,7 @@ import sys; sys.stdin.read()
             equal(r.returncode, 0, "normal")
         finally:
             p.stdin.close()
-            p.wait(20)
+            p.wait(within(20))
 
 
 @cases(*TIERS)
@@ -475,7 +475,7 @@ print(os.getpid(), c.fileno(), s.fileno(), flush=True); sys.stdin.read()
                   sorted((pid, fd) for fd in fds), "holders")
         finally:
             p.stdin.close()
-            p.wait(20)
+            p.wait(within(20))
 
 
 @cases(*[(family, tier) for family in ("4", "6") for tier in TIERS])
@@ -533,7 +533,7 @@ print(flush=True); sys.stdin.read()
             has(r.stdout, "only its program can end it")
         finally:
             p.stdin.close()
-            p.wait(20)
+            p.wait(within(20))
 
 
 BOUND = """
@@ -581,7 +581,7 @@ def what_is_bound_to_an_interface_is_found_again(tier):
                       (0, "done", "CLOSE_WAIT", "gone"), f"release of {cause}: {r.stderr}")
         finally:
             p.stdin.close()
-            p.wait(20)
+            p.wait(within(20))
 
 
 @test
@@ -636,7 +636,7 @@ def names_of_others_cannot_write_on_the_terminal():
                         equal(comms, {"\\x1b[31m\"\\\\\\n\\xff\\x9bx"}, "name")
         finally:
             p.stdin.close()
-            p.wait(20)
+            p.wait(within(20))
 
 
 @test
@@ -743,7 +743,7 @@ d = socket.create_connection(a.getsockname()); a.accept()[0].close(); print(flus
             equal(ports()["unread"], f"→ :{client}", "two")
         finally:
             p.stdin.close()
-            p.wait(20)
+            p.wait(within(20))
 
 
 @test
@@ -816,7 +816,7 @@ def watch_redraws_until_interrupted():
                     break
             p.send_signal(signal.SIGINT)
             rest = p.stdout.read()
-            equal(p.wait(10), 0, "exit code")
+            equal(p.wait(within(10)), 0, "exit code")
             true("\033[" not in rest, "no terminal codes where there is no terminal")
 
 

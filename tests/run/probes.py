@@ -20,7 +20,7 @@ if os.environ.get("UNCLOSED_PROBE_NETNS") != "1":
                           *sys.argv])
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
-from tap import binary, equal, json_lines, main, run, test, true, wait_for  # noqa: E402
+from tap import binary, equal, json_lines, main, run, test, true, wait_for, within  # noqa: E402
 
 ESTABLISHED, FIN_WAIT1, FIN_WAIT2, TIME_WAIT, CLOSE_WAIT, LISTEN = 1, 4, 5, 6, 8, 10
 SO_COOKIE = 57
@@ -300,14 +300,14 @@ def a_veth_pair_between_namespaces_needs_no_privileges():
         programs.append(subprocess.Popen([*hosts[0][2], *NO_PRIVILEGES, sys.executable, "-S", "-c", CONNECT]))
         wires, seen = [host[1] for host in hosts], [0, 0]
         while min(seen) < 2:  # SYN, SYN ACK, ACK, and what ends it
-            ready, _, _ = select.select(wires, [], [], 10)
+            ready, _, _ = select.select(wires, [], [], within(10))
             true(ready, f"frames from the hosts: {seen}")
             for wire in ready:
                 frame = wire.recv(65536)
                 true(sum_is_right(frame), f"the checksum of {frame.hex()}")
                 wires[1 - wires.index(wire)].send(frame)
                 seen[wires.index(wire)] += 1
-        equal(programs[0].wait(10), 0, "what accepted")
+        equal(programs[0].wait(within(10)), 0, "what accepted")
     finally:
         for program in [*programs, *(host[0] for host in hosts)]:
             program.kill()

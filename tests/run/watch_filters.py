@@ -8,7 +8,7 @@ import time
 from contextlib import contextmanager
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
-from tap import binary, cases, equal, has, json_lines, main, run, test, true, wait_for  # noqa: E402
+from tap import binary, cases, equal, has, json_lines, main, run, test, true, wait_for, within  # noqa: E402
 from watching import HERE, Holder, Watch  # noqa: E402
 
 CONTAINER = "0123456789abcdef" * 4
@@ -135,7 +135,7 @@ def the_duration_is_kept():
         w.ready()
         wait_for(lambda: "summary" in w.text(), "the end", 20)
         true(time.monotonic() - w.began >= 0.4, "it ended early")
-        equal((w.process.wait(20), w.process.stderr.read()), (0, ""), "exit")
+        equal((w.process.wait(within(20)), w.process.stderr.read()), (0, ""), "exit")
         equal([x["event"] for x in json_lines(w.text())], ["watching", "summary"], "events")
 
 

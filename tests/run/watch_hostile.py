@@ -6,7 +6,7 @@ import sys
 from contextlib import contextmanager
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
-from tap import equal, has, json_lines, main, test, wait_for  # noqa: E402
+from tap import equal, has, json_lines, main, test, wait_for, within  # noqa: E402
 from watching import Watch  # noqa: E402
 
 COMM = b"\x1b]0;\"\\\n\xff\x9bx"
@@ -51,7 +51,7 @@ class Hostile:
 
     def __exit__(self, *unused):
         self.process.stdin.close()
-        self.process.wait(20)
+        self.process.wait(within(20))
         self.process.stdout.close()
 
 

@@ -12,7 +12,7 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 from bpfmaps import Map  # noqa: E402
-from tap import SANITIZED, binary, equal, has, json_lines, main, run, test, true, wait_for  # noqa: E402
+from tap import SANITIZED, binary, equal, has, json_lines, main, run, test, true, wait_for, within  # noqa: E402
 from watching import HERE, Holder, Watch, name  # noqa: E402
 
 LOSSES = ("events", "stacks", "stacks_refused", "ends_untracked", "lags", "missed", "reports_forgotten",
@@ -303,7 +303,7 @@ def children_that_find_no_place_are_counted_exactly():
             pids.fill()
             p.stdin.write("\n")
             p.stdin.close()
-            equal(p.wait(30), 3, "exit code")
+            equal(p.wait(within(30)), 3, "exit code")
             pids.close()
         with open(f"{folder}/lines", encoding="utf-8") as f:
             equal(json_lines(f.read())[-1]["lost"]["children"], 3, "children")

@@ -10,7 +10,7 @@ import tempfile
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
-from tap import binary, cases, equal, has, main, run, test, true, wait_for  # noqa: E402
+from tap import binary, cases, equal, has, main, run, test, true, wait_for, within  # noqa: E402
 from terminal import Terminal, Tmux  # noqa: E402
 from watching import HERE, Holder, name  # noqa: E402
 
@@ -34,7 +34,7 @@ def from_processes_to_sockets_to_stacks_and_back():
         t.shows("q: leave")
         client.close()
         t.type("q")
-        equal(t.process.wait(20), 0, "exit code")
+        equal(t.process.wait(within(20)), 0, "exit code")
         t.shows("1 reported")  # the summary, once the terminal is given back
 
 
@@ -203,7 +203,7 @@ def losses_are_in_the_title():
 def an_unknown_terminal_is_named():
     with Terminal(binary("unclosed"), "watch", *HERE, term="no-such-terminal") as t:
         t.shows("TERM=no-such-terminal", "use --plain")
-        equal(t.process.wait(20), 3, "exit code")
+        equal(t.process.wait(within(20)), 3, "exit code")
 
 
 SPARKS = {"C.UTF-8": " ▁▂▃▄▅▆▇█", "C": " _..--==#"}

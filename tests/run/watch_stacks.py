@@ -15,7 +15,7 @@ from contextlib import contextmanager
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 from tap import (BUILD, SANITIZED, SOURCE, Skip, binary, cases, equal, has, main, run, test, true,  # noqa: E402
-                 wait_for)
+                 wait_for, within)
 from watching import Holder, Watch, name  # noqa: E402
 
 IN_OPEN = 0x20
@@ -46,7 +46,7 @@ class Program:
     def __exit__(self, *unused):
         self.process.stdin.close()
         self.process.stdout.close()
-        self.process.wait(20)
+        self.process.wait(within(20))
 
 
 def functions(stack):
@@ -77,7 +77,7 @@ def watched(program, *ways):
 @test
 def the_read_is_named_with_file_and_line():
     told = watched(os.path.join(BUILD, "tests", "mkstack"), "direct", "detour", "accepted-direct")
-    for way, (line, at) in told.items():
+    for way, (line, _) in told.items():
         stack = line["told"]["stack"]
         in_order(stack, "read_to_the_end", "detour" if way == "detour" else "direct", "run", "main")
         true(("detour" in functions(stack)) == (way == "detour"), f"{way}: {functions(stack)}")
@@ -85,6 +85,11 @@ def the_read_is_named_with_file_and_line():
         true(read["file"].endswith("mkstack.c"), f"file {read['file']}")
         equal(read["line"], mkstack_source_line(), "line")
         equal(read["object"], "mkstack", "object")
+
+
+@test
+def the_moment_of_the_read_is_told():
+    for way, (line, at) in watched(os.path.join(BUILD, "tests", "mkstack"), "direct", "accepted-direct").items():
         said = line["time"] - line["told"]["ago_ms"] / 1000
         true(abs(said - at) < SAID_WITHIN, f"{way}: read {said - at} s from when it was")
 

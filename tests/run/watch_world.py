@@ -14,7 +14,7 @@ import tempfile
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
-from tap import BUILD, Skip, binary, cases, equal, has, json_lines, main, run, test, true, wait_for  # noqa: E402
+from tap import BUILD, Skip, binary, cases, equal, has, json_lines, main, run, test, true, wait_for, within  # noqa: E402
 from watching import HERE, HOLDER, Holder, Watch, name  # noqa: E402
 
 libc = ctypes.CDLL(None, use_errno=True)
@@ -448,7 +448,7 @@ class Obedient:
     def end(self):
         """Its exit code, and the events of its connection."""
         self.process.stdin.close()
-        code = self.process.wait(20)
+        code = self.process.wait(within(20))
         self.peer.close()
         return code, [x["event"] for x in self.said() if "cookie" in x]
 
@@ -518,7 +518,7 @@ def interrupted(script, send, *options):
                 p.send_signal(number)
                 time.sleep(0.05)  # not synchronisation: two of a kind at once are one
             p.stderr.read()
-            return p.wait(20)
+            return p.wait(within(20))
 
 
 @test
