@@ -4,6 +4,8 @@ BUILD ?= build
 PREFIX ?= /usr/local
 MESON_FLAGS ?=
 KERNEL_PACKAGES := qemu-system-x86 cpio xz-utils
+# What tests/kernels/image takes from here into the emulated machines.
+IMAGE_PACKAGES := python3 binutils bpftool iproute2 lsof nginx-light procps strace tmux
 BUILD_PACKAGES := gcc libc6-dev meson ninja-build pkgconf clang llvm bpftool linux-libc-dev \
 	libbpf-dev libmnl-dev liblua5.4-dev libjansson-dev libdw-dev libelf-dev libncurses-dev libpcap-dev \
 	libseccomp-dev libcap-dev libsystemd-dev libcmocka-dev
@@ -68,9 +70,10 @@ soak-flat: packages-check all
 	@python3 tests/soak_flat.py $(BUILD) served $(CONNECTIONS)
 	@python3 tests/soak_flat.py $(BUILD) refused $(REFUSALS)
 
-# Debian's 6.1 and 6.12 cloud kernels under emulation, with the doctor in each; `make check` has 6.1.
+# Debian's 6.1 and 6.12 cloud kernels under emulation, side by side, with the probes and the tests of list and
+# watch in each (a quarter of an hour and more); `make check` has 6.1 and the probes.
 kernels: all
-	@tools/need $(BUILD_PACKAGES) $(KERNEL_PACKAGES)
+	@tools/need $(BUILD_PACKAGES) $(KERNEL_PACKAGES) $(IMAGE_PACKAGES)
 	@tests/kernels/run $(BUILD)
 
 # A PREFIX that is named now counts, whatever the build was set up with.
