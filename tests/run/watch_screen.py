@@ -130,7 +130,8 @@ def processes_are_sorted_and_what_is_chosen_is_shown():
             ends[few] += [few.leak() for _ in range(4)]
             wait_for(lambda: rows() == [(few.pid, 6), (many.pid, 5)], "the order of now", 20)
             t.type("Down", "Enter")
-            t.shows(rf"^unclosed watch: screen-many\[{many.pid}\] holds 5$")
+            # What an interrupt hid is the machine's affair, and said behind it.
+            t.shows(rf"^unclosed watch: screen-many\[{many.pid}\] holds 5(; incomplete: \d+ lost)?$")
             listed = [re.search(r" (127\.0\.0\.1:\d+) <- ", ln)[1] for ln in t.screen() if " <- " in ln]
             equal(sorted(listed), sorted(address for address, _ in ends[many]), "its sockets")
             t.type("Down", "Down", "Enter")
