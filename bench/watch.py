@@ -14,8 +14,9 @@ median of all counts, and the range in which it lies with 95 %. Where they are n
 the least, `long` turns of 100 ms of which the first 30, in which attaching and detaching might disturb, do not count, and
 `made` is with --made.
 
-As processes: storms beside `unclosed watch`, beside tcpstates, and beside a process that does nothing,
-which is `untraced`; the same compared with itself shows how much of a ratio is chance.
+As processes: `unclosed watch`, tcpstates, and a process that does nothing, which is `untraced`, are started beside
+a storm one after the other, which is looked at for 0.6 s once they have come to rest; RUNS times (tcpstates nine). The same
+compared with itself shows how much of a ratio is chance.
 
 Beside each rate stands the same ratio of the processor time that server and clients took for a connection.
 Every step has a deadline.
@@ -30,9 +31,9 @@ import sys
 import time
 
 BUILD = os.path.abspath(sys.argv[1])
-RUNS = int(os.environ.get("BENCH_RUNS", "15"))
+RUNS = int(os.environ.get("BENCH_RUNS", "31"))
 BATCHES = int(os.environ.get("BENCH_BATCHES", "20"))
-SECONDS = os.environ.get("BENCH_SECONDS", "0.6")
+SECONDS = float(os.environ.get("BENCH_SECONDS", "0.6"))
 CLIENTS = "4"  # so many that the server always has something to do
 HELD = int(os.environ.get("BENCH_HELD", "100000"))
 UNCLOSED = os.path.join(BUILD, "src", "unclosed")
@@ -59,16 +60,14 @@ class Program:
         os.set_blocking(self.out, False)
         self.rest = b""
 
-    def line(self, seconds=PATIENCE, meanwhile=None):
-        """The next line; b"" at the end. `meanwhile` is called until it comes."""
+    def line(self, seconds=PATIENCE):
+        """The next line; b"" at the end."""
         end = time.monotonic() + seconds
         while b"\n" not in self.rest:
-            if meanwhile:
-                meanwhile()
             if time.monotonic() > end:
                 self.stop()
                 raise TimeoutError(f"{self.name}: no line within {seconds} s")
-            if not select.select([self.out], [], [], 0 if meanwhile else 0.5)[0]:
+            if not select.select([self.out], [], [], 0.5)[0]:
                 continue
             more = os.read(self.out, 1 << 20)
             if not more:
@@ -106,36 +105,58 @@ class Program:
                 process.wait()
 
 
-def storm(seconds=SECONDS, server="textbook"):
-    """Connections a second, and microseconds of processor time for each."""
-    out = subprocess.run([STORM, server, seconds, CLIENTS], stdout=subprocess.PIPE, check=True, text=True,
-                         timeout=float(seconds) + PATIENCE)
-    rate, cost = out.stdout.split()
-    return float(rate), float(cost)
+class Storm:
+    """A storm that runs while the block does."""
+
+    def __init__(self, server="textbook"):
+        self.process = subprocess.Popen([STORM, server, CLIENTS], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                        text=True, bufsize=1)
+
+    def moment(self):
+        self.process.stdin.write("\n")
+        assert select.select([self.process.stdout], [], [], PATIENCE)[0], "the storm is silent"
+        return [float(word) for word in self.process.stdout.readline().split()]
+
+    def turn(self):
+        """Connections a second, and microseconds of processor time for each, from now on for SECONDS."""
+        at, used, count = self.moment()
+        time.sleep(SECONDS)
+        now = self.moment()
+        return (now[2] - count) / (now[0] - at), (now[1] - used) / (now[2] - count)
+
+    def __enter__(self):
+        self.moment()  # it is warm
+        return self
+
+    def __exit__(self, *unused):
+        self.process.stdin.close()
+        self.process.stdout.close()
+        self.process.wait(PATIENCE)
 
 
 def rest(pid):
-    """Waits until a process has taken no processor time for a while: what its start costs is no part of
-    what a connection does."""
-    end, used, since = time.monotonic() + PATIENCE, ticks(pid), time.monotonic()
-    while time.monotonic() - since < 0.2:
-        time.sleep(0.02)
-        if ticks(pid) != used:
-            used, since = ticks(pid), time.monotonic()
+    """Waits until a process takes next to no processor time: what its start costs is no part of what a
+    connection does."""
+    end = time.monotonic() + PATIENCE
+    while True:
+        used = ticks(pid)
+        time.sleep(0.2)
+        if ticks(pid) - used <= 1:
+            return
         if time.monotonic() > end:
             raise TimeoutError(f"process {pid} does not come to rest within {PATIENCE} s")
 
 
-def under(argv, ready, server):
-    """A storm while a tracer runs; `ready` is what its first line holds. Some print nothing to a pipe
-    before they have much to say."""
+def under(storm, argv, ready):
+    """A turn of the storm while a tracer runs; `ready` is what its first line holds."""
     tracer = Program(*argv, stderr=subprocess.DEVNULL)
-    line = tracer.line(meanwhile=lambda: storm("0.05"))
-    assert ready in line, f"{argv}: {line}"
-    tracer.throw_away()
-    rest(tracer.process.pid)
     try:
-        return storm(server=server)
+        line = tracer.line()
+        assert ready in line, f"{argv}: {line}"
+        tracer.throw_away()
+        if argv[0] != WITH_TRACEFS[0]:  # tcpstates has something to say of each connection
+            rest(tracer.process.pid)
+        return storm.turn()
     finally:
         tracer.stop()
 
@@ -181,18 +202,19 @@ def storms(server="textbook"):
     else:
         say("tcpstates is not installed (package libbpf-tools)")
     results, ratios = {"untraced": []}, {}
-    before = under(*NOTHING, server)
     for i in range(RUNS):
-        for name, (argv, ready, runs) in rivals.items():
-            if i >= runs:
-                continue
-            during = under(argv, ready, server)
-            after = under(*NOTHING, server)
-            results.setdefault(name, []).append(during)
-            results["untraced"].append(after)
-            ratios.setdefault(name, []).append((during[0] / ((before[0] + after[0]) / 2),
-                                                during[1] / ((before[1] + after[1]) / 2)))
-            before = after
+        with Storm(server) as storm:
+            before = under(storm, *NOTHING)
+            for name, (argv, ready, runs) in rivals.items():
+                if i >= runs:
+                    continue
+                during = under(storm, argv, ready)
+                after = under(storm, *NOTHING)
+                results.setdefault(name, []).append(during)
+                results["untraced"].append(after)
+                ratios.setdefault(name, []).append((during[0] / ((before[0] + after[0]) / 2),
+                                                    during[1] / ((before[1] + after[1]) / 2)))
+                before = after
 
     def median(values, column):
         return statistics.median(v[column] for v in values)
@@ -346,7 +368,7 @@ def delays(title, storm_beside=False, by_port=False):
         which = ["--port", str(ls.getsockname()[1])] if by_port else ["--pid", str(os.getpid())]
         watch = Program(UNCLOSED, "watch", "--json", "--after", "200ms", *which)
         watch.line()
-        busy = subprocess.Popen([STORM, "textbook", "12", CLIENTS], stdout=subprocess.DEVNULL) if storm_beside else None
+        busy = Storm().__enter__() if storm_beside else None
         for i in range(30):
             client = socket.create_connection(ls.getsockname())
             ls.accept()[0].close()
@@ -360,8 +382,7 @@ def delays(title, storm_beside=False, by_port=False):
             time.sleep(0.007 * (i % 5))
     watch.stop()
     if busy:
-        busy.terminate()
-        busy.wait(PATIENCE)
+        busy.__exit__()
     tell(title, late)
 
 

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* storm textbook|bare SECONDS CLIENTS prints the connections per second, and the microseconds of
- * processor time that server and clients took for each. */
+/* storm textbook|bare CLIENTS runs until its standard input ends, and says at each line of it, once
+ * it is warm: the seconds, the microseconds of processor time that server and clients have taken,
+ * and the connections that were made. */
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,21 +11,20 @@
 
 int main(int argc, char **argv)
 {
-	unsigned clients = argc > 3 ? (unsigned)atoi(argv[3]) : 0;
-	struct storm_moment from, to;
+	unsigned clients = argc > 2 ? (unsigned)atoi(argv[2]) : 0;
+	struct storm_moment m;
 	struct storm s;
+	char line[8];
 
 	if (clients < 1 || clients > STORM_CLIENTS)
 		return 2;
 	storm_network();
 	storm_start(&s, !strcmp(argv[1], "textbook"), clients);
-	from = storm_look(&s);
-	storm_sleep(atof(argv[2]));
-	to = storm_look(&s);
+	while (fgets(line, sizeof(line), stdin)) {
+		m = storm_look(&s);
+		printf("%.6f %.3f %" PRIu64 "\n", m.at, m.used, m.count);
+		fflush(stdout);
+	}
 	storm_stop(&s);
-	if (to.count == from.count)
-		return 1;
-	printf("%.0f %.3f\n", (double)(to.count - from.count) / (to.at - from.at),
-	       (to.used - from.used) / (double)(to.count - from.count));
 	return 0;
 }
