@@ -39,12 +39,13 @@ static inline bool watch_fin_came(const struct watch_stamps *s, __u64 *since)
 		return false;
 	came = s->now - age;
 	if (!s->last) {
-		came += s->tick; /* the age is at least so much */
+		came += 2ULL * s->tick; /* jiffies may be behind: the age is at least so much */
 		*since = s->clock < came ? s->clock : came;
 		return false;
 	}
 	if (s->now >> 32 >= s->tick) { /* 2^32 ticks */
-		*since = s->clock < came + s->tick ? s->clock : came + s->tick;
+		came += 2ULL * s->tick;
+		*since = s->clock < came ? s->clock : came;
 		return false;
 	}
 	*since = s->clock < came + s->tick ? s->clock : came; /* the finer, where it is the same */
