@@ -81,6 +81,10 @@ static int set_comm(struct watch_job *job, const char *arg, struct err *e)
 
 	if (!*arg)
 		return err_set(e, -EINVAL, "--comm: an empty name means nothing here");
+	if (strlen(arg) >= WATCH_COMM && !strpbrk(arg, "*?[\\"))
+		return err_set(e, -E2BIG,
+			       "--comm %s: a process's name has at most 15 bytes: say %.15s", arg,
+			       arg);
 	if (glob_compile(&rules->name, arg))
 		return err_set(e, -E2BIG,
 			       "--comm '%s': a name has 15 bytes, a pattern up to %d parts", arg,
@@ -204,6 +208,20 @@ static int run_named(struct watch_job *job)
 	return code;
 }
 
+/* What is to be run stands after "--": a word alone may be meant for what runs already. */
+static int operands(const struct opts *o, int argc, char **argv, struct err *e)
+{
+	bool ended = !strcmp(argv[o->rest - 1], "--");
+
+	if (ended && o->rest == argc)
+		return err_set(e, -EINVAL, "--: no command follows");
+	if (!ended && o->rest < argc)
+		return err_set(e, -EINVAL,
+			       "%s: to run it, say -- %s; to watch what runs, --comm or --pid",
+			       argv[o->rest], argv[o->rest]);
+	return 0;
+}
+
 static int run(int argc, char **argv)
 {
 	struct watch_job job = {
@@ -230,6 +248,10 @@ static int run(int argc, char **argv)
 	if (job.setup.watch.rules.made && !job.setup.watch.rules.stacks)
 		return opts_misuse(&watch_usage,
 				   "--made and --no-stacks: where a socket was made is a stack");
+	if (operands(&o, argc, argv, &e))
+		return opts_misuse(&watch_usage, "%s", e.text);
+	if (o.rest < argc && job.pid_count)
+		return opts_misuse(&watch_usage, "--pid and a command: watch the one or the other");
 	if (o.rest < argc) {
 		job.command = argv + o.rest;
 		job.setup.watch.rules.by_owner = job.setup.watch.rules.follow = 1;

@@ -88,6 +88,8 @@ static int on_event(const struct watch_event *ev, void *arg)
 	d->received[ev->kind]++;
 	if (ev->kind == WATCH_REPORT)
 		on_report(d, ev);
+	else if (watch_was_accepted(d, ev) && !remember_fresh(d, ev))
+		d->owners_unseen = true;
 	else if (!d->fresh_count || !still_fresh(d, ev))
 		watch_follow_up(d, ev);
 	else if (remember_fresh(d, ev))
@@ -126,6 +128,8 @@ static void say_fresh(struct doctor *d)
 		const struct watch_event *ev = &d->fresh[i];
 		struct open_end *end = ends_find(&d->ends, ev->sk);
 
+		if (end && watch_was_accepted(d, ev))
+			end->waiting = false;
 		if (ev->kind != WATCH_REPORT) {
 			watch_follow_up(d, ev);
 			continue;

@@ -69,6 +69,14 @@ int watch_find_owners(struct doctor *d, bool take_in, struct err *e)
 	return watch_owners(d->watch, take_in, on_owner, d, e);
 }
 
+bool watch_was_accepted(const struct doctor *d, const struct watch_event *ev)
+{
+	const struct open_end *end = ends_find(&d->ends, ev->sk);
+
+	return ev->kind == WATCH_NEWS && end && end->began == ev->conn.began && end->waiting &&
+	       !watch_is_waiting(ev);
+}
+
 /* The files of the fresh ends. Returns how many; -1: they are too many, or one waits in an accept
  * queue and has none. */
 static int fresh_files(const struct doctor *d, uint64_t files[WATCH_ASKED_MOST])
@@ -78,7 +86,7 @@ static int fresh_files(const struct doctor *d, uint64_t files[WATCH_ASKED_MOST])
 	for (uint32_t i = 0; i < d->fresh_count; i++) {
 		const struct watch_event *ev = &d->fresh[i];
 
-		if (ev->kind != WATCH_REPORT)
+		if (ev->kind != WATCH_REPORT && !watch_was_accepted(d, ev))
 			continue;
 		if (n == WATCH_ASKED_MOST || watch_is_waiting(ev))
 			return -1;
@@ -98,7 +106,8 @@ int watch_find_fresh_owners(struct doctor *d, struct err *e)
 	for (uint32_t i = 0; i < d->fresh_count; i++) {
 		struct open_end *end = ends_find(&d->ends, d->fresh[i].sk);
 
-		if (end && d->fresh[i].kind == WATCH_REPORT)
+		if (end &&
+		    (d->fresh[i].kind == WATCH_REPORT || watch_was_accepted(d, &d->fresh[i])))
 			ends_drop_owners(&d->ends, end);
 	}
 	d->owners_unseen = false;

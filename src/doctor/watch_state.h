@@ -97,3 +97,7 @@ uint64_t watch_next_matching(const struct doctor *d);
 
 /* An end that waits to be accepted has no descriptor: its listener's owner stands in. */
 void watch_borrow_listener(struct doctor *d, struct open_end *end);
+
+/* Whether the event is of an end that was reported in an accept queue and has left it since: its
+ * holders are still the listener's. */
+bool watch_was_accepted(const struct doctor *d, const struct watch_event *ev);

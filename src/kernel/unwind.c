@@ -14,6 +14,7 @@
 
 #include <elfutils/libdwfl.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -358,13 +359,30 @@ static bool all_in_modules(const struct tw_stack *s)
 	return s->count > 0;
 }
 
+/* It is there, but what it has mapped is not told. */
+static bool may_not_read(uint32_t pid)
+{
+	char path[32];
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%u/maps", pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return errno == EACCES || errno == EPERM;
+	close(fd);
+	return false;
+}
+
 void unwind(struct unwinder *u, const struct watch_stack *s, struct tw_stack *out)
 {
 	struct known *k = know(u, s);
 
 	memset(out, 0, sizeof(*out));
 	if (!k) {
-		copy_text(out->note, sizeof(out->note), "the process was gone before it was read");
+		copy_text(out->note, sizeof(out->note),
+			  may_not_read(s->tgid)
+				  ? "the process may not be read: CAP_SYS_PTRACE is missing"
+				  : "the process was gone before it was read");
 		return;
 	}
 	walk_frames(k, s, out);

@@ -222,6 +222,23 @@ def what_was_half_closed_before_is_taken_in():
 
 
 @test
+def one_that_is_accepted_late_has_holders_then():
+    with listen() as ls, Watch("--after", "100ms", "--json", *HERE) as w:
+        w.ready()
+        queued = socket.create_connection(ls.getsockname())
+        end = name(queued)
+        queued.close()
+        line = json.loads(w.line('"event":"half-closed"', f'"peer":"{end}"'))
+        equal((line["cause"], [h["fd"] for h in line["listeners"]]), ("not-accepted", [ls.fileno()]), "in the queue")
+        with ls.accept()[0] as late:
+            equal(late.recv(1), b"", "read")
+            line = json.loads(w.line('"event":"told"', f'"peer":"{end}"'))
+            equal((line["cause"], [h["fd"] for h in line["holders"]]), ("told", [late.fileno()]), "accepted")
+        line = json.loads(w.line('"event":"over"', f'"peer":"{end}"'))
+        true("listeners" not in line and line["holders"], f"holders: {line}")
+
+
+@test
 def the_close_lag_is_what_was_waited():
     """44 closes after 10 ms, 4 after 50 ms and 2 after 200 ms: the percentiles within 2 %, count and max
     exact. What was waited is known between two bounds, which the scheduler may push apart."""

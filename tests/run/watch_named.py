@@ -141,15 +141,22 @@ def state(pid):
         return f.read().rsplit(")", 1)[1].split()[0]
 
 
-@cases("a name", "a command")
-def one_of_the_named_that_ended_is_not_waited_for(beside):
+@cases((("--pid", HERE[1], "--", "true"), "--pid and a command"), (("--",), "--: no command follows"),
+       (("true",), "true: to run it, say -- true; to watch what runs, --comm or --pid"),
+       (("--comm", "a-name-of-16-byte"), "--comm a-name-of-16-byte: a process's name has at most 15 bytes: say "
+        "a-name-of-16-by"))
+def what_cannot_be_meant_is_misuse(words, why):
+    r = run(binary("unclosed"), "watch", *words)
+    equal((r.returncode, r.stdout), (2, ""), "answer")
+    has(r.stderr, why)
+
+
+@test
+def one_of_the_named_that_ended_is_not_waited_for():
     """The watch goes on, and sleeps."""
-    more = ("--comm", "comes-later") if beside == "a name" else ("--", sys.executable, "-c", "input()")
-    with Holder("ends") as holder, Watch("--after", "1s", "--no-stacks", "--pid", str(holder.pid), *more) as w:
-        if beside == "a name":
-            w.ready()
-        else:
-            wait_for(lambda: "watching" in os.read(w.process.stderr.fileno(), 4096).decode(), "the beginning", 30)
+    with Holder("ends") as holder, Watch("--after", "1s", "--no-stacks", "--pid", str(holder.pid), "--comm",
+                                         "comes-later") as w:
+        w.ready()
         holder.kill()
         wait_for(lambda: all(state(w.process.pid) == "S" for _ in range(200)), "its sleep", 20)
 
