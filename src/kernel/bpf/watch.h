@@ -176,8 +176,8 @@ struct watch_look {
 
 /* Close lag is counted per process, port and size. */
 struct watch_lag_key {
-	__u64 start; /* of the process; 0: the kernel */
-	__u32 tgid;  /* 0: the kernel, or a process that has no number here */
+	__u64 start;  /* of the process; 0: the kernel */
+	__u32 tgid;   /* 0: the kernel, or a process that has no number here */
 	__u16 port;   /* the listening port, or the peer's where this end connected */
 	__u8 outward; /* this end connected */
 	__u8 pad;
