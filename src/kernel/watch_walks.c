@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: MIT */
+/* Walks that the kernel makes for the watch: over descriptors, processes and sockets. */
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <signal.h>
+
+#include "base/fd.h"
+#include "kernel/watch_private.h"
+
+/* Processes that are walked over one by one. */
+#define MOST_HOLDING 32
+
+static int walk_holders(struct watch *w, int link, watch_owner_fn *each, void *arg, struct err *e)
+{
+	static struct watch_owner space[512];
+	_fd_ int fd = -1;
+	ssize_t n = 0;
+	int r = 0;
+
+	fd = bpf_iter_create(link);
+	if (fd < 0)
+		return err_errno(e, -errno, "starting the walk over descriptors");
+	do {
+		n = fd_read_all(fd, space, sizeof(space));
+		if (w->each && n > 0)
+			r = watch_drain(w, w->each, w->arg, e);
+		for (ssize_t i = 0; i + (ssize_t)sizeof(*space) <= n; i += sizeof(*space))
+			each(&space[i / sizeof(*space)], arg);
+	} while (n == sizeof(space) && !r);
+	if (r)
+		return r;
+	return n < 0 ? err_errno(e, (int)n, "walking over descriptors") : 0;
+}
+
+int watch_owners(struct watch *w, bool take_in, watch_owner_fn *each, void *arg, struct err *e)
+{
+	int r;
+
+	w->skel->bss->taking_in = take_in;
+	r = walk_holders(w, bpf_link__fd(w->skel->links.holders), each, arg, e);
+	w->skel->bss->taking_in = false;
+	return r;
+}
+
+static void ask(struct watch_asked *asked, const uint64_t *files, unsigned count)
+{
+	*asked = (struct watch_asked){ .count = count };
+	for (unsigned i = 0; i < count; i++) {
+		uint32_t bit = watch_asked_bit(files[i]);
+
+		asked->file[i] = files[i];
+		asked->filter[bit >> 6] |= 1ULL << (bit & 63);
+	}
+}
+
+/* Gives the processes in `pids`. Returns how many, or -errno. */
+static int find_holding(const struct watch *w, uint32_t pids[MOST_HOLDING + 1], struct err *e)
+{
+	_fd_ int fd = bpf_iter_create(bpf_link__fd(w->skel->links.holding));
+	ssize_t n;
+
+	if (fd < 0)
+		return err_errno(e, -errno, "starting the walk over processes");
+	n = fd_read_all(fd, pids, (MOST_HOLDING + 1) * sizeof(*pids));
+	if (n < 0)
+		return err_errno(e, (int)n, "walking over processes");
+	if ((size_t)n > MOST_HOLDING * sizeof(*pids))
+		return -E2BIG;
+	return (int)((size_t)n / sizeof(*pids));
+}
+
+/* One that is gone meanwhile holds nothing any more. */
+static int walk_process(struct watch *w, uint32_t pid, watch_owner_fn *each, void *arg,
+			struct err *e)
+{
+	union bpf_iter_link_info info = { .task.pid = pid };
+	LIBBPF_OPTS(bpf_iter_attach_opts, opts, .link_info = &info, .link_info_len = sizeof(info));
+	struct bpf_link *link = bpf_program__attach_iter(w->skel->progs.holders, &opts);
+	int r;
+
+	if (!link)
+		return errno == ESRCH ? 0 : -EOPNOTSUPP;
+	r = walk_holders(w, bpf_link__fd(link), each, arg, e);
+	bpf_link__destroy(link);
+	return r;
+}
+
+int watch_owners_of(struct watch *w, const uint64_t *files, unsigned count, watch_owner_fn *each,
+		    void *arg, struct err *e)
+{
+	uint32_t pids[MOST_HOLDING + 1] = { 0 }; /* for the analyser: find_holding() fills in `n` */
+	int n, r = 0;
+
+	if (count > WATCH_ASKED_MOST)
+		return -E2BIG;
+	ask(&w->skel->bss->asked_files, files, count);
+	n = find_holding(w, pids, e);
+	if (n < 0)
+		return n;
+	for (int i = 0; i < n && !r; i++)
+		if (pids[i]) /* else it has no number here, and cannot be told */
+			r = walk_process(w, pids[i], each, arg, e);
+	return r;
+}
+
+void watch_forget_ports(struct watch *w)
+{
+	int fd = bpf_map__fd(w->skel->maps.ports);
+	uint64_t port;
+
+	while (!bpf_map_get_next_key(fd, NULL, &port))
+		if (bpf_map_delete_elem(fd, &port))
+			return;
+}
+
+/* For one that writes nothing. */
+static int run_iterator(const struct bpf_link *link, const char *what, struct err *e)
+{
+	_fd_ int fd = bpf_iter_create(bpf_link__fd(link));
+	char space[64];
+	ssize_t n;
+
+	if (fd < 0)
+		return err_errno(e, -errno, "starting %s", what);
+	n = fd_read_all(fd, space, sizeof(space));
+	return n < 0 ? err_errno(e, (int)n, "%s", what) : 0;
+}
+
+int watch_take_in(struct watch *w, struct err *e)
+{
+	return run_iterator(w->skel->links.sockets, "the walk over sockets", e);
+}
+
+int watch_add_pid(struct watch *w, pid_t pid, struct err *e)
+{
+	uint32_t key = (uint32_t)pid;
+	uint8_t one = 1;
+
+	if (w->pidns) {
+		w->skel->bss->asked = key;
+		return run_iterator(w->skel->links.processes, "the walk over processes", e);
+	}
+	if (bpf_map_update_elem(bpf_map__fd(w->skel->maps.pids), &key, &one, BPF_ANY))
+		return err_errno(e, -errno, "adding process %d to the watched", (int)pid);
+	return 0;
+}
+
+unsigned watch_pids_left(const struct watch *w, pid_t but)
+{
+	int fd = bpf_map__fd(w->skel->maps.pids);
+	uint32_t pid, *before = NULL;
+	unsigned left = 0;
+
+	if (w->pidns)
+		return 0;
+	while (!bpf_map_get_next_key(fd, before, &pid)) {
+		left += (pid_t)pid != but && !kill((pid_t)pid, 0);
+		before = &pid;
+	}
+	return left;
+}
