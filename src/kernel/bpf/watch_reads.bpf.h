@@ -2,14 +2,14 @@
 /* Reads that returned 0: the program was told. */
 #pragma once
 
-/* A read of a socket in CLOSE_WAIT returned 0, in the reader's context. */
+/* A read of a socket in CLOSE_WAIT returned 0, in the reader's context. The socket is not locked any
+ * more: of several readers that are told at once, the first to set the time is the one. */
 static __always_inline void on_told(__u64 key, struct end *e)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 
-	if (e->told_at)
+	if (e->told_at || __sync_val_compare_and_swap(&e->told_at, 0, bpf_ktime_get_ns()))
 		return;
-	e->told_at = bpf_ktime_get_ns();
 	if (owner_fits(task))
 		e->told_site = take_site(task);
 	e->told_tgid = process_of(task);
