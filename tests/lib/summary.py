@@ -2,13 +2,15 @@
 """Adds up test cases from the logs that meson wrote in build directories, one for each time it ran.
 
 A skip counts as a failure unless tests/allowed-skips names it with a reason. So do a test that was
-to run and did not, one that ended badly with no case of it failed, and no case at all."""
+to run and did not, one that ended badly with no case of it failed, and no case at all. What a test
+that failed said of it stands with it again: the end of a long log is what is looked at."""
 import json
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 GOOD = {"OK", "SKIP", "EXPECTEDFAIL"}
+SAID_LINES, SAID_COLUMNS = 30, 300
 
 
 def allowed_skips():
@@ -61,13 +63,23 @@ def cases_of(directory):
 
 
 def results_of(directory):
-    """How each test as a whole ended, in meson's words."""
+    """How each test as a whole ended: meson's record of it."""
     found = {}
     for log in sorted((Path(directory) / "meson-logs").glob("*.json")):
         for line in log.read_text().splitlines():
             test = json.loads(line)
-            found[test["name"].split(" / ")[-1]] = test["result"]
+            found[test["name"].split(" / ")[-1]] = test
     return found
+
+
+def tell(test):
+    """What the test wrote of its failures."""
+    said = test.get("stderr", "").splitlines()
+    said += [line for line in test.get("stdout", "").splitlines() if line.startswith("#")]
+    for line in said[:SAID_LINES]:
+        print(f"    {line[:SAID_COLUMNS]}")
+    if len(said) > SAID_LINES:
+        print(f"    ({len(said) - SAID_LINES} more lines)")
 
 
 def add_up(wanted):
@@ -78,12 +90,14 @@ def add_up(wanted):
         cases, results = cases_of(directory), results_of(directory)
         for name in sorted(names - results.keys()):
             total.fail(directory, f"not run: {name}")
-        for name, result in sorted(results.items()):
+        for name, test in sorted(results.items()):
             bad = [total.case(directory, name, case) for case in cases.get(name, ())]
-            if result not in GOOD and not any(bad):
-                total.fail(directory, f"failed: {name}: {result}")
+            if test["result"] not in GOOD and not any(bad):
+                total.fail(directory, f"failed: {name}: {test['result']}")
             elif not bad:
                 total.fail(directory, f"{name} ran no case")
+            if test["result"] not in GOOD:
+                tell(test)
     tail = f", {total.skipped} skipped" if total.skipped else ""
     print(f"{total.passed} passed, {total.failed} failed{tail}", flush=True)
     return 1 if total.failed or not total.passed else 0
