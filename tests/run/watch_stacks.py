@@ -378,7 +378,7 @@ sys.stdin.readline()
 c = socket.create_connection(ls.getsockname())
 ls.accept()[0].close()
 c.recv(1)
-print("%s:%d" % c.getsockname(), flush=True)
+print('"local":"%s:%d","peer":"%s:%d"' % (c.getsockname() + c.getpeername()), flush=True)
 sys.stdin.read()
 """
 
@@ -390,8 +390,7 @@ def a_debian_program_without_frame_pointers(name):
             Watch("--after", "100ms", "--json", "--pid", str(p.process.pid)) as w:
         w.ready()
         p.go()
-        address = p.process.stdout.readline().strip()
-        line = json.loads(w.line("half-closed", f'"local":"{address}"', seconds=30))
+        line = json.loads(w.line("half-closed", p.process.stdout.readline().strip(), seconds=30))
         stack = line["told"]["stack"]
         in_order(stack, "_PyEval_EvalFrameDefault", "Py_RunMain", "Py_BytesMain")
         equal(line["told"]["stack_note"], "", "note")
@@ -571,8 +570,7 @@ def one_program_s_files_are_read_once_for_all_its_processes():
         for p in programs:
             with p:
                 p.go()
-                address = p.process.stdout.readline().strip()
-                line = json.loads(w.line("half-closed", f'"local":"{address}"', seconds=30))
+                line = json.loads(w.line("half-closed", p.process.stdout.readline().strip(), seconds=30))
                 in_order(line["told"]["stack"], "_PyEval_EvalFrameDefault", "Py_RunMain", "Py_BytesMain")
                 equal((line["told"]["pid"], line["told"]["stack_note"]), (p.process.pid, ""), "whose")
 
