@@ -32,6 +32,18 @@ static uint64_t ticks_ms(uint64_t tick_ns, uint32_t jiffies)
 	return tick_ns ? jiffies * tick_ns / CLOCK_NS_PER_MS : UINT32_MAX;
 }
 
+/* The events of a change of state come before the change. */
+static uint8_t state_of(const struct watch_event *ev)
+{
+	uint32_t both = WATCH_HOLDER | WATCH_CLOSED;
+
+	if (ev->conn.flags & WATCH_DEAD)
+		return TCPS_CLOSE;
+	if (ev->state == TCPS_CLOSE_WAIT && (ev->conn.flags & both) == both)
+		return TCPS_LAST_ACK;
+	return (uint8_t)ev->state;
+}
+
 static struct tcp_sample sample_of(const struct doctor *d, const struct open_end *end,
 				   const struct watch_event *ev)
 {
@@ -40,8 +52,7 @@ static struct tcp_sample sample_of(const struct doctor *d, const struct open_end
 	return (struct tcp_sample){
 		.local = address(end->family, ends_local(end), end->local_port),
 		.peer = address(end->family, ends_peer(end), end->peer_port),
-		/* The event of the death comes before the state changes. */
-		.state = dead ? TCPS_CLOSE : ev->state,
+		.state = state_of(ev),
 		.retransmits = ev->retransmits,
 		.has_info = true,
 		.error = (uint16_t)ev->conn.error,
@@ -95,7 +106,7 @@ enum tcp_cause watch_cause(const struct watch_event *ev, const struct tcp_sample
 	};
 
 	/* It was reset before it was accepted: of such a socket alone nothing would be said. */
-	if (s.state == TCPS_CLOSE && watch_is_waiting(ev))
+	if (s.state == TCPS_CLOSE && !s.inode)
 		return TCP_CAUSE_NOT_ACCEPTED;
 	if (s.state == TCPS_CLOSE_WAIT && !flowing && is_stuck(ev))
 		s.send_q = 0; /* which would stand for a half-close in use */
@@ -185,7 +196,11 @@ static const char *container_of(const struct doctor *d, const struct open_end *e
 static enum tcp_cause cause_now(const struct doctor *d, const struct open_end *end,
 				const struct watch_event *ev, const struct tcp_sample *sample)
 {
-	return watch_cause(ev, sample, ends_processes(&d->ends, end),
+	struct tcp_sample s = *sample;
+
+	if (ev->kind == WATCH_END && !end->waiting && !s.inode)
+		s.inode = 1; /* it had one: what has ended has lost it */
+	return watch_cause(ev, &s, ends_processes(&d->ends, end),
 			   watch_sees_all_processes(d->watch),
 			   watch_is_flowing(ev, d->found.tick_ns, d->setup.watch.rules.after));
 }

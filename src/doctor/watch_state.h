@@ -57,7 +57,7 @@ bool watch_is_waiting(const struct watch_event *ev);
 bool watch_is_flowing(const struct watch_event *ev, uint64_t tick_ns, uint64_t after_ns);
 
 /* The cause as of the event, for an end that so many different processes hold; `all_seen`: no
- * other could. */
+ * other could. Without an inode it is in an accept queue, or was reset there. */
 enum tcp_cause watch_cause(const struct watch_event *ev, const struct tcp_sample *sample,
 			   uint32_t processes, bool all_seen, bool flowing);
 

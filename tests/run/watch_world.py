@@ -166,6 +166,26 @@ def a_dead_one_is_as_old_as_its_death():
         died = line["time"] - line["age_ms"] / 1000
         true(before - 0.001 <= died <= time.time(), f"died at {died}, reset at {before}")
         client.close()
+        line = json.loads(w.line('"event":"over"', f'"local":"{end}"'))
+        equal((line["state"], line["cause"]), ("CLOSED", "dead"), "what is over")
+
+
+@test
+def each_line_has_the_state_of_its_moment():
+    with listen() as ls, Watch("--after", "50ms", "--json", "--new", *HERE) as w:
+        w.ready()
+        client, server = pair(ls)
+        end = name(client)
+        server.shutdown(socket.SHUT_WR)
+        w.line("half-closed", f'"local":"{end}"')
+        client.recv(1)
+        client.close()
+        w.line('"event":"over"', f'"local":"{end}"')
+        said = [x for x in json_lines(w.whole_lines()) if x.get("local") == end]
+        equal([(x["event"], x["state"], x["cause"]) for x in said],
+              [("half-closed", "CLOSE_WAIT", "unread"), ("told", "CLOSE_WAIT", "told"),
+               ("closed", "LAST_ACK", "closing"), ("over", "LAST_ACK", "closing")], "states and causes")
+        server.close()
 
 
 @cases("port", "pid")
