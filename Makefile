@@ -7,7 +7,7 @@ KERNEL_PACKAGES := qemu-system-x86 cpio xz-utils
 # What tests/kernels/image takes from here into the emulated machines.
 IMAGE_PACKAGES := python3 binutils bpftool iproute2 lsof nginx-light procps strace tmux
 BUILD_PACKAGES := gcc libc6-dev meson ninja-build pkgconf clang llvm bpftool linux-libc-dev \
-	libbpf-dev libmnl-dev liblua5.4-dev libjansson-dev libdw-dev libelf-dev libncurses-dev libpcap-dev \
+	libbpf-dev libmnl-dev liblua5.4-dev libjansson-dev libdw-dev libelf-dev libiberty-dev libncurses-dev libpcap-dev \
 	libseccomp-dev libcap-dev libsystemd-dev libcmocka-dev
 CHECK_PACKAGES := $(BUILD_PACKAGES) busybox curl ncat netbase procps socat python3 mandoc iproute2 strace tshark \
 	tmux lsof nginx-light redis-server memcached runc \

@@ -22,12 +22,15 @@
 
 #include "base/clock.h"
 #include "base/fd.h"
+#include "kernel/demangle.h"
 #include "kernel/framenames.h"
 #include "kernel/mapped.h"
 #include "kernel/perfmap.h"
 #include "kernel/proc.h"
 
 #define KNOWN 8
+
+#define STACK_MOST (8 << 20) /* what is wanted farther up was no address of the stack, most likely */
 
 /* One process. */
 struct known {
@@ -39,7 +42,9 @@ struct known {
 	struct unwinder *unwinder;
 	char *perfmap;
 	size_t perfmap_len;
-	const struct watch_stack *stack; /* during unwind() */
+	/* During unwind(): */
+	const struct watch_stack *stack;
+	bool beyond; /* since the last call that was found, more of the stack was wanted than there is */
 };
 
 struct unwinder {
@@ -127,11 +132,14 @@ static bool get_thread(Dwfl *dwfl, pid_t tid, void *arg, void **thread_arg)
 
 static bool read_memory(Dwfl *dwfl, Dwarf_Addr at, Dwarf_Word *value, void *arg)
 {
-	const struct watch_stack *s = ((struct known *)arg)->stack;
+	struct known *k = arg;
+	const struct watch_stack *s = k->stack;
 	uint64_t sp = s->regs[WATCH_SP];
 
-	if (at < sp || s->size < sizeof(*value) || at - sp > s->size - sizeof(*value))
+	if (at < sp || s->size < sizeof(*value) || at - sp > s->size - sizeof(*value)) {
+		k->beyond |= at >= sp && at - sp < STACK_MOST;
 		return false;
+	}
 	memcpy(value, s->data + (at - sp), sizeof(*value));
 	return true;
 }
@@ -281,7 +289,7 @@ static void name_in_module(struct tw_frame *f, struct known *k, Dwfl_Module *mod
 	if (framenames_find(names, file, f->offset, f))
 		return;
 	make_heavy(k);
-	copy_text(f->function, sizeof(f->function), dwfl_module_addrname(mod, pc));
+	demangle(dwfl_module_addrname(mod, pc), f->function, sizeof(f->function));
 	name_line(f, mod, pc);
 	if (file && *f->function)
 		framenames_keep(names, file, f->offset, f);
@@ -317,6 +325,7 @@ static int on_frame(Dwfl_Frame *frame, void *arg)
 	bool exact;
 	Dwarf_Addr pc;
 
+	w->known->beyond = false; /* libdw looks for the next call at once */
 	if (!dwfl_frame_pc(frame, &pc, &exact))
 		return DWARF_CB_ABORT;
 	if (!pc)
@@ -337,6 +346,7 @@ static void walk_frames(struct known *k, const struct watch_stack *s, struct tw_
 	int r;
 
 	k->stack = s;
+	k->beyond = false;
 	if (!k->attached)
 		k->attached = dwfl_attach_state(k->dwfl, NULL, k->pid, &threads, k);
 	if (!k->attached) {
@@ -346,6 +356,9 @@ static void walk_frames(struct known *k, const struct watch_stack *s, struct tw_
 	r = dwfl_getthread_frames(k->dwfl, (pid_t)s->tid, on_frame, &w);
 	if (w.full)
 		copy_text(out->note, sizeof(out->note), "more calls above");
+	else if (k->beyond) /* which libdw takes for the outermost call */
+		snprintf(out->note, sizeof(out->note),
+			 "more calls above: %u KiB of the stack were copied", s->size >> 10);
 	else if (r < 0)
 		snprintf(out->note, sizeof(out->note), "ends early: %s", dwfl_errmsg(-1));
 	k->stack = NULL;

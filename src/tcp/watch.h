@@ -18,7 +18,7 @@
 struct tw_frame {
 	uint64_t address;   /* in the process */
 	uint64_t offset;    /* of the address in the object's own numbering */
-	char function[120]; /* demangled by nobody: as the symbol table has it */
+	char function[120]; /* as the source has it, without parameters */
 	char object[64];    /* name of the program, library or perf map, without its folder */
 	char file[160];     /* source file, from debug information */
 	unsigned line;

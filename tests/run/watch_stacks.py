@@ -75,6 +75,24 @@ def watched(program, *ways):
 
 
 @test
+def functions_have_the_names_of_their_source():
+    """As C++ and Rust write them, without parameters, and without what a compiler adds to a clone's."""
+    line, _ = watched(os.path.join(BUILD, "tests", "mkstack"), "mangled")["mangled"]
+    in_order(line["told"]["stack"], "read_to_the_end", "net::Handler<int>::read_all", "<std::net::tcp::TcpListener>::accept", "main")
+
+
+@test
+def a_stack_that_ends_before_its_first_call_says_so():
+    """It has more calls than are kept, or more bytes than are copied."""
+    told = watched(os.path.join(BUILD, "tests", "mkstack"), "deep", "wide", "direct")
+    at = {way: line["told"] for way, (line, _) in told.items()}
+    equal({way: x["stack_note"] for way, x in at.items()},
+          {"deep": "more calls above", "wide": "more calls above: 16 KiB of the stack were copied", "direct": ""}, "notes")
+    equal(functions(at["deep"]["stack"])[-40:], ["deep"] * 40, "deep")
+    equal(functions(at["wide"]["stack"])[-2:], ["read_to_the_end", "wide"], "wide")
+
+
+@test
 def the_read_is_named_with_file_and_line():
     told = watched(os.path.join(BUILD, "tests", "mkstack"), "direct", "detour", "accepted-direct")
     for way, (line, _) in told.items():

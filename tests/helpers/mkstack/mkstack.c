@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* Reads the end of a stream in a function of a known name at a known line, and says when; then sits
- * on the connection until its standard input ends. Two ways lead to the same read.
- *   mkstack WAY...   WAY: direct, detour; accepted-direct, accepted-detour; in-time closes at once
+ * on the connection until its standard input ends. Several ways lead to the same read.
+ *   mkstack WAY...   WAY: direct, detour; mangled, by functions with names as C++ and Rust give them; deep,
+ *                    by 60 calls; wide, by one with 24 KiB of stack; accepted-direct, accepted-detour;
+ *                    in-time closes at once
  * prints, for each way, its local address and the CLOCK_REALTIME of the read, in nanoseconds. It
  * makes and accepts its connections in functions of their own. */
 #include <arpa/inet.h>
@@ -41,6 +43,55 @@ KEEP static ssize_t direct(int fd)
 	return n;
 }
 
+static ssize_t of_cplusplus(int fd) __asm__("_ZN3net7HandlerIiE8read_allEi.isra.0");
+static ssize_t of_rust(int fd) __asm__("_RNvMs7_NtNtCsjrHSEGnQ3l9_3std3net3tcpNtB5_11TcpListener6accept");
+
+KEEP static ssize_t of_cplusplus(int fd)
+{
+	ssize_t n = read_to_the_end(fd);
+
+	sink++;
+	return n;
+}
+
+KEEP static ssize_t of_rust(int fd)
+{
+	ssize_t n = of_cplusplus(fd);
+
+	sink++;
+	return n;
+}
+
+KEEP static ssize_t deep(int fd, int calls)
+{
+	ssize_t n = calls ? deep(fd, calls - 1) : read_to_the_end(fd);
+
+	sink++;
+	return n;
+}
+
+KEEP static ssize_t wide(int fd)
+{
+	volatile char room[24 << 10];
+	ssize_t n;
+
+	room[0] = 1;
+	n = read_to_the_end(fd);
+	sink += room[0];
+	return n;
+}
+
+KEEP static ssize_t by(const char *way, int fd)
+{
+	if (!strcmp(way, "mangled"))
+		return of_rust(fd);
+	if (!strcmp(way, "deep"))
+		return deep(fd, 60);
+	if (!strcmp(way, "wide"))
+		return wide(fd);
+	return strstr(way, "detour") ? detour(fd) : direct(fd);
+}
+
 KEEP static int make_connection(const struct sockaddr_in *to)
 {
 	int fd = socket(AF_INET, SOCK_STREAM, 0);
@@ -69,7 +120,7 @@ KEEP static void run(int ls, const struct sockaddr_in *at, const char *way)
 	int holder = accepted ? other : fd;
 
 	close(accepted ? fd : other);
-	if ((strstr(way, "detour") ? detour(holder) : direct(holder)) != 0)
+	if (by(way, holder) != 0)
 		exit(1);
 	clock_gettime(CLOCK_REALTIME, &ts);
 	if (getsockname(holder, (struct sockaddr *)&own, &len))
