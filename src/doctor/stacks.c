@@ -85,6 +85,7 @@ void stacks_keep(struct stacks *s, const struct watch_stack *stack)
 		return;
 	memcpy(k->raw, stack, bytes);
 	k->raw->size = (uint32_t)size;
+	k->raw->low = stack->low <= size ? stack->low : (uint32_t)size;
 	k->bytes = bytes;
 	s->bytes += bytes;
 }

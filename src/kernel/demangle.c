@@ -11,8 +11,9 @@
 
 #define ENOUGH 16384 /* bytes; a symbol of a kilobyte may stand for a name of gigabytes */
 
-/* libiberty (2.40) leaks up to 4 KiB where a Rust name in Punycode, "u" and a length, is wrong. Names
- * that only look like one are some in a hundred, and each is asked for once: so many are taken. */
+/* libiberty (2.40) leaks up to 4 KiB where a Rust name in Punycode, "u" and a length, is wrong.
+ * Names that only look like one are some in a hundred, and each is asked for once: so many are
+ * taken. */
 #define PUNYCODES 1000
 
 struct name {
@@ -38,7 +39,8 @@ static bool may_leak(const char *symbol)
 {
 	static atomic_uint taken;
 
-	for (const char *u = symbol[1] == 'R' ? strchr(symbol, 'u') : NULL; u; u = strchr(u + 1, 'u'))
+	for (const char *u = symbol[1] == 'R' ? strchr(symbol, 'u') : NULL; u;
+	     u = strchr(u + 1, 'u'))
 		if (u[1] >= '0' && u[1] <= '9')
 			return atomic_fetch_add(&taken, 1) >= PUNYCODES;
 	return false;

@@ -30,7 +30,8 @@
 
 #define KNOWN 8
 
-#define STACK_MOST (8 << 20) /* what is wanted farther up was no address of the stack, most likely */
+#define STACK_MOST \
+	(8 << 20) /* what is wanted farther up was no address of the stack, most likely */
 
 /* One process. */
 struct known {
@@ -44,7 +45,8 @@ struct known {
 	size_t perfmap_len;
 	/* During unwind(): */
 	const struct watch_stack *stack;
-	bool beyond; /* since the last call that was found, more of the stack was wanted than there is */
+	bool beyond; /* since the last call that was found, more of the stack was wanted than there
+			is */
 };
 
 struct unwinder {
@@ -134,14 +136,19 @@ static bool read_memory(Dwfl *dwfl, Dwarf_Addr at, Dwarf_Word *value, void *arg)
 {
 	struct known *k = arg;
 	const struct watch_stack *s = k->stack;
-	uint64_t sp = s->regs[WATCH_SP];
+	uint64_t sp = s->regs[WATCH_SP], low = sp & -(uint64_t)WATCH_STACK_CHUNK;
+	uint32_t above = s->size - s->low;
 
-	if (at < sp || s->size < sizeof(*value) || at - sp > s->size - sizeof(*value)) {
-		k->beyond |= at >= sp && at - sp < STACK_MOST;
-		return false;
+	if (at >= sp && s->low >= sizeof(*value) && at - low <= s->low - sizeof(*value)) {
+		memcpy(value, s->data + (at - low), sizeof(*value));
+		return true;
 	}
-	memcpy(value, s->data + (at - sp), sizeof(*value));
-	return true;
+	if (at >= s->high && above >= sizeof(*value) && at - s->high <= above - sizeof(*value)) {
+		memcpy(value, s->data + s->low + (at - s->high), sizeof(*value));
+		return true;
+	}
+	k->beyond |= at >= sp && at - sp < STACK_MOST;
+	return false;
 }
 
 static bool set_registers(Dwfl_Thread *thread, void *arg)

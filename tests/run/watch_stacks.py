@@ -78,18 +78,32 @@ def watched(program, *ways):
 def functions_have_the_names_of_their_source():
     """As C++ and Rust write them, without parameters, and without what a compiler adds to a clone's."""
     line, _ = watched(os.path.join(BUILD, "tests", "mkstack"), "mangled")["mangled"]
-    in_order(line["told"]["stack"], "read_to_the_end", "net::Handler<int>::read_all", "<std::net::tcp::TcpListener>::accept", "main")
+    in_order(line["told"]["stack"], "read_to_the_end", "net::Handler<int>::read_all",
+             "<std::net::tcp::TcpListener>::accept", "main")
+
+
+ROOTS = ("_start", "__clone3", "clone3")
+
+
+@cases("wide", "filled", "thread-direct", "thread-wide", "thread-filled")
+def a_buffer_on_the_stack_is_no_end_of_it(way):
+    """Larger than what is copied from its lower end, and never used, or full."""
+    line, _ = watched(os.path.join(BUILD, "tests", "mkstack"), way)[way]
+    stack = line["told"]["stack"]
+    in_order(stack, "read_to_the_end", way.rpartition("-")[2], "run")
+    equal((functions(stack)[-1] in ROOTS, line["told"]["stack_note"]), (True, ""), f"end of {functions(stack)}")
 
 
 @test
 def a_stack_that_ends_before_its_first_call_says_so():
-    """It has more calls than are kept, or more bytes than are copied."""
-    told = watched(os.path.join(BUILD, "tests", "mkstack"), "deep", "wide", "direct")
+    """It has more calls than are kept, or two buffers, so that what lies between them is not copied."""
+    told = watched(os.path.join(BUILD, "tests", "mkstack"), "deep", "twice", "direct")
     at = {way: line["told"] for way, (line, _) in told.items()}
     equal({way: x["stack_note"] for way, x in at.items()},
-          {"deep": "more calls above", "wide": "more calls above: 16 KiB of the stack were copied", "direct": ""}, "notes")
+          {"deep": "more calls above", "twice": "more calls above: 24 KiB of the stack were copied", "direct": ""},
+          "notes")
     equal(functions(at["deep"]["stack"])[-40:], ["deep"] * 40, "deep")
-    equal(functions(at["wide"]["stack"])[-2:], ["read_to_the_end", "wide"], "wide")
+    equal(functions(at["twice"]["stack"])[-2:], ["read_to_the_end", "filled"], "twice")
 
 
 @test

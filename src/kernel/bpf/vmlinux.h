@@ -200,7 +200,7 @@ struct socket_alloc {
 };
 
 struct mm_struct {
-	unsigned long start_code, end_code;
+	unsigned long start_code, end_code, start_stack;
 };
 
 #ifdef __TARGET_ARCH_arm64
@@ -246,7 +246,16 @@ struct pid {
 	struct upid numbers[1]; /* level + 1 of them, the initial namespace's first */
 };
 
+#ifndef __TARGET_ARCH_arm64
+struct thread_struct {
+	unsigned long fsbase;
+};
+#endif
+
 struct task_struct {
+#ifndef __TARGET_ARCH_arm64
+	struct thread_struct thread;
+#endif
 	struct pid *thread_pid;
 	struct mm_struct *mm;
 	struct files_struct *files;

@@ -89,8 +89,12 @@ struct watch_event {
 	__u8 local[16], peer[16];
 };
 
-/* Bytes of a stack that are copied, from the stack pointer up. */
-#define WATCH_STACK_BYTES 16384
+/* Bytes of a stack that are copied: at most so many from the stack pointer up, and the rest from
+ * where the stack began down. In between lie buffers, most often. */
+#define WATCH_STACK_LOW   16384
+#define WATCH_STACK_BYTES 24576
+/* Copied at a time, and what addresses are aligned to: none crosses pages, of which some may never
+ * have been used. */
 #define WATCH_STACK_CHUNK 256
 
 /* Sites are counted up; user space keeps the stacks of so many. A power of two. */
@@ -114,6 +118,8 @@ struct watch_stack {
 	__u32 site;
 	__u32 tgid, tid;
 	__u32 size;  /* bytes of `data` that are there */
+	__u32 low;   /* of these, those from the stack pointer's chunk up */
+	__u64 high;  /* address of the others */
 	__u64 start; /* of the process */
 	__u64 at;
 	__u64 regs[WATCH_REGS];

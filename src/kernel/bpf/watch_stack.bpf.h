@@ -2,7 +2,7 @@
 /* Stacks of user programs, taken where a read returned 0 and where a socket was made.
  *
  * Programs of today's distributions keep no frame pointers, so the kernel cannot walk their stacks.
- * Instead the registers and the upper end of the stack are copied, and user space unwinds them. A
+ * Instead the registers and both ends of the stack are copied, and user space unwinds them. A
  * copy costs microseconds; but a program tells itself in few places. So a place is copied once, and
  * later only recognised: by instruction and stack pointer, and by the return addresses into the
  * program's own text among the upper words of the stack. Where a thread comes back by the way that
@@ -11,6 +11,9 @@
 
 /* More new places than this in one second are not taken, but counted. */
 #define STACKS_PER_SECOND 400
+
+/* No stack is larger. */
+#define STACK_SPAN (64ULL << 20)
 
 static __always_inline void copy_registers(__u64 *to, const struct pt_regs *regs)
 {
@@ -104,15 +107,74 @@ static __always_inline bool too_many_stacks(__u64 now)
 	return __sync_fetch_and_add(&stacks_this_second, 1) >= STACKS_PER_SECOND;
 }
 
+/* Where the thread's stack began: at exec, or, of another thread of the C library, below its own
+ * data. 0: the stack lies elsewhere, as Go's do. */
+static __always_inline __u64 stack_base(const struct task_struct *task, __u64 sp)
+{
+	__u64 base = task->mm ? task->mm->start_stack : 0;
+
+	if (base - sp <= STACK_SPAN)
+		return base;
+#ifndef __TARGET_ARCH_arm64
+	base = task->thread.fsbase;
+	if (base - sp <= STACK_SPAN)
+		return base;
+#endif
+	return 0;
+}
+
+/* From the stack pointer up, until a page that is not there. */
+static __always_inline void copy_low(struct watch_stack *s, __u64 at, __u64 base)
+{
+	__u32 size = 0;
+
+	for (int i = 0; i < WATCH_STACK_LOW / WATCH_STACK_CHUNK; i++) {
+		if (base && at >= base)
+			break;
+		if (bpf_probe_read_user(s->data + i * WATCH_STACK_CHUNK, WATCH_STACK_CHUNK,
+					(void *)at))
+			break;
+		at += WATCH_STACK_CHUNK;
+		size += WATCH_STACK_CHUNK;
+	}
+	s->size = s->low = size;
+	s->high = at;
+}
+
+/* Up to the base, as much as there is room for and hangs together. */
+static __always_inline void copy_high(struct watch_stack *s, __u64 base)
+{
+	volatile __u32 *size = &s->size; /* in memory, that the verifier may forget its value */
+	__u64 room = WATCH_STACK_BYTES - s->low, at = s->high;
+
+	if (at >= base)
+		return;
+	if (base - at > room)
+		at = (base - room + WATCH_STACK_CHUNK - 1) & -WATCH_STACK_CHUNK;
+	s->high = at;
+	for (int i = 0; i < WATCH_STACK_BYTES / WATCH_STACK_CHUNK && at < base; i++) {
+		__u32 to = *size;
+
+		if (to > WATCH_STACK_BYTES - WATCH_STACK_CHUNK)
+			break;
+		if (bpf_probe_read_user(s->data + to, WATCH_STACK_CHUNK, (void *)at)) {
+			*size = s->low;
+			s->high = at + WATCH_STACK_CHUNK;
+		} else {
+			*size = to + WATCH_STACK_CHUNK;
+		}
+		at += WATCH_STACK_CHUNK;
+	}
+}
+
 /* Whether it is on its way. */
 static __noinline int send_stack(__u32 site, __u64 start)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 	const struct pt_regs *regs = (const struct pt_regs *)bpf_task_pt_regs(task);
 	struct watch_stack *s;
-	__u32 size = 0;
+	__u64 sp, base;
 	bool full;
-	__u64 sp;
 
 	count(&counts.emitted[WATCH_STACK]);
 	s = bpf_ringbuf_reserve(&stacks, sizeof(*s), 0);
@@ -127,13 +189,10 @@ static __noinline int send_stack(__u32 site, __u64 start)
 	s->at = bpf_ktime_get_ns();
 	copy_registers(s->regs, regs);
 	sp = regs->sp;
-	for (int i = 0; i < WATCH_STACK_BYTES / WATCH_STACK_CHUNK; i++) {
-		if (bpf_probe_read_user(s->data + i * WATCH_STACK_CHUNK, WATCH_STACK_CHUNK,
-					(void *)(sp + i * WATCH_STACK_CHUNK)))
-			break;
-		size += WATCH_STACK_CHUNK;
-	}
-	s->size = size;
+	base = stack_base(task, sp);
+	copy_low(s, sp & -WATCH_STACK_CHUNK, base);
+	if (base)
+		copy_high(s, base);
 	/* User space looks often, and before it needs one. */
 	full = bpf_ringbuf_query(&stacks, BPF_RB_AVAIL_DATA) > WATCH_STACKS_ROOM / 4;
 	bpf_ringbuf_submit(s, full ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP);

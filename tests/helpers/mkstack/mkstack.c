@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /* Reads the end of a stream in a function of a known name at a known line, and says when; then sits
  * on the connection until its standard input ends. Several ways lead to the same read.
- *   mkstack WAY...   WAY: direct, detour; mangled, by functions with names as C++ and Rust give them; deep,
- *                    by 60 calls; wide, by one with 24 KiB of stack; accepted-direct, accepted-detour;
- *                    in-time closes at once
+ *   mkstack WAY...   WAY: direct, detour; mangled, by functions with names as C++ and Rust give
+ * them; deep, by 60 calls; wide, by one with 64 KiB of stack that it does not use; filled, that it
+ *                    does; twice, by two of these; thread-... in a thread; accepted-direct,
+ *                    accepted-detour; in-time closes at once
  * prints, for each way, its local address and the CLOCK_REALTIME of the read, in nanoseconds. It
  * makes and accepts its connections in functions of their own. */
 #include <arpa/inet.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -44,7 +46,8 @@ KEEP static ssize_t direct(int fd)
 }
 
 static ssize_t of_cplusplus(int fd) __asm__("_ZN3net7HandlerIiE8read_allEi.isra.0");
-static ssize_t of_rust(int fd) __asm__("_RNvMs7_NtNtCsjrHSEGnQ3l9_3std3net3tcpNtB5_11TcpListener6accept");
+static ssize_t
+of_rust(int fd) __asm__("_RNvMs7_NtNtCsjrHSEGnQ3l9_3std3net3tcpNtB5_11TcpListener6accept");
 
 KEEP static ssize_t of_cplusplus(int fd)
 {
@@ -72,12 +75,32 @@ KEEP static ssize_t deep(int fd, int calls)
 
 KEEP static ssize_t wide(int fd)
 {
-	volatile char room[24 << 10];
+	volatile char room[64 << 10];
 	ssize_t n;
 
 	room[0] = 1;
 	n = read_to_the_end(fd);
 	sink += room[0];
+	return n;
+}
+
+KEEP static ssize_t filled(int fd, ssize_t (*next)(int))
+{
+	volatile char room[64 << 10];
+	ssize_t n;
+
+	for (size_t i = 0; i < sizeof(room); i++)
+		room[i] = (char)i;
+	n = next(fd);
+	sink += room[1];
+	return n;
+}
+
+KEEP static ssize_t twice(int fd)
+{
+	ssize_t n = filled(fd, read_to_the_end);
+
+	sink++;
 	return n;
 }
 
@@ -87,8 +110,12 @@ KEEP static ssize_t by(const char *way, int fd)
 		return of_rust(fd);
 	if (!strcmp(way, "deep"))
 		return deep(fd, 60);
-	if (!strcmp(way, "wide"))
+	if (strstr(way, "wide"))
 		return wide(fd);
+	if (strstr(way, "filled"))
+		return filled(fd, read_to_the_end);
+	if (!strcmp(way, "twice"))
+		return filled(fd, twice);
 	return strstr(way, "detour") ? detour(fd) : direct(fd);
 }
 
@@ -132,6 +159,29 @@ KEEP static void run(int ls, const struct sockaddr_in *at, const char *way)
 	fflush(stdout);
 }
 
+struct job {
+	int ls;
+	const struct sockaddr_in *at;
+	const char *way;
+};
+
+static void *run_job(void *arg)
+{
+	const struct job *j = arg;
+
+	run(j->ls, j->at, j->way);
+	return NULL;
+}
+
+static void run_in_thread(int ls, const struct sockaddr_in *at, const char *way)
+{
+	struct job j = { ls, at, way };
+	pthread_t thread;
+
+	if (pthread_create(&thread, NULL, run_job, &j) || pthread_join(thread, NULL))
+		exit(1);
+}
+
 int main(int argc, char **argv)
 {
 	struct sockaddr_in at = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(0x7f000001) };
@@ -146,7 +196,7 @@ int main(int argc, char **argv)
 	if (getchar() == EOF) /* until the watch has its eye on this process */
 		return 0;
 	for (int i = 1; i < argc; i++)
-		run(ls, &at, argv[i]);
+		(strncmp(argv[i], "thread-", 7) ? run : run_in_thread)(ls, &at, argv[i]);
 	while (getchar() != EOF)
 		;
 	return 0;
