@@ -30,6 +30,7 @@ static const struct tw_stack not_read = { .note = "the stack is not read yet" };
 struct stacks {
 	struct kept kept[WATCH_SITES];
 	uint32_t oldest; /* the lowest site that may be kept */
+	uint32_t newest;
 	size_t bytes;
 	struct reader_text *read[KEEP_READ]; /* NULL: free */
 	unsigned next_read;
@@ -77,6 +78,8 @@ void stacks_keep(struct stacks *s, const struct watch_stack *stack)
 	size_t bytes = offsetof(struct watch_stack, data) + size;
 	struct kept *k = &s->kept[stack->site % WATCH_SITES];
 
+	if (stack->site > s->newest)
+		s->newest = stack->site;
 	drop(s, k);
 	while (s->bytes + bytes > KEEP_BYTES && s->oldest < stack->site)
 		drop(s, &s->kept[s->oldest++ % WATCH_SITES]);
@@ -88,6 +91,13 @@ void stacks_keep(struct stacks *s, const struct watch_stack *stack)
 	k->raw->low = stack->low <= size ? stack->low : (uint32_t)size;
 	k->bytes = bytes;
 	s->bytes += bytes;
+}
+
+uint32_t stacks_oldest(const struct stacks *s)
+{
+	uint32_t first = s->newest > WATCH_SITES ? s->newest - WATCH_SITES + 1 : 1;
+
+	return first > s->oldest ? first : s->oldest;
 }
 
 int stacks_fd(const struct stacks *s)

@@ -17,6 +17,9 @@ void stacks_free(struct stacks *s);
 /* Keeps a copy. Where there is no room, the oldest go. */
 void stacks_keep(struct stacks *s, const struct watch_stack *stack);
 
+/* The lowest site whose stack may be kept: those before are not. */
+uint32_t stacks_oldest(const struct stacks *s);
+
 /* Readable when stacks_collect() has something to do. Owned by the store. */
 int stacks_fd(const struct stacks *s);
 

@@ -148,6 +148,7 @@ void watch_keep_stack(const struct watch_stack *stack, void *arg)
 
 	d->received[WATCH_STACK]++;
 	stacks_keep(d->stacks, stack);
+	watch_forget_stacks(d->watch, stacks_oldest(d->stacks));
 }
 
 static void find_stacks(struct doctor *d, const struct watch_conn *c, struct tw_line *line)

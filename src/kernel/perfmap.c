@@ -83,14 +83,14 @@ static pid_t inner_pid(pid_t pid)
 	return inner;
 }
 
-char *perfmap_read(pid_t pid, size_t *len)
+char *perfmap_read(pid_t pid, pid_t through, size_t *len)
 {
 	_fd_ int fd = -1;
 	char path[96], *text;
 	struct stat st;
 	ssize_t n;
 
-	snprintf(path, sizeof(path), "/proc/%d/root/tmp/perf-%d.map", (int)pid,
+	snprintf(path, sizeof(path), "/proc/%d/root/tmp/perf-%d.map", (int)through,
 		 (int)inner_pid(pid));
 	/* Anybody may put a pipe or a link to a device there. */
 	fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW);

@@ -15,6 +15,7 @@
 bool perfmap_find(const char *text, size_t len, uint64_t address, char *name, size_t cap,
 		  uint64_t *start);
 
-/* Reads the map of a process, as it is seen in that process's own mount and pid namespaces. Returns
- * the text, to be freed, with its length; NULL where there is none or it is larger than 64 MiB. */
-char *perfmap_read(pid_t pid, size_t *len);
+/* Reads the map of a process, as it is seen in that process's own mount and pid namespaces;
+ * `through` is the process, or a thread of it that has not ended. Returns the text, to be freed,
+ * with its length; NULL where there is none or it is larger than 64 MiB. */
+char *perfmap_read(pid_t pid, pid_t through, size_t *len);

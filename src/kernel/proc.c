@@ -21,6 +21,7 @@
 /* proc(5): fields of /proc/PID/stat. The flags are those of include/linux/sched.h. */
 #define STAT_FLAGS     9
 #define STAT_STARTTIME 22
+#define STAT_STARTCODE 26 /* endcode and startstack follow */
 #define PF_KTHREAD     0x00200000
 
 /* PROC_PID_INIT_INO of include/linux/proc_ns.h. */
@@ -100,6 +101,21 @@ int proc_decode_stat(const char *text, size_t len, struct proc_stat *out)
 	memcpy(s.comm, open + 1, n < sizeof(s.comm) ? n : sizeof(s.comm) - 1);
 	s.is_kernel_thread = flags & PF_KTHREAD;
 	*out = s;
+	return 0;
+}
+
+int proc_decode_image(const char *text, size_t len, struct proc_image *out)
+{
+	const char *close = memrchr(text, ')', len), *end = text + len;
+	struct proc_image image;
+
+	if (!close || stat_field(close + 1, end, STAT_STARTCODE, &image.code_start) < 0 ||
+	    stat_field(close + 1, end, STAT_STARTCODE + 1, &image.code_end) < 0 ||
+	    stat_field(close + 1, end, STAT_STARTCODE + 2, &image.stack_start) < 0)
+		return -EBADMSG;
+	if (!image.stack_start) /* then the others are 1: may not be read */
+		image = (struct proc_image){ 0 };
+	*out = image;
 	return 0;
 }
 
@@ -220,4 +236,33 @@ int proc_read(uint32_t pid, struct proc_info *out)
 	read_cgroup(pid, &info);
 	*out = info;
 	return 0;
+}
+
+static bool has_ended(uint32_t tid)
+{
+	char text[1024];
+	ssize_t n = read_proc_file(tid, "stat", text, sizeof(text));
+	const char *close = n > 0 ? memrchr(text, ')', (size_t)n) : NULL;
+
+	return !close || text + n - close < 3 || close[2] == 'Z' || close[2] == 'X';
+}
+
+uint32_t proc_living_thread(uint32_t pid)
+{
+	struct dirent *entry;
+	uint32_t found = pid;
+	char path[64];
+	uint64_t tid;
+	DIR *dir;
+
+	if (!has_ended(pid))
+		return pid;
+	snprintf(path, sizeof(path), "/proc/%u/task", pid);
+	dir = opendir(path);
+	while (dir && found == pid && (entry = readdir(dir)))
+		if (num_u64(entry->d_name, 1, INT32_MAX, &tid) == 0 && !has_ended((uint32_t)tid))
+			found = (uint32_t)tid;
+	if (dir)
+		closedir(dir);
+	return found;
 }

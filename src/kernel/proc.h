@@ -41,6 +41,18 @@ struct proc_stat {
 };
 int proc_decode_stat(const char *text, size_t len, struct proc_stat *out);
 
+/* Of /proc/PID/stat: where the program that it executes lies, all 0 where that may not be read or
+ * there is none: startcode, endcode and startstack. Returns 0, or -EBADMSG with `out` untouched. */
+struct proc_image {
+	uint64_t code_start, code_end, stack_start;
+};
+int proc_decode_image(const char *text, size_t len, struct proc_image *out);
+
+/* A thread of the process that has not ended, by its number: the process's own, but where that
+ * thread has ended before others, since /proc shows no files and no memory of it then. Returns
+ * `pid` where there is none. */
+uint32_t proc_living_thread(uint32_t pid);
+
 /* Of /proc/PID/cgroup: points `path` into `text`. Returns the path's length, 0 where there is none.
  */
 size_t proc_decode_cgroup(const char *text, size_t len, const char **path);

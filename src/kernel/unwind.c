@@ -36,7 +36,9 @@
 /* One process. */
 struct known {
 	pid_t pid;
+	pid_t through; /* its thread that /proc shows more than a number of */
 	uint64_t start;
+	struct proc_image image;
 	uint64_t used;
 	Dwfl *dwfl;
 	bool attached;
@@ -84,7 +86,7 @@ static int find_elf(Dwfl_Module *mod, void **userdata, const char *name, Dwarf_A
 	int fd;
 
 	if (*name == '/' && k) {
-		fd = mapped_open(k->pid, name, base);
+		fd = mapped_open(k->through, name, base);
 		if (fd >= 0) {
 			*file_name = strdup(name);
 			return fd;
@@ -93,7 +95,7 @@ static int find_elf(Dwfl_Module *mod, void **userdata, const char *name, Dwarf_A
 			return -1; /* memory of a device is better not touched */
 		/* libdw would open whatever has that name here. What is in memory will do; this is
 		 * what it calls a file that is nowhere else. */
-		snprintf(image, sizeof(image), "[vdso: %d]", (int)k->pid);
+		snprintf(image, sizeof(image), "[vdso: %d]", (int)k->through);
 		name = image;
 	}
 	return dwfl_linux_proc_find_elf(mod, userdata, name, base, file_name, elf);
@@ -195,6 +197,26 @@ static int64_t boottime_offset(void)
 	return s * CLOCK_NS_PER_S + ns;
 }
 
+/* What it executes now: all 0 where that may not be told. */
+static struct proc_image image_of(pid_t pid)
+{
+	struct proc_image image = { 0 };
+	char path[64], text[1024];
+	ssize_t len;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+	len = fd_read_text(path, text, sizeof(text));
+	if (len > 0)
+		proc_decode_image(text, (size_t)len, &image);
+	return image;
+}
+
+static bool is_same_program(const struct proc_image *a, const struct proc_image *b)
+{
+	return a->code_start == b->code_start && a->code_end == b->code_end &&
+	       a->stack_start == b->stack_start;
+}
+
 /* Whether the process's number is still its own. */
 static bool is_there(const struct known *k)
 {
@@ -209,19 +231,32 @@ static bool is_there(const struct known *k)
 	       stat.start == (k->start + (uint64_t)boottime_offset()) / tick;
 }
 
+/* It still executes what was read of it, and the thread through which more is read is there; or all
+ * of it has ended, and what was read is what there is. */
+static bool is_as_known(const struct known *k)
+{
+	struct proc_image now = image_of(k->through);
+
+	if (!now.stack_start)
+		return (pid_t)proc_living_thread((uint32_t)k->pid) == k->through;
+	return is_same_program(&now, &k->image);
+}
+
 /* Reads which files the process has mapped. Returns whether it could. */
 static bool learn(struct known *k)
 {
+	k->through = (pid_t)proc_living_thread((uint32_t)k->pid);
+	k->image = image_of(k->through);
 	k->dwfl = dwfl_begin(&files);
 	if (!k->dwfl)
 		return false;
 	dwfl_report_begin(k->dwfl);
-	if (dwfl_linux_proc_report(k->dwfl, k->pid) || dwfl_report_end(k->dwfl, NULL, NULL))
+	if (dwfl_linux_proc_report(k->dwfl, k->through) || dwfl_report_end(k->dwfl, NULL, NULL))
 		return false;
 	dwfl_getmodules(k->dwfl, adopt, k, 0);
-	k->perfmap = perfmap_read(k->pid, &k->perfmap_len);
+	k->perfmap = perfmap_read(k->pid, k->through, &k->perfmap_len);
 	/* Else what was read may be another's. */
-	return is_there(k);
+	return is_there(k) && is_as_known(k);
 }
 
 static struct known *know(struct unwinder *u, const struct watch_stack *s)
@@ -232,6 +267,10 @@ static struct known *know(struct unwinder *u, const struct watch_stack *s)
 		struct known *k = &u->known[i];
 
 		if (k->dwfl && k->pid == (pid_t)s->tgid && k->start == s->start) {
+			if (!is_as_known(k)) {
+				forget(k);
+				break;
+			}
 			k->used = ++u->clock;
 			return k;
 		}
@@ -379,6 +418,13 @@ static bool all_in_modules(const struct tw_stack *s)
 	return s->count > 0;
 }
 
+static bool was_another_program(const struct known *k, const struct watch_stack *s)
+{
+	struct proc_image then = { s->code_start, s->code_end, s->stack_start };
+
+	return k->image.stack_start && then.stack_start && !is_same_program(&then, &k->image);
+}
+
 /* It is there, but what it has mapped is not told. */
 static bool may_not_read(uint32_t pid)
 {
@@ -403,6 +449,11 @@ void unwind(struct unwinder *u, const struct watch_stack *s, struct tw_stack *ou
 			  may_not_read(s->tgid)
 				  ? "the process may not be read: CAP_SYS_PTRACE is missing"
 				  : "the process was gone before it was read");
+		return;
+	}
+	if (was_another_program(k, s)) {
+		copy_text(out->note, sizeof(out->note),
+			  "the process runs another program since then");
 		return;
 	}
 	walk_frames(k, s, out);

@@ -300,6 +300,11 @@ int watch_stack_fd(const struct watch *w)
 	return ring_buffer__epoll_fd(w->stack_ring);
 }
 
+void watch_forget_stacks(struct watch *w, uint32_t oldest)
+{
+	w->skel->bss->oldest_site = oldest;
+}
+
 /* The programs wake user space when they have come to need on_destroy. */
 static int attach_what_is_wanted(struct watch *w, struct err *e)
 {

@@ -71,6 +71,10 @@ typedef int watch_event_fn(const struct watch_event *event, void *arg);
 /* Gets each stack; one that an event refers to comes before it. */
 typedef void watch_stack_fn(const struct watch_stack *stack, void *arg);
 
+/* Stacks of sites before this one are not kept any more: where such a place is come to again, its
+ * stack is sent again, as of a new site. */
+void watch_forget_stacks(struct watch *w, uint32_t oldest);
+
 /* What a turn found. */
 struct watch_found {
 	uint64_t next;    /* nothing comes due before this; CLOCK_MONOTONIC ns */

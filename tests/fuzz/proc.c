@@ -12,10 +12,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	const char *text = (const char *)data, *path = NULL;
 	char container[72], *whole;
+	struct proc_image image;
 	struct proc_stat stat;
 	size_t n;
 
 	if (proc_decode_stat(text, size, &stat) == 0 && stat.comm[15])
+		abort();
+	if (proc_decode_image(text, size, &image) == 0 && !image.stack_start && image.code_start)
 		abort();
 	n = proc_decode_cgroup(text, size, &path);
 	if (n && (path < text || path + n > text + size))

@@ -49,6 +49,11 @@ class Program:
         self.process.wait(within(20))
 
 
+def comm_of(pid):
+    with open(f"/proc/{pid}/comm", encoding="utf-8") as f:
+        return f.read().strip()
+
+
 def functions(stack):
     return [f["function"] for f in stack]
 
@@ -60,10 +65,10 @@ def in_order(stack, *names):
     true(-1 not in at and at == sorted(at), f"{names} in order in {have}")
 
 
-def watched(program, *ways):
+def watched(program, *ways, how=()):
     """Runs mkstack under a watch; the watch's line and mkstack's own words, by way."""
     told = {}
-    with Program(program, *ways) as p, \
+    with Program(program, *how, *ways) as p, \
             Watch("--after", "100ms", "--json", "--pid", str(p.process.pid)) as w:
         w.ready()
         p.go()
@@ -80,6 +85,53 @@ def functions_have_the_names_of_their_source():
     line, _ = watched(os.path.join(BUILD, "tests", "mkstack"), "mangled")["mangled"]
     in_order(line["told"]["stack"], "read_to_the_end", "net::Handler<int>::read_all",
              "<std::net::tcp::TcpListener>::accept", "main")
+
+
+@test
+def a_place_whose_stack_is_not_kept_any_more_is_sent_again():
+    """A program that closes in time comes by, then hundreds of others, then it leaks."""
+    with Program(os.path.join(BUILD, "tests", "mkstack"), "in-time", "many", "direct") as p, \
+            Watch("--after", "100ms", "--json", "--pid", str(p.process.pid)) as w:
+        w.ready()
+        p.go()
+        true(p.process.stdout.readline().startswith("in-time"), "the first")
+        equal(p.process.stdout.readline(), "many\n", "the others")
+        address = p.process.stdout.readline().split()[1]
+        told = json.loads(w.line("half-closed", f'"local":"{address}"', seconds=30))["told"]
+        equal(told["stack_note"], "", "note")
+        in_order(told["stack"], "read_to_the_end", "direct", "run", "main")
+        w.stop()
+        equal(json.loads(w.text().splitlines()[-1])["lost"]["stacks_not_kept"], 0, "not kept")
+
+
+@test
+def a_process_whose_first_thread_has_ended_has_stacks():
+    """/proc shows nothing of it but through its other threads."""
+    mkstack = os.path.join(BUILD, "tests", "mkstack")
+    line, _ = watched(mkstack, "accepted-direct", how=["leaderless"])["accepted-direct"]
+    for stack in line["told"]["stack"], line["made"]["stack"]:
+        in_order(stack, "run", "run_all")
+        true(functions(stack)[-1] in ROOTS, f"end of {functions(stack)}")
+    equal(functions(line["made"]["stack"])[1], "take_connection", "where it was made")
+
+
+@cases("before", "after")
+def a_program_s_stack_is_not_named_after_the_next_one(when):
+    """One that executes another, which inherits what it was told of."""
+    with Holder("before-exec") as holder, \
+            Watch("--after", "1500ms" if when == "before" else "50ms", "--json", "--port", str(holder.port)) as w:
+        w.ready()
+        address, _ = holder.leak()
+        if when == "after":
+            w.line("half-closed", f'"local":"{address}"')
+        holder.ask("exec", "sleep", "100")
+        wait_for(lambda: comm_of(holder.pid) == "sleep", "the other program")
+        told = json.loads(w.line("half-closed", f'"local":"{address}"'))["told"]
+        if told["stack_note"]:  # else it was read before
+            equal((when, told["stack"], told["stack_note"]),
+                  ("before", [], "the process runs another program since then"), "stack")
+        else:
+            in_order(told["stack"], "_PyEval_EvalFrameDefault", "Py_BytesMain")
 
 
 ROOTS = ("_start", "__clone3", "clone3")

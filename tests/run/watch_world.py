@@ -188,6 +188,38 @@ def each_line_has_the_state_of_its_moment():
         server.close()
 
 
+def disconnect(sock):
+    if libc.connect(sock.fileno(), struct.pack("H14x", socket.AF_UNSPEC), 16):
+        raise OSError(ctypes.get_errno(), "disconnecting")
+
+
+@cases("connects", "listens")
+def one_that_is_used_again_is_over(how):
+    """A reported one is disconnected: dead. Then it is another connection, or none."""
+    with listen() as ls, listen() as other, Watch("--after", "50ms", "--json", "--new", *HERE) as w:
+        w.ready()
+        client, server = pair(ls)
+        end = name(server)
+        client.close()
+        w.line("half-closed", f'"local":"{end}"')
+        disconnect(server)
+        w.line('"event":"dead"', f'"local":"{end}"')
+        if how == "listens":
+            server.listen(1)
+            w.line('"event":"over"', f'"local":"{end}"')
+        else:
+            server.connect(other.getsockname())
+            peer = other.accept()[0]
+            w.line('"event":"over"', f'"local":"{end}"')
+            peer.close()
+            line = json.loads(w.line("half-closed", f'"local":"{name(server)}"'))
+            equal((line["cause"], line["state"]), ("unread", "CLOSE_WAIT"), "the second")
+        server.close()
+        w.stop()
+        last = json.loads(w.text().splitlines()[-1])
+        equal((last["open"], last["complete"]), (0, True), "summary")
+
+
 @cases("port", "pid")
 def one_that_is_reset_before_it_is_accepted_waits_with_its_listener(how):
     with listen() as ls:

@@ -402,6 +402,33 @@ static int decode_stat(const char *text, struct proc_stat *s)
 	return proc_decode_stat(text, strlen(text), s);
 }
 
+#define UP_TO_25 "7 (a) b) S 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 "
+
+static void what_is_executed_is_read(void **state)
+{
+	struct proc_image image = { 1, 2, 3 };
+	static const char *const broken[] = { "", "7 (a) S 1", UP_TO_25 "26 27",
+					      UP_TO_25 "x 27 28" };
+
+	for (size_t i = 0; i < sizeof(broken) / sizeof(broken[0]); i++)
+		assert_int_equal(proc_decode_image(broken[i], strlen(broken[i]), &image), -EBADMSG);
+	assert_int_equal(image.code_start, 1);
+	assert_int_equal(proc_decode_image(UP_TO_25 "26 27 28 29", strlen(UP_TO_25) + 11, &image),
+			 0);
+	assert_int_equal(image.code_start, 26);
+	assert_int_equal(image.code_end, 27);
+	assert_int_equal(image.stack_start, 28);
+	/* What the kernel says where it may not be read. */
+	assert_int_equal(proc_decode_image(UP_TO_25 "1 1 0 0", strlen(UP_TO_25) + 7, &image), 0);
+	assert_int_equal(image.code_start | image.code_end | image.stack_start, 0);
+}
+
+static void a_living_thread_of_this_process_is_itself(void **state)
+{
+	assert_int_equal(proc_living_thread((uint32_t)getpid()), getpid());
+	assert_int_equal(proc_living_thread(INT32_MAX), INT32_MAX);
+}
+
 static void stat_is_read(void **state)
 {
 	struct proc_stat s = { .comm = "as it was", .start = 5 };
@@ -522,6 +549,8 @@ int main(void)
 		cmocka_unit_test(an_old_stamp_is_old),
 		cmocka_unit_test(links_are_read),
 		cmocka_unit_test(stat_is_read),
+		cmocka_unit_test(what_is_executed_is_read),
+		cmocka_unit_test(a_living_thread_of_this_process_is_itself),
 		cmocka_unit_test(a_container_is_named),
 		cmocka_unit_test(the_longest_cgroup_path_is_it),
 		cmocka_unit_test(one_knows_oneself),

@@ -169,6 +169,18 @@ static __always_inline void on_closed(struct sock *sk)
 		finish(key, e);
 }
 
+/* Not inlined: rare. A dead one that is disconnected may connect again, or listen: then that end is
+ * over, and what comes is another. */
+static __noinline int on_used_again(struct sock *sk)
+{
+	__u64 key = (__u64)sk;
+	struct end *e = find(key);
+
+	if (e)
+		finish(key, e);
+	return 0;
+}
+
 #include "watch_reads.bpf.h"
 #include "watch_walk.bpf.h"
 
@@ -176,7 +188,13 @@ SEC("tp_btf/inet_sock_set_state")
 int BPF_PROG(on_state, struct sock *sk, int old, int new)
 {
 	switch (new) {
+	case TCP_LISTEN:
+		if (wants_destroy)
+			on_used_again(sk);
+		break;
 	case TCP_SYN_SENT: /* in the context of connect() */
+		if (wants_destroy)
+			on_used_again(sk);
 		if (suspecting)
 			record_if_suspect((__u64)sk);
 		break;

@@ -122,6 +122,8 @@ struct watch_stack {
 	__u64 high;  /* address of the others */
 	__u64 start; /* of the process */
 	__u64 at;
+	/* What tells its program from another that it executes later; as in /proc/PID/stat. */
+	__u64 code_start, code_end, stack_start;
 	__u64 regs[WATCH_REGS];
 	__u8 data[WATCH_STACK_BYTES];
 };

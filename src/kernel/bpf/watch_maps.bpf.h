@@ -14,6 +14,7 @@ bool wants_destroy = false; /* an end is in the table, or was, that only on_dest
 bool has_destroy = false;   /* user space has attached on_destroy */
 bool suspecting = false;    /* there may be a suspect: is_suspect() tells */
 __u32 last_site = 0;
+__u32 oldest_site = 0; /* of those before user space has no stack any more: they are as new */
 __u64 stack_second = 0, stacks_this_second = 0;
 __u64 wanted = 0; /* ends with WATCH_WANTED */
 

@@ -84,8 +84,8 @@ static __always_inline bool is_same_way(const struct way *way, const struct way_
 {
 	__u32 span = way->span;
 
-	if (!way->site || way->key.ip != key->ip || way->key.sp != key->sp ||
-	    way->key.start != key->start)
+	if (!way->site || way->site < oldest_site || way->key.ip != key->ip ||
+	    way->key.sp != key->sp || way->key.start != key->start)
 		return false;
 	if (span > SITE_WORDS * 8 || bpf_probe_read_user(words, span, (void *)key->sp))
 		return false;
@@ -187,6 +187,9 @@ static __noinline int send_stack(__u32 site, __u64 start)
 	s->tid = number_of(task);
 	s->start = start;
 	s->at = bpf_ktime_get_ns();
+	s->code_start = task->mm ? task->mm->start_code : 0;
+	s->code_end = task->mm ? task->mm->end_code : 0;
+	s->stack_start = task->mm ? task->mm->start_stack : 0;
 	copy_registers(s->regs, regs);
 	sp = regs->sp;
 	base = stack_base(task, sp);
@@ -213,7 +216,7 @@ static __noinline __u32 look_up_site(__u64 *words, struct way *way)
 	key.start = way->key.start;
 	key.hash = hash_way(words, way);
 	known = bpf_map_lookup_elem(&sites, &key);
-	if (known) {
+	if (known && *known >= oldest_site) {
 		site = *known;
 	} else if (too_many_stacks(bpf_ktime_get_ns())) {
 		count(&counts.stacks_refused);

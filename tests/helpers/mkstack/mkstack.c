@@ -1,11 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /* Reads the end of a stream in a function of a known name at a known line, and says when; then sits
- * on the connection until its standard input ends. Several ways lead to the same read.
- *   mkstack WAY...   WAY: direct, detour; mangled, by functions with names as C++ and Rust give
- * them; deep, by 60 calls; wide, by one with 64 KiB of stack that it does not use; filled, that it
- *                    does; twice, by two of these; thread-... in a thread; accepted-direct,
- *                    accepted-detour; in-time closes at once
- * prints, for each way, its local address and the CLOCK_REALTIME of the read, in nanoseconds. It
+ * on the connection until its standard input ends. Several ways lead to the same read:
+ *   mkstack WAY...
+ *     direct, detour
+ *     mangled                           by functions with names as C++ and Rust give them
+ *     deep                              by 60 calls
+ *     wide, filled                      by one with 64 KiB on the stack that it uses not, or all
+ *     twice                             by two such
+ *     thread-direct, ...                in a thread
+ *     accepted-direct, accepted-detour  of one that was accepted; else it has connected
+ *     in-time                           closes at once
+ *     many                              450 that close at once, each by a way of its own
+ *   mkstack leaderless WAY...           all in a thread, once the main thread has ended
+ * It prints, for each way, its local address and the CLOCK_REALTIME of the read, in nanoseconds. It
  * makes and accepts its connections in functions of their own. */
 #include <arpa/inet.h>
 #include <pthread.h>
@@ -159,6 +166,30 @@ KEEP static void run(int ls, const struct sockaddr_in *at, const char *way)
 	fflush(stdout);
 }
 
+KEEP static ssize_t deep_and_filled(int fd, int calls)
+{
+	ssize_t n = calls ? deep_and_filled(fd, calls - 1) : filled(fd, read_to_the_end);
+
+	sink++;
+	return n;
+}
+
+/* Nobody keeps stacks of so many places, of 24 KiB each. The kernel sends 400 in a second. */
+KEEP static void many(int ls, const struct sockaddr_in *at)
+{
+	for (int calls = 0; calls < 450; calls++) {
+		int fd = make_connection(at), other = take_connection(ls);
+
+		close(other);
+		if (deep_and_filled(fd, calls))
+			exit(1);
+		close(fd);
+		usleep(4000);
+	}
+	puts("many");
+	fflush(stdout);
+}
+
 struct job {
 	int ls;
 	const struct sockaddr_in *at;
@@ -182,22 +213,36 @@ static void run_in_thread(int ls, const struct sockaddr_in *at, const char *way)
 		exit(1);
 }
 
-int main(int argc, char **argv)
+static void *run_all(void *arg)
 {
 	struct sockaddr_in at = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(0x7f000001) };
 	socklen_t len = sizeof(at);
 	int ls = socket(AF_INET, SOCK_STREAM, 0);
 
 	if (bind(ls, (struct sockaddr *)&at, len) || listen(ls, 16))
-		return 1;
+		exit(1);
 	getsockname(ls, (struct sockaddr *)&at, &len);
 	puts("ready");
 	fflush(stdout);
 	if (getchar() == EOF) /* until the watch has its eye on this process */
-		return 0;
-	for (int i = 1; i < argc; i++)
-		(strncmp(argv[i], "thread-", 7) ? run : run_in_thread)(ls, &at, argv[i]);
+		exit(0);
+	for (const char **way = arg; *way; way++)
+		if (!strcmp(*way, "many"))
+			many(ls, &at);
+		else
+			(strncmp(*way, "thread-", 7) ? run : run_in_thread)(ls, &at, *way);
 	while (getchar() != EOF)
 		;
-	return 0;
+	exit(0);
+}
+
+int main(int argc, char **argv)
+{
+	pthread_t thread;
+
+	if (argc < 2 || strcmp(argv[1], "leaderless"))
+		return run_all(argv + 1) != NULL;
+	if (pthread_create(&thread, NULL, run_all, argv + 2))
+		return 1;
+	pthread_exit(NULL);
 }
