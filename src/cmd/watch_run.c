@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -38,6 +39,8 @@ struct run {
 	struct watch_child child;
 	int64_t named_ended; /* when that was seen, CLOCK_MONOTONIC; 0: not so */
 	struct report_style style;
+	struct watch_shown shown;
+	int64_t began;         /* CLOCK_REALTIME */
 	struct screen *screen; /* NULL: lines */
 	int64_t next_losses;   /* when the screen is told of them */
 	int64_t next_lags;     /* the same of close lags; 0: at once */
@@ -123,6 +126,14 @@ static void put(struct run *run, struct buf *b)
 	buf_free(b);
 }
 
+static int64_t wall_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_REALTIME, &ts);
+	return ts.tv_sec * CLOCK_NS_PER_S + ts.tv_nsec;
+}
+
 static void put_line(const struct tw_line *line, void *arg)
 {
 	struct run *run = arg;
@@ -137,7 +148,7 @@ static void put_line(const struct tw_line *line, void *arg)
 	if (run->job->json)
 		watch_json(&b, line);
 	else
-		watch_text(&b, line, &run->style);
+		watch_text(&b, line, &run->shown, &run->style);
 	put(run, &b);
 }
 
@@ -146,15 +157,16 @@ static int add_lags(struct run *run, bool draw, const struct report_style *style
 		    struct err *e)
 {
 	struct lag_table t = { 0 };
+	int64_t now = wall_ns();
 	int r = lag_table_read(doctor_watch(run->doctor), &t, e);
 
 	if (r)
 		return r;
 	if (run->job->json)
 		for (size_t i = 0; i < t.row_count; i++)
-			watch_json_lag(b, &t.rows[i]);
+			watch_json_lag(b, now, run->began, &t.rows[i]);
 	else
-		watch_text_lags(b, t.rows, t.row_count, draw, style);
+		watch_text_lags(b, now, t.rows, t.row_count, draw, style);
 	lag_table_free(&t);
 	return 0;
 }
@@ -174,7 +186,7 @@ static void put_summary(struct run *run)
 	struct buf b = { 0 };
 
 	if (run->job->json)
-		watch_json_summary(&b, &s);
+		watch_json_summary(&b, wall_ns(), &s);
 	else
 		watch_text_summary(&b, &s);
 	put(run, &b);
@@ -188,7 +200,7 @@ static void put_command(struct run *run)
 	struct buf b = { 0 };
 
 	if (run->job->json)
-		watch_json_command(&b, killed,
+		watch_json_command(&b, wall_ns(), killed,
 				   killed ? WTERMSIG(run->child_status)
 					  : WEXITSTATUS(run->child_status),
 				   left);
@@ -202,7 +214,7 @@ static void put_named(struct run *run)
 	struct buf b = { 0 };
 
 	if (run->job->json)
-		watch_json_ended(&b);
+		watch_json_ended(&b, wall_ns());
 	else
 		watch_text_ended(&b, run->job->named.count);
 	put(run, &b);
@@ -216,7 +228,8 @@ static void put_start(struct run *run)
 	struct buf b = { 0 };
 
 	if (run->job->json)
-		watch_json_start(&b, after, reads, watch_accepts_traced(w) ? "fexit" : "syscalls");
+		watch_json_start(&b, wall_ns(), after, reads,
+				 watch_accepts_traced(w) ? "fexit" : "syscalls");
 	else
 		watch_text_start(&b, after, reads);
 	put(run, &b);
@@ -388,6 +401,7 @@ static int watch_all(struct run *run, struct err *e)
 			return r;
 		job->pids[job->pid_count++] = run->child.pid;
 	}
+	run->began = wall_ns();
 	job->setup.pids = job->pids;
 	job->setup.pid_count = job->pid_count;
 	r = doctor_open(&run->doctor, &job->setup, put_line, run, e);

@@ -87,7 +87,7 @@ static char *text_of(const struct table *t, const struct tw_line *line)
 {
 	struct buf b = { 0 };
 
-	watch_text(&b, line, &t->style);
+	watch_text(&b, line, NULL, &t->style);
 	return b.data;
 }
 

@@ -14,6 +14,20 @@ static void add_ms(struct buf *out, const char *name, uint64_t ns)
 	buf_printf(out, ",\"%s\":%" PRIu64 ".%06u", name, ns / 1000000, (unsigned)(ns % 1000000));
 }
 
+/* Seconds, to a nanosecond. */
+static void add_wall(struct buf *out, const char *name, int64_t wall_ns)
+{
+	buf_printf(out, ",\"%s\":%" PRId64 ".%09u", name, wall_ns / 1000000000,
+		   (unsigned)(wall_ns % 1000000000));
+}
+
+/* What every object has. */
+static void begin(struct buf *out, const char *event, int64_t wall_ns)
+{
+	buf_printf(out, "{\"schema\":%d,\"event\":\"%s\"", WATCH_SCHEMA, event);
+	add_wall(out, "time", wall_ns);
+}
+
 static void add_bool(struct buf *out, const char *name, bool value)
 {
 	buf_printf(out, ",\"%s\":%s", name, value ? "true" : "false");
@@ -97,9 +111,7 @@ void watch_json(struct buf *out, const struct tw_line *l)
 	const struct tcp_sample *s = &l->sample;
 	char text[TCP_ADDR_TEXT];
 
-	buf_printf(out, "{\"schema\":%d,\"event\":\"%s\",\"time\":%" PRId64 ".%09u", WATCH_SCHEMA,
-		   tw_what_name(l->what), l->wall_ns / 1000000000,
-		   (unsigned)(l->wall_ns % 1000000000));
+	begin(out, tw_what_name(l->what), l->wall_ns);
 	buf_printf(out, ",\"local\":\"%s\"", tcp_addr_text(&s->local, text));
 	buf_printf(out, ",\"peer\":\"%s\"", tcp_addr_text(&s->peer, text));
 	buf_printf(out, ",\"state\":\"%s\",\"cause\":\"%s\",\"closed_first\":\"%s\"",
@@ -126,14 +138,14 @@ void watch_json(struct buf *out, const struct tw_line *l)
 	buf_str(out, "}\n");
 }
 
-void watch_json_lag(struct buf *out, const struct lag_row *row)
+void watch_json_lag(struct buf *out, int64_t wall_ns, int64_t since_ns, const struct lag_row *row)
 {
 	const struct lag_bucket *b = row->buckets;
 	size_t n = row->bucket_count;
 
-	buf_printf(out,
-		   "{\"schema\":%d,\"event\":\"lag\",\"pid\":%d,\"start_ns\":%" PRIu64 ",\"comm\":",
-		   WATCH_SCHEMA, row->pid, row->start_ns);
+	begin(out, "lag", wall_ns);
+	add_wall(out, "since", since_ns);
+	buf_printf(out, ",\"pid\":%d,\"start_ns\":%" PRIu64 ",\"comm\":", row->pid, row->start_ns);
 	TEXT(out, row->comm);
 	buf_printf(out, ",\"port\":%u,\"by\":\"%s\",\"count\":%" PRIu64, row->port,
 		   row->outward ? "connect" : "accept", lag_count(b, n));
@@ -148,16 +160,16 @@ void watch_json_lag(struct buf *out, const struct lag_row *row)
 	buf_str(out, "]}\n");
 }
 
-void watch_json_summary(struct buf *out, const struct tw_summary *s)
+void watch_json_summary(struct buf *out, int64_t wall_ns, const struct tw_summary *s)
 {
 	const struct tw_losses *l = &s->losses;
 
+	begin(out, "summary", wall_ns);
+	add_bool(out, "complete", !tw_losses_sum(l));
 	buf_printf(out,
-		   "{\"schema\":%d,\"event\":\"summary\",\"complete\":%s,\"reported\":%" PRIu64
-		   ",\"open\":%" PRIu64 ",\"tracked\":%" PRIu64 ",\"emitted\":%" PRIu64
-		   ",\"received\":%" PRIu64,
-		   WATCH_SCHEMA, tw_losses_sum(l) ? "false" : "true", s->reported, s->open,
-		   s->tracked, s->emitted, s->received);
+		   ",\"reported\":%" PRIu64 ",\"open\":%" PRIu64 ",\"tracked\":%" PRIu64
+		   ",\"emitted\":%" PRIu64 ",\"received\":%" PRIu64,
+		   s->reported, s->open, s->tracked, s->emitted, s->received);
 	buf_printf(out,
 		   ",\"lost\":{\"events\":%" PRIu64 ",\"stacks\":%" PRIu64
 		   ",\"stacks_refused\":%" PRIu64 ",\"ends_untracked\":%" PRIu64
@@ -170,21 +182,24 @@ void watch_json_summary(struct buf *out, const struct tw_summary *s)
 		   l->unkept, l->makings, l->children, l->listeners, l->namespaces);
 }
 
-void watch_json_start(struct buf *out, uint64_t after_ns, const char *reads, const char *accepts)
+void watch_json_start(struct buf *out, int64_t wall_ns, uint64_t after_ns, const char *reads,
+		      const char *accepts)
 {
-	buf_printf(out, "{\"schema\":%d,\"event\":\"watching\"", WATCH_SCHEMA);
+	begin(out, "watching", wall_ns);
 	add_ms(out, "after_ms", after_ns);
 	buf_printf(out, ",\"reads\":\"%s\",\"accepts\":\"%s\"}\n", reads, accepts);
 }
 
-void watch_json_command(struct buf *out, bool killed, int number, unsigned left_running)
+void watch_json_command(struct buf *out, int64_t wall_ns, bool killed, int number,
+			unsigned left_running)
 {
-	buf_printf(out,
-		   "{\"schema\":%d,\"event\":\"command-ended\",\"%s\":%d,\"left_running\":%u}\n",
-		   WATCH_SCHEMA, killed ? "signal" : "status", number, left_running);
+	begin(out, "command-ended", wall_ns);
+	buf_printf(out, ",\"%s\":%d,\"left_running\":%u}\n", killed ? "signal" : "status", number,
+		   left_running);
 }
 
-void watch_json_ended(struct buf *out)
+void watch_json_ended(struct buf *out, int64_t wall_ns)
 {
-	buf_printf(out, "{\"schema\":%d,\"event\":\"processes-ended\"}\n", WATCH_SCHEMA);
+	begin(out, "processes-ended", wall_ns);
+	buf_str(out, "}\n");
 }

@@ -5,11 +5,11 @@
 #include <time.h>
 
 #include "base/num.h"
-#include "base/text.h"
 #include "report/watch.h"
+#include "report/watch_field.h"
 #include "tcp/state.h"
 
-static void add_clock(struct buf *out, int64_t wall_ns)
+void watch_text_clock(struct buf *out, int64_t wall_ns)
 {
 	time_t s = wall_ns / 1000000000;
 	char text[16] = "?";
@@ -17,7 +17,7 @@ static void add_clock(struct buf *out, int64_t wall_ns)
 
 	if (localtime_r(&s, &tm))
 		strftime(text, sizeof(text), "%H:%M:%S", &tm);
-	buf_printf(out, "%s.%03d ", text, (int)(wall_ns / 1000000 % 1000));
+	buf_printf(out, "%s.%03d", text, (int)(wall_ns / 1000000 % 1000));
 }
 
 static void add_time(struct buf *out, uint64_t ns)
@@ -27,19 +27,12 @@ static void add_time(struct buf *out, uint64_t ns)
 	buf_str(out, num_duration_text((int64_t)ns, text, sizeof(text)));
 }
 
-static void add_field(struct buf *out, const char *field, size_t cap,
-		      const struct report_style *style)
-{
-	text_escape(out, field, strnlen(field, cap), style->utf8);
-}
-#define FIELD(out, array, style) add_field((out), (array), sizeof(array), (style))
-
 static void add_names(struct buf *out, const struct tw_owner *owners, unsigned n, const char *does,
 		      const struct report_style *style)
 {
 	for (unsigned i = 0; i < n && i < TW_MAX_OWNERS; i++) {
 		buf_str(out, i ? ", " : " ");
-		FIELD(out, owners[i].comm, style);
+		WATCH_FIELD(out, owners[i].comm, style);
 		buf_printf(out, "[%d] fd %d%s", owners[i].pid, owners[i].fd, does);
 	}
 	if (n > TW_MAX_OWNERS)
@@ -51,7 +44,7 @@ static void add_owners(struct buf *out, const struct tw_line *l, const struct re
 	add_names(out, l->owners, l->owner_count, l->waiting ? " listens" : "", style);
 	if (*l->container) {
 		buf_str(out, " in ");
-		add_field(out, l->container, 12, style); /* as docker shows it */
+		watch_field(out, l->container, 12, style); /* as docker shows it */
 	}
 }
 
@@ -60,7 +53,7 @@ static void add_told(struct buf *out, const struct tw_line *l, const struct repo
 	buf_str(out, ", a read returned 0 ");
 	add_time(out, l->told_ns);
 	buf_str(out, " ago in ");
-	FIELD(out, l->told_comm, style);
+	WATCH_FIELD(out, l->told_comm, style);
 	if (l->told_pid)
 		buf_printf(out, "[%d]", l->told_pid);
 	else
@@ -99,47 +92,19 @@ static void add_cause(struct buf *out, const struct tw_line *l, const struct rep
 	}
 }
 
-static void add_stack(struct buf *out, const char *title, const struct tw_stack *s,
-		      const struct report_style *style)
+const char *watch_made_title(const struct tw_line *l)
 {
-	if (!s)
-		return;
-	for (unsigned i = 0; i < s->count; i++) {
-		const struct tw_frame *f = &s->frames[i];
-
-		buf_printf(out, "  %-10s", i ? "" : title);
-		if (*f->function)
-			FIELD(out, f->function, style);
-		else
-			buf_printf(out, "0x%" PRIx64, f->offset ? f->offset : f->address);
-		if (*f->object) {
-			buf_str(out, " in ");
-			FIELD(out, f->object, style);
-		}
-		if (*f->file) {
-			buf_str(out, " at ");
-			FIELD(out, f->file, style);
-			buf_printf(out, ":%u", f->line);
-		}
-		buf_str(out, "\n");
-	}
-	if (*s->note) {
-		buf_printf(out, "  %-10s(", s->count ? "" : title);
-		FIELD(out, s->note, style);
-		buf_str(out, ")\n");
-	}
+	return l->accepted ? "accepted" : "connected";
 }
 
-void watch_text(struct buf *out, const struct tw_line *l, const struct report_style *style)
+void watch_text_head(struct buf *out, const struct tw_line *l, const struct report_style *style)
 {
 	/* Which way the first FIN went. */
 	static const char *const arrow[] = { "<-", "->", "--", "--" };
 	char local[TCP_ADDR_TEXT], peer[TCP_ADDR_TEXT];
 
-	if (l->what == TW_CLOSED)
-		return;
-	add_clock(out, l->wall_ns);
-	buf_printf(out, "%-11s %s %s %s ",
+	watch_text_clock(out, l->wall_ns);
+	buf_printf(out, " %-11s %s %s %s ",
 		   tw_what_name(l->what == TW_HALF_CLOSED && l->dead ? TW_DEAD : l->what),
 		   tcp_addr_text(&l->sample.local, local), arrow[l->first],
 		   tcp_addr_text(&l->sample.peer, peer));
@@ -153,11 +118,21 @@ void watch_text(struct buf *out, const struct tw_line *l, const struct report_st
 	add_owners(out, l, style);
 	add_cause(out, l, style);
 	buf_str(out, "\n");
+}
+
+void watch_text(struct buf *out, const struct tw_line *l, struct watch_shown *shown,
+		const struct report_style *style)
+{
+	if (l->what == TW_CLOSED)
+		return;
+	watch_text_head(out, l, style);
 	if (l->what != TW_HALF_CLOSED && l->what != TW_TOLD && l->what != TW_STILL)
 		return;
-	add_stack(out, "told at", l->told_stack, style);
-	if (l->what != TW_TOLD)
-		add_stack(out, l->accepted ? "accepted" : "connected", l->made_stack, style);
+	if (l->told_stack)
+		watch_text_stack_once(out, "told at", l->told_stack, l->wall_ns, shown, style);
+	if (l->made_stack && l->what != TW_TOLD)
+		watch_text_stack_once(out, watch_made_title(l), l->made_stack, l->wall_ns, shown,
+				      style);
 }
 
 static void add_row(struct buf *out, const struct lag_row *row, const struct report_style *style)
@@ -166,29 +141,30 @@ static void add_row(struct buf *out, const struct lag_row *row, const struct rep
 	_buf_ struct buf name = { 0 };
 	char text[32];
 
-	FIELD(&name, row->comm, style);
+	WATCH_FIELD(&name, row->comm, style);
 	if (row->pid || row->start_ns) /* else it is the kernel */
 		buf_printf(&name, "[%d]", row->pid);
 	buf_printf(&name, " %s:%u", row->outward ? "->" : "", row->port);
-	buf_printf(out, "  %-32s %8" PRIu64, name.data ? name.data : "",
+	buf_printf(out, "  %-32s %7" PRIu64, name.data ? name.data : "",
 		   lag_count(row->buckets, row->bucket_count));
 	for (size_t i = 0; i < sizeof(permille) / sizeof(permille[0]); i++) {
 		uint64_t ns = lag_quantile(row->buckets, row->bucket_count, permille[i]);
 
-		buf_printf(out, " %9s", num_duration_text((int64_t)ns, text, sizeof(text)));
+		buf_printf(out, " %8s", num_duration_text((int64_t)ns, text, sizeof(text)));
 	}
-	buf_printf(out, " %9s\n",
+	buf_printf(out, " %8s\n",
 		   num_duration_text((int64_t)lag_max(row->buckets, row->bucket_count), text,
 				     sizeof(text)));
 }
 
-void watch_text_lags(struct buf *out, const struct lag_row *rows, size_t n, bool draw,
-		     const struct report_style *style)
+void watch_text_lags(struct buf *out, int64_t wall_ns, const struct lag_row *rows, size_t n,
+		     bool draw, const struct report_style *style)
 {
 	if (!n)
 		return;
-	buf_printf(out, "%-34s %8s %9s %9s %9s %9s\n", "close lag", "closes", "p50", "p90", "p99",
-		   "max");
+	watch_text_clock(out, wall_ns);
+	buf_printf(out, " %-21s %7s %8s %8s %8s %8s\n", "close lag since start", "closes", "p50",
+		   "p90", "p99", "max");
 	for (size_t i = 0; i < n; i++) {
 		add_row(out, &rows[i], style);
 		if (draw)

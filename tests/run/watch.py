@@ -6,6 +6,7 @@ import fcntl
 import functools
 import json
 import os
+import re
 import select
 import signal
 import socket
@@ -16,7 +17,7 @@ import threading
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
-from tap import binary, cases, equal, has, json_lines, main, run, test, true, wait_for  # noqa: E402
+from tap import BUILD, binary, cases, equal, has, json_lines, main, run, test, true, wait_for  # noqa: E402
 from watching import HERE, Watch, name  # noqa: E402
 
 F_SETPIPE_SZ = 1031
@@ -460,6 +461,111 @@ def listeners_of_a_process_that_is_reported_often_are_not_hoarded():
             grown = sizes[-1] - sizes[9]
             true(grown < 1 << 20, f"it has grown by {grown} bytes in 50 reports")
         p.stdin.close()
+
+
+def seconds_of(clock):
+    hours, minutes, seconds = clock.split(":")
+    return int(hours) * 3600 + int(minutes) * 60 + float(seconds)
+
+
+def is_near(clock, moment):
+    """Whether a time of day, in UTC, is within two minutes of that moment."""
+    return (seconds_of(clock) - moment % 86400 + 120) % 86400 < 240
+
+
+@test
+def each_table_of_lags_has_its_time():
+    with listen() as ls, Watch("--after", "10s", "--interval", "100ms", "--plain", *HERE) as w:
+        w.ready()
+        client, server = pair(ls)
+        server.close()
+        client.close()
+
+        def heads():
+            return re.findall(r"^(\d\d:\d\d:\d\d\.\d{3}) close lag since start  closes ", w.whole_lines(), re.MULTILINE)
+        wait_for(lambda: len(heads()) >= 3, "three tables", 20)
+        w.stop()
+        times = heads()
+        true(all(is_near(clock, time.time()) for clock in times), f"now: {times}")
+        equal(len(set(times)), len(times), f"times in {times}")
+
+
+@test
+def each_lag_has_its_time_and_since_when_it_counts():
+    before = time.time()
+    with listen() as ls, Watch("--after", "10s", "--interval", "100ms", "--json", *HERE) as w:
+        w.ready()
+        began = json_lines(w.text())[0]["time"]
+        client, server = pair(ls)
+        server.close()
+        client.close()
+        lags = wait_for(lambda: len(found := [x for x in json_lines(w.whole_lines()) if x["event"] == "lag"]) > 2 and found,
+                        "three tables", 20)
+        times = [x["time"] for x in lags]
+        true(sorted(set(times)) == times and began < times[0] and times[-1] <= time.time(), f"times: {times}")
+        since = {x["since"] for x in lags}
+        true(len(since) == 1 and before <= min(since) <= began, f"since {since}, while it began at {began}")
+        w.stop()
+        true(all("time" in x for x in json_lines(w.text())), "each object has one")
+
+
+def leaks_at_one_place(option):
+    """What is said of three connections that one place made and another read to the end."""
+    with subprocess.Popen([os.path.join(BUILD, "tests", "mkstack"), *["direct"] * 3], stdin=subprocess.PIPE,
+                          stdout=subprocess.PIPE, text=True) as p, \
+            Watch("--after", "50ms", option, "--pid", str(p.pid)) as w:
+        w.ready()
+        equal(p.stdout.readline(), "ready\n", "first line")
+        p.stdin.write("\n")
+        p.stdin.flush()
+        for _ in range(3):
+            w.line("half-closed", p.stdout.readline().split()[1])
+        w.stop()
+        p.stdin.close()
+        return w.text()
+
+
+@test
+def a_stack_is_printed_whole_once():
+    """In JSON each time."""
+    first, second, third = re.split(r"^(?=[\d:.]+ half-closed)", leaks_at_one_place("--plain"), flags=re.MULTILINE)[1:]
+    at = first.split()[0]
+    for title in ("told at", "connected"):
+        true(re.search(rf"^  {title:<9} .*\n {{12}}\S", first, re.MULTILINE), f"calls in {first}")
+    for again in (second, third):
+        for title, stack in zip(("told at", "connected"), again.splitlines()[1:3]):
+            true(re.fullmatch(rf"  {title:<9} \S+ in (?!libc)\S.* \(stack as at {at}\)", stack), f"in {again}")
+    stacks = [x[what]["stack"] for x in json_lines(leaks_at_one_place("--json")) if x["event"] == "half-closed"
+              for what in ("told", "made")]
+    true(len(stacks) == 6 and min(map(len, stacks)) > 2, f"calls: {[len(s) for s in stacks]}")
+
+
+DEEP = """
+import socket, sys
+def deep(c, n):
+    return list(map(lambda _: deep(c, n - 1) if n else c.recv(1), [0]))
+sys.stdin.readline()
+ls = socket.create_server(("127.0.0.1", 0))
+c = socket.create_connection(ls.getsockname())
+ls.accept()[0].close()
+deep(c, 6)
+sys.stdin.readline()
+"""
+
+
+@test
+def calls_of_an_interpreter_that_repeat_are_folded():
+    with subprocess.Popen([sys.executable, "-ISc", DEEP], stdin=subprocess.PIPE, text=True) as p, \
+            Watch("--after", "50ms", "--plain", "--pid", str(p.pid)) as w:
+        w.ready()
+        p.stdin.write("\n")
+        p.stdin.flush()
+        w.line("half-closed", f"[{p.pid}]")
+        w.stop()
+        p.stdin.close()
+    told = w.text().split("  told at ")[1].split("  connected ")[0]
+    folds = re.findall(r"^ {12}\(the same (?:function|(\d+) functions) (?:once|(\d+) times) more\)$", told, re.MULTILINE)
+    true(folds, f"folded calls in {told}")
 
 
 @test

@@ -125,7 +125,7 @@ def the_lags_come_at_intervals():
         true(tables < most, f"{tables} tables where {most} were due")
         equal(count(r"\.\.%.0s", 0), 0, "histograms before the end")
         w.stop()
-        has(w.text(), "    closes       p50       p90       p99       max\n")
+        has(w.text(), "  closes      p50      p90      p99      max\n")
         true(count(bar, 1) + count(bar, 2), f"a histogram in {w.text()}")
 
 

@@ -100,7 +100,7 @@ static void a_line_of_text_is_only_shown(void **state)
 			struct buf b = { 0 };
 			size_t lines = 0;
 
-			watch_text(&b, &l, &styles[i]);
+			watch_text(&b, &l, NULL, &styles[i]);
 			assert_shown_only(&b);
 			for (const char *p = b.data; p && (p = strchr(p, '\n')); p++)
 				lines++;
@@ -122,7 +122,7 @@ static void a_row_of_lags_is_only_shown(void **state)
 	struct buf b = { 0 };
 
 	SET(row.comm, "a");
-	watch_text_lags(&b, &row, 1, false, &styles[1]);
+	watch_text_lags(&b, 0, &row, 1, false, &styles[1]);
 	assert_shown_only(&b);
 	assert_escaped(&b, 'a');
 	buf_free(&b);
@@ -193,7 +193,7 @@ static void every_string_of_the_json_is_escaped(void **state)
 	json_decref(root);
 	buf_free(&b);
 	SET(row.comm, "n");
-	watch_json_lag(&b, &row);
+	watch_json_lag(&b, 0, 0, &row);
 	root = parsed(&b);
 	assert_member(root, "comm", 'n');
 	json_decref(root);
@@ -227,7 +227,7 @@ static void any_byte_makes_valid_json_and_plain_text(void **state)
 			json_decref(root);
 			buf_free(&json);
 			buf_free(&text);
-			watch_text(&text, &l, &styles[0]);
+			watch_text(&text, &l, NULL, &styles[0]);
 			assert_shown_only(&text);
 			buf_free(&text);
 		}
