@@ -381,6 +381,15 @@ static bool wants_screen(const struct run *run)
 	       isatty(STDOUT_FILENO) && isatty(STDIN_FILENO) && !term_is_dumb();
 }
 
+/* Of processes that were named it is known from the start where they make sockets. */
+static struct screen *open_screen(const struct watch_rules *rules, struct err *e)
+{
+	struct watch_taking taking = { .stacks = rules->stacks,
+				       .made = rules->made || rules->by_owner };
+
+	return screen_open(rules->after, &taking, e);
+}
+
 /* Loading leaves megabytes behind. What is big is had from the kernel and goes back to it, and the
  * second thread has no heap of its own. */
 static void tidy_memory(void)
@@ -410,7 +419,7 @@ static int watch_all(struct run *run, struct err *e)
 	watch_named_note(job->comm);
 	tidy_memory();
 	if (wants_screen(run)) {
-		run->screen = screen_open(job->setup.watch.rules.after, e);
+		run->screen = open_screen(&job->setup.watch.rules, e);
 		if (!run->screen)
 			return -ENOTTY;
 	} else {

@@ -9,12 +9,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-#include <wchar.h>
 
 #include "base/clock.h"
 #include "base/num.h"
 #include "base/text.h"
 #include "cmd/term.h"
+#include "cmd/watch_draw.h"
 #include "cmd/watch_table.h"
 #include "tcp/state.h"
 
@@ -22,7 +22,8 @@ enum view {
 	VIEW_PROCS,
 	VIEW_SOCKETS,
 	VIEW_SOCKET,
-	VIEW_LAGS,
+	VIEW_LAGS, /* from here on: beside the others */
+	VIEW_HELP,
 	VIEW_COUNT,
 };
 
@@ -30,11 +31,15 @@ struct screen {
 	SCREEN *terminal;
 	struct table table;
 	uint64_t after_ns;
+	struct watch_taking taking;
 	int64_t next_second;
 	enum view view;
+	enum view from;       /* which view the one beside it was entered from */
 	int row[VIEW_COUNT];  /* what is chosen, or scrolled to, in each view */
-	struct table_who who; /* whose sockets are looked at */
-	uint64_t socket;      /* that is looked at: id of an item */
+	int top[VIEW_COUNT];  /* the first row that is shown */
+	bool has_who;         /* one was there to be chosen */
+	struct table_who who; /* the process that is chosen, or looked at */
+	uint64_t socket;      /* the same of its sockets: id of an item; 0: none yet */
 	char *lags;           /* the close lags as text; NULL: not read yet */
 	uint64_t lost;
 	bool changed;
@@ -45,7 +50,7 @@ const struct report_style *screen_style(const struct screen *s)
 	return &s->table.style;
 }
 
-struct screen *screen_open(uint64_t after_ns, struct err *e)
+struct screen *screen_open(uint64_t after_ns, const struct watch_taking *taking, struct err *e)
 {
 	struct screen *s = calloc(1, sizeof(*s));
 
@@ -59,6 +64,7 @@ struct screen *screen_open(uint64_t after_ns, struct err *e)
 	}
 	s->table.style = (struct report_style){ .utf8 = text_locale_is_utf8(), .columns = 80 };
 	s->after_ns = after_ns;
+	s->taking = *taking;
 	s->next_second = clock_mono_ns();
 	s->changed = true;
 	cbreak();
@@ -116,60 +122,111 @@ static void draw_sparkline(const struct screen *s, const struct table_proc *p, i
 	}
 }
 
-/* How much of a text of `bytes` fits into `room` columns: its bytes; its columns go to `columns`.
- * Names are strangers' (text_escape() has left them letters only), and some letters take two
- * columns or none. */
-static int fitting(const char *text, int bytes, int room, int *columns)
+static const struct table_proc *looked_at(const struct screen *s)
 {
-	mbstate_t state = { 0 };
-	int at = 0;
+	return table_proc(&s->table, &s->who);
+}
 
-	*columns = 0;
-	while (at < bytes) {
-		wchar_t letter = L' ';
-		size_t n = mbrtowc(&letter, text + at, (size_t)(bytes - at), &state);
-		int width;
+static uint32_t unkept(const struct screen *s)
+{
+	const struct table_proc *p = looked_at(s);
 
-		if (n == 0 || n > (size_t)(bytes - at)) { /* no letter: drawn as a byte */
-			memset(&state, 0, sizeof(state));
-			n = 1;
-			letter = L' ';
-		}
-		width = wcwidth(letter) < 0 ? 1 : wcwidth(letter);
-		if (*columns + width > room)
-			break;
-		*columns += width;
-		at += (int)n;
+	return p ? p->open - p->kept : 0;
+}
+
+/* Rows that the view has for what it lists. */
+static int room(const struct screen *s)
+{
+	int rows = s->view == VIEW_PROCS     ? LINES - 3
+		   : s->view == VIEW_SOCKETS ? LINES - 3 - (unkept(s) > 0)
+					     : LINES - 2;
+
+	return rows > 1 ? rows : 1;
+}
+
+/* The text of a view that has one. */
+static void add_text(const struct screen *s, struct buf *b)
+{
+	static const char help[] =
+		"  up, down, k, j   choose another, or scroll\n"
+		"  PgUp, PgDn       a page up, a page down\n"
+		"  Home, g, End, G  the first, the last\n"
+		"  Enter            the sockets of a process, the stacks of a socket\n"
+		"  l                close lags: from the peer's FIN to the process's own\n"
+		"  q                back; from the processes: leave\n"
+		"\n"
+		"  OPEN   half-closed, or dead, for longer than --after, and still so\n"
+		"  EVER   all that were, since the start\n"
+		"  AGE    since it became so; >=: at least\n"
+		"  <-     the peer closed first; ->: this end did; --: neither, or not known\n"
+		"  told   a read has returned 0: the program knows; see unclosed-explain(1)\n";
+	const struct table_item *it = s->view == VIEW_SOCKET ? table_item(&s->table, s->socket)
+							     : NULL;
+	struct tw_line line;
+
+	if (it) {
+		line = table_line_now(it, clock_mono_ns());
+		watch_text_whole(b, &line, it->told, it->made, &s->taking, &s->table.style);
+	} else if (s->view == VIEW_LAGS && s->lags) {
+		buf_str(b, *s->lags ? s->lags
+				    : "\n        nothing has been closed after its peer yet\n");
+	} else if (s->view == VIEW_HELP) {
+		buf_str(b, help);
 	}
-	return at;
 }
 
-/* One row, cut where the terminal ends: ncurses would go on in the next. */
-static void put_row(int y, attr_t look, const struct buf *b)
+/* The last row that can be chosen, or scrolled to. */
+static int last_row(const struct screen *s)
 {
-	int columns;
+	const struct table_proc *p = looked_at(s);
+	_buf_ struct buf text = { 0 };
 
-	attrset(look);
-	mvaddnstr(y, 0, b->data ? b->data : "", fitting(b->data, (int)b->len, COLS, &columns));
-	attrset(A_NORMAL);
+	if (s->view == VIEW_PROCS)
+		return (int)s->table.proc_count - 1;
+	if (s->view == VIEW_SOCKETS)
+		return p ? (int)p->kept - 1 : -1;
+	add_text(s, &text);
+	return text.data ? draw_text_rows(text.data) - room(s) : 0;
 }
 
-static void choose(struct screen *s, int count)
+/* Chooses that row, or the nearest that there is, and what is in it. */
+static void choose(struct screen *s, int64_t wanted)
 {
-	int *row = &s->row[s->view];
+	int last = last_row(s), most = room(s), *top = &s->top[s->view];
+	int row = wanted > last ? last : (int)wanted;
+	const struct table_item *it;
 
-	if (*row >= count)
-		*row = count - 1;
-	if (*row < 0)
-		*row = 0;
+	s->row[s->view] = row = row < 0 ? 0 : row;
+	if (s->view == VIEW_PROCS) {
+		s->has_who = last >= 0;
+		s->who = last >= 0 ? s->table.procs[row].who : s->who;
+	} else if (s->view == VIEW_SOCKETS) {
+		it = table_row(&s->table, &s->who, row);
+		s->socket = it ? it->id : 0;
+	}
+	if (*top > last - most + 1)
+		*top = last - most + 1;
+	if (*top < 0)
+		*top = 0;
+	if (*top > row)
+		*top = row;
+	if (*top <= row - most)
+		*top = row - most + 1;
 }
 
-/* The first of the rows to show, so that the chosen one is among the `room` that fit. */
-static int first_row(const struct screen *s, int room)
+/* Where it is that was chosen: rows move. The row itself where it is gone. */
+static int chosen_row(struct screen *s)
 {
-	int row = s->row[s->view];
+	const struct table_proc *p;
+	int row = -1;
 
-	return row >= room ? row - room + 1 : 0;
+	table_sort(&s->table);
+	p = looked_at(s);
+	if (s->view == VIEW_PROCS && s->has_who && p)
+		row = (int)(p - s->table.procs);
+	else if (s->view == VIEW_SOCKETS && s->socket)
+		row = table_row_of(&s->table, &s->who, s->socket);
+	return row < 0 ? s->row[s->view] : row;
 }
 
 #define PROC_COLUMNS 39 /* what the sparkline is right of */
@@ -181,7 +238,7 @@ static void draw_proc(const struct screen *s, const struct table_proc *p, int y,
 	text_escape(&comm, p->comm, strnlen(p->comm, TW_COMM), s->table.style.utf8);
 	buf_printf(&row, "%7d %-15s %6u %6u  ", p->who.pid,
 		   p->who.pid ? (comm.data ? comm.data : "") : "(no descriptor)", p->open, p->ever);
-	put_row(y, chosen ? A_REVERSE : A_NORMAL, &row);
+	draw_row(y, chosen ? A_REVERSE : A_NORMAL, &row);
 	if (COLS > PROC_COLUMNS)
 		draw_sparkline(s, p, COLS - PROC_COLUMNS);
 }
@@ -194,24 +251,21 @@ static void draw_nothing(const struct screen *s)
 
 	buf_printf(&row, "        nothing stays half-closed for longer than %s",
 		   num_duration_text((int64_t)s->after_ns, text, sizeof(text)));
-	put_row(2, A_DIM, &row);
+	draw_row(2, A_DIM, &row);
 }
 
-static void draw_procs(struct screen *s)
+static void draw_procs(const struct screen *s)
 {
-	struct table *t = &s->table;
+	const struct table *t = &s->table;
 	_buf_ struct buf head = { 0 };
-	int first;
+	int first = s->top[VIEW_PROCS];
 
-	table_sort(t);
-	choose(s, (int)t->proc_count);
 	buf_printf(&head, "%7s %-15s %6s %6s  %s", "PID", "PROCESS", "OPEN", "EVER",
 		   "OPEN, LAST MINUTE");
-	put_row(1, A_NORMAL, &head);
+	draw_row(1, A_NORMAL, &head);
 	if (!t->proc_count)
 		draw_nothing(s);
-	first = first_row(s, LINES - 3);
-	for (int i = first; i < (int)t->proc_count && i - first < LINES - 3; i++)
+	for (int i = first; i < (int)t->proc_count && i - first < room(s); i++)
 		draw_proc(s, &t->procs[i], i - first + 2, i == s->row[VIEW_PROCS]);
 }
 
@@ -220,115 +274,44 @@ static void draw_item(const struct table_item *it, int y, bool chosen)
 {
 	static const char *const arrow[] = { "<-", "->", "--", "--" };
 	char local[TCP_ADDR_TEXT], peer[TCP_ADDR_TEXT], age[32], text[32], fd[16] = "";
+	const struct tw_line *l = it->line;
 	_buf_ struct buf row = { 0 };
 
-	snprintf(age, sizeof(age), "%s%.20s", it->at_least ? ">=" : "",
+	snprintf(age, sizeof(age), "%s%.20s", l->at_least ? ">=" : "",
 		 num_duration_text(clock_mono_ns() - it->since_ns, text, sizeof(text)));
-	if (it->owner_count)
-		snprintf(fd, sizeof(fd), "%d%s", it->fd, it->owner_count > 1 ? "+" : "");
-	buf_printf(&row, "%9s %-16s %5s %-10s %s %s %s", age, tcp_cause_name(it->cause), fd,
-		   tcp_state_name(it->state), tcp_addr_text(&it->local, local), arrow[it->first],
-		   tcp_addr_text(&it->peer, peer));
-	put_row(y, chosen ? A_REVERSE : A_NORMAL, &row);
+	if (l->owner_count)
+		snprintf(fd, sizeof(fd), "%d%s", l->owners[0].fd, l->owner_count > 1 ? "+" : "");
+	buf_printf(&row, "%9s %-16s %5s %-10s %s %s %s", age, tcp_cause_name(l->cause), fd,
+		   tcp_state_name(l->sample.state), tcp_addr_text(&it->local, local),
+		   arrow[l->first], tcp_addr_text(&it->peer, peer));
+	draw_row(y, chosen ? A_REVERSE : A_NORMAL, &row);
 }
 
-static int socket_count(const struct screen *s)
+static void draw_sockets(const struct screen *s)
 {
-	const struct table_proc *p = table_proc(&s->table, &s->who);
-
-	return p ? (int)p->kept : 0;
-}
-
-static void draw_sockets(struct screen *s)
-{
-	const struct table_proc *p = table_proc(&s->table, &s->who);
-	uint32_t unkept = p ? p->open - p->kept : 0;
-	int first, room = LINES - 3 - (unkept > 0), count = socket_count(s), i;
+	int first = s->top[VIEW_SOCKETS], i;
 	_buf_ struct buf head = { 0 }, more = { 0 };
 
-	choose(s, count);
 	buf_printf(&head, "%9s %-16s %5s %-10s %s", "AGE", "CAUSE", "FD", "STATE", "CONNECTION");
-	put_row(1, A_NORMAL, &head);
-	first = first_row(s, room);
-	for (i = first; i < count && i - first < room; i++) {
+	draw_row(1, A_NORMAL, &head);
+	for (i = first; i - first < room(s); i++) {
 		const struct table_item *it = table_row(&s->table, &s->who, i);
 
-		if (it)
-			draw_item(it, i - first + 2, i == s->row[VIEW_SOCKETS]);
+		if (!it)
+			break;
+		draw_item(it, i - first + 2, i == s->row[VIEW_SOCKETS]);
 	}
-	buf_printf(&more, "%9s %u more, counted only: too many to show", "", unkept);
-	if (unkept)
-		put_row(i - first + 2, A_DIM, &more);
-}
-
-#define INDENT 4 /* of what goes on in a further row */
-
-/* One line of a text, broken between words; a word that no row holds is cut. Returns the row below.
- */
-static int draw_words(const char *line, int y)
-{
-	int x = 0, end = (int)strcspn(line, "\n");
-
-	for (int at = 0; at < end && y < LINES - 1;) {
-		int word = at, width, n;
-
-		while (word < end && line[word] == ' ')
-			word++;
-		while (word < end && line[word] != ' ')
-			word++;
-		fitting(line + at, word - at, INT_MAX, &width);
-		if (x > INDENT && x + width > COLS) {
-			y++;
-			x = INDENT;
-			at += (int)strspn(line + at, " ");
-			continue;
-		}
-		n = fitting(line + at, word - at, COLS - x, &width);
-		mvaddnstr(y, x, line + at, n);
-		x += width;
-		at = word;
-	}
-	return y + 1;
-}
-
-/* A text that is scrolled through. */
-static void draw_text(struct screen *s, const char *text)
-{
-	int lines = 0, skip, y = 1;
-
-	for (const char *p = text; p && *p; p += strcspn(p, "\n"), p += *p == '\n')
-		lines++;
-	choose(s, lines);
-	skip = s->row[s->view];
-	for (; text && *text && y < LINES - 1; text += strcspn(text, "\n"), text += *text == '\n')
-		if (skip-- <= 0)
-			y = draw_words(text, y);
-}
-
-static void draw_socket(struct screen *s)
-{
-	const struct table_item *it = table_item(&s->table, s->socket);
-
-	draw_text(s, it ? it->text : NULL);
-}
-
-static void draw_lags(struct screen *s)
-{
-	_buf_ struct buf row = { 0 };
-
-	draw_text(s, s->lags);
-	if (!s->lags || *s->lags)
-		return;
-	buf_str(&row, "        nothing has been closed after its peer yet");
-	put_row(2, A_DIM, &row);
+	buf_printf(&more, "%9s %u more, counted only: too many to show", "", unkept(s));
+	if (unkept(s))
+		draw_row(i - first + 2, A_DIM, &more);
 }
 
 static void add_title(const struct screen *s, struct buf *b)
 {
 	const struct table *t = &s->table;
-	const struct table_proc *p = s->view == VIEW_PROCS || s->view == VIEW_LAGS
-					     ? NULL
-					     : table_proc(t, &s->who);
+	const struct table_proc *p = s->view == VIEW_SOCKETS || s->view == VIEW_SOCKET
+					     ? looked_at(s)
+					     : NULL;
 
 	buf_str(b, "unclosed watch: ");
 	if (!p) {
@@ -352,80 +335,110 @@ static void draw(struct screen *s)
 {
 	/* The way out comes first: a narrow terminal cuts the rest. */
 	static const char *const keys[] = {
-		[VIEW_PROCS] = "q: leave   enter: its sockets   up, down: choose   l: close lags",
-		[VIEW_SOCKETS] = "q: back   enter: its stacks   up, down: choose",
-		[VIEW_SOCKET] = "q: back   up, down: scroll",
-		[VIEW_LAGS] = "q: back   up, down: scroll",
+		[VIEW_PROCS] = "q: leave   ?: keys   enter: its sockets   up, down: choose   "
+			       "l: close lags",
+		[VIEW_SOCKETS] = "q: back   ?: keys   enter: its stacks   up, down: choose   "
+				 "l: close lags",
+		[VIEW_SOCKET] = "q: back   ?: keys   up, down: scroll   l: close lags",
+		[VIEW_LAGS] = "q: back   ?: keys   up, down: scroll",
+		[VIEW_HELP] = "q: back   up, down: scroll",
 	};
-	_buf_ struct buf title = { 0 }, foot = { 0 };
+	_buf_ struct buf title = { 0 }, text = { 0 }, foot = { 0 };
 
 	if (s->view == VIEW_SOCKET && !table_item(&s->table, s->socket))
 		s->view = VIEW_SOCKETS; /* it is over */
+	choose(s, chosen_row(s));
 	erase();
 	add_title(s, &title);
 	if (s->lost)
 		buf_printf(&title, "; incomplete: %" PRIu64 " lost", s->lost);
-	put_row(0, A_BOLD, &title);
-	switch (s->view) {
-	case VIEW_SOCKETS:
-		draw_sockets(s);
-		break;
-	case VIEW_SOCKET:
-		draw_socket(s);
-		break;
-	case VIEW_LAGS:
-		draw_lags(s);
-		break;
-	default:
+	draw_row(0, A_BOLD, &title);
+	if (s->view == VIEW_PROCS)
 		draw_procs(s);
-	}
+	else if (s->view == VIEW_SOCKETS)
+		draw_sockets(s);
+	add_text(s, &text);
+	if (text.data)
+		draw_text(text.data, s->row[s->view]);
 	buf_str(&foot, keys[s->view]);
-	put_row(LINES - 1, A_DIM, &foot);
+	draw_row(LINES - 1, A_DIM, &foot);
 	refresh();
 	s->changed = false;
+}
+
+static void show(struct screen *s, enum view view)
+{
+	s->view = view;
+	clearok(stdscr, TRUE); /* nothing of the other view is worth keeping */
 }
 
 /* Goes into what is chosen. Several keys may have come since it was drawn. */
 static void enter(struct screen *s)
 {
-	const struct table_item *it;
-
-	if (s->view == VIEW_PROCS) {
-		choose(s, (int)s->table.proc_count);
-		if (!s->table.proc_count)
-			return;
-		s->who = s->table.procs[s->row[VIEW_PROCS]].who;
-	} else if (s->view == VIEW_SOCKETS) {
-		choose(s, socket_count(s));
-		it = table_row(&s->table, &s->who, s->row[VIEW_SOCKETS]);
-		if (!it)
-			return;
-		s->socket = it->id;
-	} else {
+	choose(s, chosen_row(s));
+	if (s->view == VIEW_PROCS && s->has_who)
+		s->socket = 0;
+	else if (s->view != VIEW_SOCKETS || !s->socket)
 		return;
-	}
-	s->row[++s->view] = 0;
-	clearok(stdscr, TRUE); /* nothing of the other view is worth keeping */
+	show(s, s->view + 1);
+	s->row[s->view] = 0;
 }
 
-static void leave(struct screen *s)
+/* Goes to a view beside the others, and back to where it came from. */
+static void go_beside(struct screen *s, enum view view)
 {
-	s->view = s->view == VIEW_LAGS ? VIEW_PROCS : s->view - 1;
-	clearok(stdscr, TRUE);
+	if (s->view == view)
+		return;
+	if (s->view < VIEW_LAGS)
+		s->from = s->view;
+	if (view == VIEW_LAGS)
+		screen_lags(s, NULL); /* those of the last look are old */
+	s->row[view] = 0;
+	show(s, view);
 }
 
-static bool heed(struct screen *s, int key)
+/* Returns whether that key chooses, or scrolls, and does so. */
+static bool move_by(struct screen *s, int key)
 {
-	s->changed = true;
+	int64_t by;
+
 	switch (key) {
 	case KEY_UP:
 	case 'k':
-		s->row[s->view]--;
+		by = -1;
 		break;
 	case KEY_DOWN:
 	case 'j':
-		s->row[s->view]++;
+		by = 1;
 		break;
+	case KEY_PPAGE:
+		by = -room(s);
+		break;
+	case KEY_NPAGE:
+		by = room(s);
+		break;
+	case KEY_HOME:
+	case 'g':
+		by = -INT_MAX;
+		break;
+	case KEY_END:
+	case 'G':
+		by = INT_MAX;
+		break;
+	default:
+		return false;
+	}
+	choose(s, chosen_row(s) + by);
+	return true;
+}
+
+/* Returns whether the person wants to leave. */
+static bool heed(struct screen *s, int key)
+{
+	s->changed = true;
+	if (move_by(s, key))
+		return false;
+	switch (key) {
 	case '\r':
 	case '\n':
 	case KEY_ENTER:
@@ -434,21 +447,17 @@ static bool heed(struct screen *s, int key)
 	case 'q':
 		if (s->view == VIEW_PROCS)
 			return true;
-		leave(s);
+		show(s, s->view < VIEW_LAGS ? s->view - 1 : s->from);
 		break;
 	case 'l':
-		if (s->view != VIEW_PROCS)
-			break;
-		s->view = VIEW_LAGS;
-		s->row[VIEW_LAGS] = 0;
-		screen_lags(s, NULL); /* those of the last look are old */
-		clearok(stdscr, TRUE);
+		go_beside(s, VIEW_LAGS);
+		break;
+	case '?':
+		go_beside(s, VIEW_HELP);
 		break;
 	default:
 		break;
 	}
-	if (s->row[s->view] < 0)
-		s->row[s->view] = 0;
 	return false;
 }
 

@@ -1,19 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /* The full-screen view of the watch: processes by open half-closed connections, then the sockets of
- * one, then one socket with its stacks; and the close lags. */
+ * one, then one socket with its stacks; and from each of them the close lags and the keys. */
 #pragma once
 
 #include <stdbool.h>
 #include <stdint.h>
 
 #include "base/err.h"
-#include "report/style.h"
-#include "tcp/watch.h"
+#include "report/watch.h"
 
 struct screen;
 
 /* Takes over the terminal. `after_ns`: the threshold. Returns NULL with text where it cannot be. */
-struct screen *screen_open(uint64_t after_ns, struct err *e);
+struct screen *screen_open(uint64_t after_ns, const struct watch_taking *taking, struct err *e);
 /* Gives the terminal back; NULL does nothing. */
 void screen_close(struct screen *s);
 

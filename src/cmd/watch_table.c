@@ -3,15 +3,23 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/clock.h"
 #include "base/vec.h"
 #include "report/watch.h"
 
+static void free_item(struct table_item *it)
+{
+	free(it->line);
+	free(it->told);
+	free(it->made);
+}
+
 void table_free(struct table *t)
 {
 	for (uint32_t i = 0; i < t->item_count; i++)
-		free(t->items[i].text);
+		free_item(&t->items[i]);
 	free(t->items);
 	free(t->procs);
 }
@@ -35,6 +43,20 @@ struct table_item *table_row(const struct table *t, const struct table_who *who,
 		if (table_same(&t->items[i].who, who) && row-- == 0)
 			return &t->items[i];
 	return NULL;
+}
+
+int table_row_of(const struct table *t, const struct table_who *who, uint64_t id)
+{
+	int row = 0;
+
+	for (uint32_t i = 0; i < t->item_count; i++) {
+		if (!table_same(&t->items[i].who, who))
+			continue;
+		if (t->items[i].id == id)
+			return row;
+		row++;
+	}
+	return -1;
 }
 
 struct table_item *table_item(const struct table *t, uint64_t id)
@@ -83,62 +105,84 @@ static struct table_item *item_of(const struct table *t, const struct tw_line *l
 	return NULL;
 }
 
-static char *text_of(const struct table *t, const struct tw_line *line)
+/* A later line may have no stack any more, or one that is not kept: what it had is kept. */
+static void take_stack(const struct table *t, char **text, const char *title,
+		       const struct tw_stack *stack)
 {
 	struct buf b = { 0 };
 
-	watch_text(&b, line, NULL, &t->style);
-	return b.data;
+	if (!stack || (*text && !stack->count))
+		return;
+	watch_text_stack(&b, title, stack, &t->style);
+	free(*text);
+	*text = b.data;
 }
 
-static struct table_item make_item(const struct table *t, const struct tw_line *line)
+/* When it was so, CLOCK_MONOTONIC: a line may have waited for its stacks. */
+static int64_t moment_of(const struct tw_line *line)
 {
-	return (struct table_item){
-		.netns = line->sample.netns,
-		.cookie = line->sample.cookie,
-		.local = line->sample.local,
-		.peer = line->sample.peer,
-		.who = who_of(line),
-		.fd = line->owners[0].fd,
-		.owner_count = line->owner_count,
-		.since_ns = clock_mono_ns() - (int64_t)line->age_ns,
-		.at_least = line->at_least,
-		.state = line->sample.state,
-		.cause = line->cause,
-		.first = line->first,
-		.text = text_of(t, line),
-	};
+	int64_t now = clock_mono_ns();
+	struct timespec ts;
+
+	clock_gettime(CLOCK_REALTIME, &ts);
+	return now - (ts.tv_sec * CLOCK_NS_PER_S + ts.tv_nsec - line->wall_ns);
+}
+
+/* The stacks are valid for the line only. */
+static void take_line(struct table *t, struct table_item *it, const struct tw_line *line)
+{
+	it->said_ns = moment_of(line);
+	it->since_ns = it->said_ns - (int64_t)line->age_ns;
+	take_stack(t, &it->told, "told at", line->told_stack);
+	take_stack(t, &it->made, watch_made_title(line), line->made_stack);
+	*it->line = *line;
+	it->line->told_stack = it->line->made_stack = NULL;
+	if (line->what != TW_CLOSED)
+		it->line->what = TW_HALF_CLOSED;
+	t->unsorted = true;
 }
 
 /* One for which there was no room when it was reported is kept when more is heard of it. */
 static void add_item(struct table *t, const struct tw_line *line)
 {
-	struct table_who who = who_of(line);
-	struct table_proc *p = table_proc(t, &who);
+	struct table_item it = {
+		.netns = line->sample.netns,
+		.cookie = line->sample.cookie,
+		.local = line->sample.local,
+		.peer = line->sample.peer,
+		.who = who_of(line),
+	};
+	struct table_proc *p = table_proc(t, &it.who);
 
 	if (!p || t->item_count == TABLE_MOST_ITEMS ||
 	    vec_reserve(&t->items, &t->item_cap, t->item_count + 1, sizeof(*t->items)))
 		return;
-	t->items[t->item_count] = make_item(t, line);
-	t->items[t->item_count++].id = ++t->last_id;
+	it.line = malloc(sizeof(*it.line));
+	if (!it.line)
+		return;
+	it.id = ++t->last_id;
+	take_line(t, &it, line);
+	t->items[t->item_count++] = it;
 	p->kept++;
-}
-
-static void renew_item(const struct table *t, struct table_item *it, const struct tw_line *line)
-{
-	struct table_item fresh = make_item(t, line);
-
-	fresh.id = it->id;
-	fresh.who = it->who;
-	free(it->text);
-	*it = fresh;
 }
 
 /* The last one takes its place. */
 static void remove_item(struct table *t, struct table_item *it)
 {
-	free(it->text);
+	free_item(it);
 	*it = t->items[--t->item_count];
+	t->unsorted = true;
+}
+
+struct tw_line table_line_now(const struct table_item *it, int64_t now_ns)
+{
+	struct tw_line line = *it->line;
+	int64_t passed = now_ns - it->said_ns;
+
+	line.wall_ns += passed;
+	line.age_ns += (uint64_t)passed;
+	line.told_ns += (uint64_t)passed;
+	return line;
 }
 
 static void take_over(struct table *t, const struct tw_line *line)
@@ -181,9 +225,14 @@ void table_line(struct table *t, const struct tw_line *line)
 	case TW_STILL:
 		it = item_of(t, line);
 		if (it)
-			renew_item(t, it, line);
+			take_line(t, it, line);
 		else
 			add_item(t, line);
+		break;
+	case TW_CLOSED:
+		it = item_of(t, line);
+		if (it)
+			take_line(t, it, line);
 		break;
 	default:
 		break;
@@ -217,8 +266,20 @@ static int by_open(const void *pa, const void *pb)
 	return a->who.start_ns < b->who.start_ns ? -1 : a->who.start_ns > b->who.start_ns;
 }
 
+static int by_age(const void *pa, const void *pb)
+{
+	const struct table_item *a = pa, *b = pb;
+
+	if (a->since_ns != b->since_ns)
+		return a->since_ns < b->since_ns ? -1 : 1;
+	return a->id < b->id ? -1 : a->id > b->id;
+}
+
 void table_sort(struct table *t)
 {
 	if (t->proc_count)
 		qsort(t->procs, t->proc_count, sizeof(*t->procs), by_open);
+	if (t->unsorted && t->item_count)
+		qsort(t->items, t->item_count, sizeof(*t->items), by_age);
+	t->unsorted = false;
 }

@@ -10,7 +10,7 @@
 #include "tcp/watch.h"
 
 #define TABLE_HISTORY 60 /* seconds of the sparkline; and that a process stays which holds none */
-/* Ends whose text is kept: some 5 KiB each, with their stacks. All are counted. */
+/* Ends that are kept: some 6 KiB each, with their stacks. All are counted. */
 #define TABLE_MOST_ITEMS 4096
 
 /* A process: its number alone may be used again. */
@@ -34,20 +34,17 @@ struct table_item {
 	uint64_t netns, cookie;
 	struct tcp_addr local, peer;
 	struct table_who who; /* its first owner, when it was reported */
-	int32_t fd;
-	uint32_t owner_count;
-	int64_t since_ns; /* CLOCK_MONOTONIC */
-	bool at_least;
-	uint8_t state;
-	enum tcp_cause cause;
-	enum tw_first first;
-	char *text; /* as the watch prints it: its line and its stacks; NULL without memory */
+	int64_t since_ns;     /* CLOCK_MONOTONIC */
+	int64_t said_ns;      /* the same: the moment of the last line */
+	struct tw_line *line; /* the last one, without stacks; half-closed until it has closed */
+	char *told, *made;    /* its stacks as text; NULL: none was taken, or no memory */
 };
 
 struct table {
 	struct table_proc *procs;
 	struct table_item *items;
 	uint32_t proc_count, proc_cap, item_count, item_cap;
+	bool unsorted; /* items have come or gone, or have another age */
 	uint64_t second, last_id;
 	uint64_t open, ever; /* of all processes, also of those that are gone from the table */
 	struct report_style style;
@@ -62,13 +59,19 @@ void table_line(struct table *t, const struct tw_line *line);
 /* A second has passed: the histories go on, and who held nothing for their whole length leaves. */
 void table_second(struct table *t);
 
-/* Sorts the processes, most open ends first. */
+/* Sorts the processes, most open ends first, and the items, oldest first. */
 void table_sort(struct table *t);
 
 bool table_same(const struct table_who *a, const struct table_who *b);
-/* The process; NULL where it is not, or no longer, in the table. Valid until the next line. */
+/* The process; NULL where it is not, or no longer, in the table. Valid until the next line or sort.
+ */
 struct table_proc *table_proc(const struct table *t, const struct table_who *who);
-/* The item in this row of the process's; NULL: there is none. Valid until the next line. */
+/* The item in this row of the process's; NULL: there is none. Valid until the next line or sort. */
 struct table_item *table_row(const struct table *t, const struct table_who *who, int row);
-/* The item with this id; NULL: it is over. Valid until the next line. */
+/* The row of the process's in which the item with this id is; -1: it is not there. */
+int table_row_of(const struct table *t, const struct table_who *who, uint64_t id);
+/* The item with this id; NULL: it is over. Valid until the next line or sort. */
 struct table_item *table_item(const struct table *t, uint64_t id);
+
+/* The item's line as it would be said at `now_ns`, CLOCK_MONOTONIC, for what is known of it. */
+struct tw_line table_line_now(const struct table_item *it, int64_t now_ns);

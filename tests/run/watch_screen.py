@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: MIT
 """The full-screen view of unclosed watch, on a terminal that this test plays."""
+import fcntl
 import os
 import re
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import tempfile
@@ -64,6 +66,29 @@ def close_lags_are_shown_and_kept_up_to_date():
 
 
 @test
+def close_lags_are_led_to_from_each_page_and_back():
+    """And the keys. From one beside the others to the next, q leads back to the page that both are beside."""
+    with Holder("leaky") as holder, tempfile.TemporaryDirectory() as folder:
+        address = holder.leak()[0]
+        with Tmux(f"{folder}/tmux", 80, 24, f"{binary('unclosed')} watch --after 10ms --comm leaky") as t:
+            t.shows(rf"^ *{holder.pid} leaky +1 ")
+            holder.quick()
+            for page in ("OPEN, LAST MINUTE", "AGE CAUSE", rf"half-closed {address} <- "):
+                t.shows(page)
+                t.type("l")
+                t.shows(r"^\d\d:\d\d:\d\d\.\d{3} close lag since start  closes +p50 +p90 +p99 +max$")
+                t.shows(r"^  leaky\[")
+                t.type("?")
+                t.shows("PgUp, PgDn")
+                t.type("l", "l", "?")
+                t.shows("^q: back   up, down: scroll")
+                t.type("q")
+                t.shows(page)
+                t.type("Enter")
+            t.shows(rf"half-closed {address} <- ")
+
+
+@test
 def close_lags_are_never_those_of_an_earlier_look():
     with socket.create_server(("127.0.0.1", 0)) as ls, \
             Terminal(binary("unclosed"), "watch", "--after", "10s", *HERE) as t:
@@ -72,6 +97,12 @@ def close_lags_are_never_those_of_an_earlier_look():
         t.type("l")
         t.shows("close lag", "p50", f"[{os.getpid()}]")
         true("nothing has been closed" not in t.drawn, "nothing untrue was drawn before")
+        earlier = re.search(r"\d\d:\d\d:\d\d\.\d{3} close lag", t.drawn)[0]
+        t.type("q")
+        t.shows("q: leave")
+        t.type("l")
+        t.shows("close lag", "p50", f"[{os.getpid()}]")
+        true(earlier not in t.drawn, f"{earlier} in {t.drawn}")
 
 
 @test
@@ -107,7 +138,7 @@ def nothing_runs_over_the_edge(columns, lines):
                 true(all(re.search(r" 127\.0\.0\.1:\d+ <- 127\.0\.0\.1:\d+$", ln) for ln in shown),
                      f"whole connections in {shown}")
             t.type("Enter")
-            t.shows(r"^q: back   up, down: scroll")
+            t.shows(r"^q: back   \?: keys   up, down: scroll"[:columns])
             told = " ".join(" ".join(t.screen()).split())
             has(told, "CLOSE_WAIT ")
             true(re.search(rf"\[{os.getpid()}\] fd \d+(,| unread| shared)", told), f"broken between words only: {told}")
@@ -137,7 +168,8 @@ def processes_are_sorted_and_what_is_chosen_is_shown():
             t.type("Down", "Down", "Enter")
             t.shows(rf"half-closed {listed[2]} <- ")
             t.ask("resize-window", "-x", 14, "-y", 12)
-            t.shows("drained|told")  # behind words that no row holds
+            t.shows("^    CLOSE_WAIT$")  # behind a word that no row holds, which is broken
+            t.shows("^    d$")
             for columns, lines in ((100, 2), (20, 1), (100, 12)):
                 t.ask("resize-window", "-x", columns, "-y", lines)
                 wait_for(lambda lines=lines: len(drawn := t.screen()) == lines and drawn[-1].startswith("q: back"),
@@ -149,6 +181,167 @@ def processes_are_sorted_and_what_is_chosen_is_shown():
             wait_for(lambda: rows() == [(many.pid, 5), (few.pid, 0)], "those of one that ended", 20)
             t.type("q")
             wait_for(t.is_over, "its end", 20)
+
+
+def unread(ls):
+    client = socket.create_connection(ls.getsockname())
+    ls.accept()[0].close()
+    return client
+
+
+def chosen_row(t):
+    """The row that is shown reversed; None while there is none."""
+    return next((re.sub(r"\x1b\[[0-9;]*m", "", ln) for ln in t.ask("capture-pane", "-p", "-e").splitlines()
+                 if re.match(r"(\x1b\[[0-9;]*m)*\x1b\[[0-9;]*7m", ln)), None)
+
+
+def chooses(t, expression):
+    wait_for(lambda: re.search(expression, chosen_row(t) or ""), f"{expression} chosen in {t.screen()}", 20)
+
+
+@test
+def what_is_chosen_stays_so_where_rows_move():
+    """A process that overtakes another, and a socket above which one goes. One that goes itself gives way to the next."""
+    with Holder("screen-other") as other, socket.create_server(("127.0.0.1", 0)) as ls, \
+            tempfile.TemporaryDirectory() as folder, Tmux(
+                f"{folder}/tmux", 100, 12, f"{binary('unclosed')} watch --after 10ms --pid {other.pid} {' '.join(HERE)}") as t:
+        for _ in range(2):
+            other.leak()
+        clients = [unread(ls)]
+        t.shows(rf"^ *{os.getpid()} .* 1 ")
+        chooses(t, "screen-other +2 ")
+        t.type("Down")
+        chooses(t, rf"^ *{os.getpid()} \S+ +1 ")
+        clients += [unread(ls) for _ in range(4)]
+        chooses(t, rf"^ *{os.getpid()} \S+ +5 ")
+        equal([int(ln.split()[0]) for ln in t.screen()[2:4]], [os.getpid(), other.pid], "it has moved up")
+        ends = [name(client) for client in clients]
+        t.type("Enter", "Down", "Down")
+        chooses(t, ends[2])
+        clients[0].close()
+        wait_for(lambda: not any(ends[0] in ln for ln in t.screen()), "one that was above is gone", 20)
+        chooses(t, ends[2])
+        clients[2].close()
+        chooses(t, ends[3])
+        for client in clients:
+            client.close()
+
+
+@test
+def sockets_are_sorted_by_age():
+    """The oldest first. The watch comes upon them in the order of their descriptors, of which the oldest has the last."""
+    with socket.create_server(("127.0.0.1", 0)) as ls, tempfile.TemporaryDirectory() as folder:
+        kept = []
+        for i in range(12):
+            with unread(ls) as client:
+                kept.append(socket.socket(fileno=fcntl.fcntl(client, fcntl.F_DUPFD_CLOEXEC, 300 - 10 * i)))
+            time.sleep(0.02)  # not synchronisation: ages that differ by more than the kernel's ticks
+        ends = [name(client) for client in kept]
+        with Tmux(f"{folder}/tmux", 100, 24, f"{binary('unclosed')} watch --after 10ms {' '.join(HERE)}") as t:
+            t.shows(rf"^ *{os.getpid()} .* 12 ")
+            t.type("Enter")
+            t.shows("AGE CAUSE")
+            wait_for(lambda: ends == [m[1] for ln in t.screen() if (m := re.search(r" (127\.0\.0\.1:\d+) <- ", ln))],
+                     "the oldest first", 20)
+        for client in kept:
+            client.close()
+
+
+@test
+def pages_and_the_ends_are_led_to():
+    with Holder("paged") as holder, tempfile.TemporaryDirectory() as folder:
+        ends = []
+        for _ in range(30):
+            ends.append(holder.leak()[0])
+            time.sleep(0.01)  # not synchronisation: ages that differ
+        with Tmux(f"{folder}/tmux", 100, 13, f"{binary('unclosed')} watch --after 10ms --comm paged") as t:
+            t.shows(rf"^ *{holder.pid} paged +30 ")
+            t.type("Enter")
+            for key, at in (("PageDown", 10), ("Down", 11), ("PageUp", 1), ("PageUp", 0), ("End", 29), ("Up", 28),
+                            ("PageDown", 29), ("Home", 0), ("G", 29), ("g", 0), ("PageDown", 10)):
+                t.type(key)
+                chooses(t, ends[at])
+            shown = [ln for ln in t.screen() if " <- " in ln]
+            equal(len(shown), 10, "rows")
+
+
+@test
+def a_text_is_scrolled_by_what_is_shown():
+    """To its last row and no further, also where lines are broken; a page leaves out nothing."""
+    with Holder("scrolled") as holder, tempfile.TemporaryDirectory() as folder, \
+            Tmux(f"{folder}/tmux", 60, 100, f"{binary('unclosed')} watch --after 10ms --comm scrolled") as t:
+        t.shows("^q: leave")
+        holder.leak()
+        t.shows(rf"^ *{holder.pid} scrolled")
+        t.type("Enter", "Enter")
+        t.shows("^  connected ")
+        whole = [ln for ln in t.screen()[1:-1] if ln]
+        t.ask("resize-window", "-x", 60, "-y", 12)
+        wait_for(lambda: len(t.screen()) == 12 and t.screen()[-1].startswith("q: back"), "less room", 20)
+        for key, rows in (("End", whole[-10:]), ("Up", whole[-11:-1]), ("PageDown", whole[-10:]),
+                          ("Home", None), ("PageDown", whole[10:20]), ("PageUp", None)):
+            t.type(key)
+            wait_for(lambda r=rows: t.screen()[1:-1] == r if r else "half-closed" in t.screen()[1], f"{key}: {rows}", 20)
+
+
+@test
+def what_stacks_say_is_of_now():
+    """The age and the state go on; the stack stays when the end dies."""
+    with socket.create_server(("127.0.0.1", 0)) as ls, tempfile.TemporaryDirectory() as folder, \
+            Tmux(f"{folder}/tmux", 200, 40,
+                 f"{binary('unclosed')} watch --after 10ms --port {ls.getsockname()[1]} {' '.join(HERE)}") as t:
+        t.shows("^q: leave")
+        client = socket.create_connection(ls.getsockname())
+        server = ls.accept()[0]
+        server.shutdown(socket.SHUT_WR)
+        client.recv(1)
+        t.shows(rf"^ *{os.getpid()} ")
+        t.type("Enter", "Enter")
+        row = rf"^(\d\d:\d\d:\d\d)\.\d+ half-closed {name(client)} <- .* CLOSE_WAIT ([\d.]+) s .* returned 0 ([\d.]+) s ago"
+        clock, age, told = re.search(row, t.shows(row)).groups()
+        wait_for(lambda: any((m := re.search(row, ln)) and float(m[2]) > float(age) + 1 and float(m[3]) > float(told) + 1
+                             and m[1] > clock for ln in t.screen()), "two seconds later", 20)
+        t.shows("^  told at   .*recv")
+        t.shows("^  connected .*connect")
+        reset(server)
+        t.shows(rf" dead +{name(client)} .* CLOSED ")
+        t.shows("^  told at   .*recv")
+        client.close()
+        t.shows("AGE CAUSE")
+
+
+def reset(sock):
+    """Closes it so that its peer's connection is gone, too."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    sock.close()
+
+
+@cases("unread", "there before", "no stacks", "made unknown", "not accepted")
+def why_there_is_no_stack_is_said(why):
+    said = {"unread": (r"told at   \(no read has returned 0 yet\)", "connected .*connect"),
+            "there before": (r"told at   \(no read has returned 0 since", r"connected \(it was made before the watch"),
+            "no stacks": (r"told at   \(not taken: --no-stacks\)", r"connected \(not taken: --no-stacks\)"),
+            "made unknown": ("told at   .*recv", r"connected \(not recorded before .* see --made\)"),
+            "not accepted": (r"told at   \(it is not accepted: ", r"accepted  \(it is not accepted yet\)")}[why]
+    with socket.create_server(("127.0.0.1", 0)) as ls, tempfile.TemporaryDirectory() as folder:
+        kept = [unread(ls)] if why == "there before" else []
+        named = [] if why == "made unknown" else [*HERE]
+        more = ["--no-stacks"] if why == "no stacks" else []
+        with Tmux(f"{folder}/tmux", 200, 40, f"{binary('unclosed')} watch --after 10ms --port {ls.getsockname()[1]} "
+                  f"{' '.join(named + more)}") as t:
+            t.shows("^q: leave")
+            if why == "not accepted":
+                socket.create_connection(ls.getsockname()).close()
+            elif not kept:
+                kept.append(unread(ls))
+            if why in ("no stacks", "made unknown"):
+                kept[0].recv(1)
+            t.shows(rf"^ *{os.getpid()} ")
+            t.type("Enter", "Enter")
+            for part in said:
+                t.shows("^  " + part)
+        for client in kept:
+            client.close()
 
 
 HOSTILE = b"\x1b]0;\"\\\n\xff\x9bx"

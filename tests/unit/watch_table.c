@@ -5,8 +5,12 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 
+#include "base/clock.h"
 #include "cmd/watch_table.h"
+
+#define SECOND CLOCK_NS_PER_S
 
 /* Says something of the end with this cookie, which the process holds. */
 static void say(struct table *t, enum tw_what what, uint64_t cookie, int32_t pid, uint64_t start_ns,
@@ -23,6 +27,17 @@ static void say(struct table *t, enum tw_what what, uint64_t cookie, int32_t pid
 	};
 
 	snprintf(line.owners[0].comm, TW_COMM, "%s", comm);
+	table_line(t, &line);
+}
+
+static void say_line(struct table *t, enum tw_what what, uint64_t cookie, uint64_t age_ns)
+{
+	struct tw_line line = { .what = what,
+				.sample.cookie = cookie,
+				.age_ns = age_ns,
+				.owners = { { .pid = 7, .start_ns = 100 } },
+				.owner_count = 1 };
+
 	table_line(t, &line);
 }
 
@@ -154,6 +169,84 @@ static void most_open_ends_come_first(void **state)
 	table_free(&t);
 }
 
+/* Whatever order they were reported in; one that dies begins a new age. */
+static void the_oldest_comes_first(void **state)
+{
+	static const uint64_t ages_s[] = { 50, 300, 20, 400 };
+	const struct table_who who = { .pid = 7, .start_ns = 100 };
+	struct table t = { 0 };
+	uint64_t id;
+
+	for (uint64_t i = 0; i < 4; i++)
+		say_line(&t, TW_HALF_CLOSED, i + 1, ages_s[i] * SECOND);
+	table_sort(&t);
+	for (int i = 0; i < 4; i++)
+		assert_int_equal(table_row(&t, &who, i)->cookie, "\4\2\1\3"[i]);
+	id = table_row(&t, &who, 1)->id;
+	assert_int_equal(table_row_of(&t, &who, id), 1);
+	say_line(&t, TW_DEAD, 4, 0);
+	table_sort(&t);
+	assert_int_equal(table_row(&t, &who, 3)->cookie, 4);
+	assert_int_equal(table_row_of(&t, &who, id), 0);
+	say_line(&t, TW_OVER, 2, 400 * SECOND);
+	assert_int_equal(table_row_of(&t, &who, id), -1);
+	table_free(&t);
+}
+
+/* Ages go on, the state is that of the last line, and stacks stay when a later one has none. */
+static void a_line_goes_on(void **state)
+{
+	static const struct tw_stack told = { .count = 1, .frames = { { .function = "reads" } } };
+	static const struct tw_stack gone = { .note = "the stack is not kept" };
+	struct tw_line line = { .what = TW_HALF_CLOSED,
+				.told = true,
+				.told_ns = 2 * SECOND,
+				.age_ns = 3 * SECOND,
+				.wall_ns = 1000 * SECOND,
+				.sample = { .state = TCPS_CLOSE_WAIT, .cookie = 1 },
+				.told_stack = &told };
+	struct table t = { 0 };
+	const struct table_item *it;
+	struct tw_line now;
+
+	table_line(&t, &line);
+	it = &t.items[0];
+	now = table_line_now(it, it->said_ns + 10 * SECOND);
+	assert_int_equal(now.age_ns, 13 * SECOND);
+	assert_int_equal(now.told_ns, 12 * SECOND);
+	assert_int_equal(now.wall_ns, 1010 * SECOND);
+	assert_string_equal(it->told, "  told at   reads\n");
+	line.what = TW_STILL;
+	line.told_stack = &gone;
+	table_line(&t, &line);
+	assert_string_equal(it->told, "  told at   reads\n");
+	line.what = TW_CLOSED;
+	line.sample.state = TCPS_LAST_ACK;
+	line.told_stack = NULL;
+	table_line(&t, &line);
+	now = table_line_now(it, it->said_ns);
+	assert_int_equal(now.what, TW_CLOSED);
+	assert_int_equal(now.sample.state, TCPS_LAST_ACK);
+	assert_string_equal(it->told, "  told at   reads\n");
+	table_free(&t);
+}
+
+/* A line that has waited for its stacks is no younger for it. */
+static void ages_begin_at_the_moment_of_the_line(void **state)
+{
+	struct tw_line line = { .what = TW_HALF_CLOSED, .age_ns = SECOND };
+	struct timespec ts;
+	struct table t = { 0 };
+	int64_t age;
+
+	clock_gettime(CLOCK_REALTIME, &ts);
+	line.wall_ns = ts.tv_sec * SECOND + ts.tv_nsec - 5 * SECOND;
+	table_line(&t, &line);
+	age = clock_mono_ns() - t.items[0].since_ns;
+	assert_true(age >= 6 * SECOND && age < 60 * SECOND);
+	table_free(&t);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -164,6 +257,9 @@ int main(void)
 		cmocka_unit_test(what_there_is_no_room_for_is_counted),
 		cmocka_unit_test(an_item_is_found_again_by_its_id),
 		cmocka_unit_test(most_open_ends_come_first),
+		cmocka_unit_test(the_oldest_comes_first),
+		cmocka_unit_test(a_line_goes_on),
+		cmocka_unit_test(ages_begin_at_the_moment_of_the_line),
 	};
 
 	return cmocka_run_group_tests_name("watch_table", tests, NULL, NULL);
