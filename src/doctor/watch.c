@@ -23,7 +23,9 @@
  * later. */
 #define SEARCH_MS   10
 #define SEARCH_REST 20
-#define REST_MS     50
+#define MISSED_REST \
+	8 /* so many times as long as it takes lie between two walks for what was missed */
+#define REST_MS 50
 /* Ends that are looked at again at a time: the smallest buffer holds their events. */
 #define LOOKS_AT_ONCE 8
 /* An end's stacks are read ahead, which takes a tenth of a second for the first of a program, once
@@ -201,6 +203,66 @@ static int search(struct doctor *d, bool match, struct err *e)
 	return r;
 }
 
+/* The ends that it finds are reported when they come due. */
+static void pass_over(const struct watch_owner *owner, void *arg)
+{
+}
+
+static int take_in_here(void *arg, struct err *e)
+{
+	return watch_take_in(arg, e);
+}
+
+/* What was half-closed before: by descriptor in all namespaces, then what has none, namespace by
+ * namespace. One that is gone meanwhile is passed over; one that may not be entered is counted. */
+static int take_in(struct doctor *d, uint64_t *unentered, struct err *e)
+{
+	struct netns_list list = { 0 };
+	int r = watch_owners(d->watch, true, pass_over, NULL, e);
+
+	if (!r)
+		r = watch_take_in(d->watch, e);
+	if (!r)
+		r = netns_list(&list, e);
+	for (uint32_t i = 1; !r && i < list.n; i++) {
+		struct err unused;
+
+		switch (netns_run(&list.v[i], take_in_here, d->watch, &unused)) {
+		case 0:
+		case -ESTALE: /* this and the next two: gone */
+		case -ENOENT:
+		case -ESRCH:
+			break;
+		case -ENOTRECOVERABLE:
+			r = err_set(e, -ENOTRECOVERABLE, "%s", unused.text);
+			break;
+		default:
+			(*unentered)++;
+		}
+	}
+	netns_list_free(&list);
+	return r;
+}
+
+/* Where the kernel has missed changes of state, some may have begun what nobody follows now: it is
+ * taken in as what was there at the start is. */
+static int take_in_missed(struct doctor *d, struct err *e)
+{
+	uint64_t begun = (uint64_t)clock_mono_ns(), missed, unused, rest;
+	int r = 0;
+
+	if (begun < d->next_missed)
+		return 0;
+	missed = watch_missed_changes(d->watch);
+	if (missed != d->missed) {
+		d->missed = missed;
+		r = take_in(d, &unused, e);
+	}
+	rest = ((uint64_t)clock_mono_ns() - begun) * MISSED_REST;
+	d->next_missed = begun + (rest > glance_interval(d) ? rest : glance_interval(d));
+	return r;
+}
+
 /* Those that wait in the accept queue of one who is watched. What the walk brought is said first.
  */
 static int match_ports(struct doctor *d, struct err *e)
@@ -256,6 +318,8 @@ static int wait_for(const struct doctor *d)
 		next = d->next_again;
 	if (d->next_glance < next)
 		next = d->next_glance;
+	if (d->next_missed < next)
+		next = d->next_missed;
 	if (d->setup.watch.rules.by_owner && watch_next_matching(d) < next)
 		next = watch_next_matching(d);
 	if (d->ports_unmatched)
@@ -270,6 +334,9 @@ static int look(struct doctor *d, struct err *e)
 {
 	int r = watch_stacks(d->watch, watch_keep_stack, d, e);
 
+	if (r)
+		return r;
+	r = take_in_missed(d, e);
 	if (r)
 		return r;
 	if ((uint64_t)clock_mono_ns() >= next_search(d))
@@ -310,42 +377,6 @@ int doctor_finish(struct doctor *d, struct err *e)
 		r = watch_stacks(d->watch, watch_keep_stack, d, e);
 	say_fresh(d); /* whose owners can no longer be asked for */
 	watch_say_late(d, true);
-	return r;
-}
-
-static int take_in_here(void *arg, struct err *e)
-{
-	return watch_take_in(arg, e);
-}
-
-/* What was half-closed before: by descriptor in all namespaces, then what has none, namespace by
- * namespace. One that is gone meanwhile is passed over; one that may not be entered is counted. */
-static int take_in(struct doctor *d, struct err *e)
-{
-	struct netns_list list = { 0 };
-	int r = watch_find_owners(d, true, e);
-
-	if (!r)
-		r = watch_take_in(d->watch, e);
-	if (!r)
-		r = netns_list(&list, e);
-	for (uint32_t i = 1; !r && i < list.n; i++) {
-		struct err unused;
-
-		switch (netns_run(&list.v[i], take_in_here, d->watch, &unused)) {
-		case 0:
-		case -ESTALE: /* this and the next two: gone */
-		case -ENOENT:
-		case -ESRCH:
-			break;
-		case -ENOTRECOVERABLE:
-			r = err_set(e, -ENOTRECOVERABLE, "%s", unused.text);
-			break;
-		default:
-			d->unentered++;
-		}
-	}
-	netns_list_free(&list);
 	return r;
 }
 
@@ -391,7 +422,9 @@ int doctor_open(struct doctor **out, const struct doctor_setup *setup, doctor_li
 	for (unsigned i = 0; !r && i < setup->pid_count && setup->watch.rules.stacks; i++)
 		r = watch_suspect(d->watch, setup->pids[i], e);
 	if (!r && !setup->skip_present)
-		r = take_in(d, e);
+		r = take_in(d, &d->unentered, e);
+	if (!r && setup->skip_present)
+		watch_take_in_since(d->watch, (uint64_t)clock_mono_ns());
 	if (r) {
 		doctor_close(d);
 		return r;

@@ -45,7 +45,10 @@ struct doctor {
 	uint64_t next_late;  /* when the first end is due that waits for its partner */
 	uint64_t next_again; /* when those ends are to be looked at that are `again` */
 	bool unmatched;      /* some came due since the last walk over descriptors */
-	int poll;            /* readable when something may have happened */
+	/* Changes of state that the kernel had missed at the last look for what they hid; the next
+	 * look. */
+	uint64_t missed, next_missed;
+	int poll; /* readable when something may have happened */
 };
 
 /* Whether it is in an accept queue, or was reset there, as of the event. */

@@ -300,6 +300,11 @@ int watch_stack_fd(const struct watch *w)
 	return ring_buffer__epoll_fd(w->stack_ring);
 }
 
+void watch_take_in_since(struct watch *w, uint64_t since)
+{
+	w->skel->bss->taking_since = since;
+}
+
 void watch_forget_stacks(struct watch *w, uint32_t oldest)
 {
 	w->skel->bss->oldest_site = oldest;
@@ -503,6 +508,11 @@ static uint64_t missed_by(const struct bpf_program *program)
 	if (fd < 0 || bpf_obj_get_info_by_fd(fd, &info, &size))
 		return 0;
 	return info.recursion_misses;
+}
+
+uint64_t watch_missed_changes(const struct watch *w)
+{
+	return missed_by(w->skel->progs.on_state);
 }
 
 uint64_t watch_missed(const struct watch *w)

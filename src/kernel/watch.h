@@ -71,6 +71,14 @@ typedef int watch_event_fn(const struct watch_event *event, void *arg);
 /* Gets each stack; one that an event refers to comes before it. */
 typedef void watch_stack_fn(const struct watch_stack *stack, void *arg);
 
+/* Changes of state that were missed, as an interrupt came while another was looked at: what became
+ * half-closed then is not followed, but where it is taken in. */
+uint64_t watch_missed_changes(const struct watch *w);
+
+/* From now on only what became half-closed, or dead, after this is taken in; CLOCK_MONOTONIC ns. Of
+ * what does not say since when, the last sign of life counts. */
+void watch_take_in_since(struct watch *w, uint64_t since);
+
 /* Stacks of sites before this one are not kept any more: where such a place is come to again, its
  * stack is sent again, as of a new site. */
 void watch_forget_stacks(struct watch *w, uint32_t oldest);
