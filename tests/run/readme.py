@@ -1,24 +1,19 @@
 # SPDX-License-Identifier: MIT
-"""The README keeps its word: its commands have the options that it shows, its scenario passes, its links
-lead somewhere."""
+"""The README keeps its word: its commands have the options that it shows and print what it shows, its scenario
+passes, its links lead somewhere. For list, release and watch see readme_list and readme_watch."""
 import os
 import re
 import shlex
 import sys
-from collections import Counter
+import tempfile
+import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
+from examples import ENV, TEXT, Host, Server, blocks, example, examples, masked, same_lines  # noqa: E402
 from labtest import lab, script  # noqa: E402
-from tap import SOURCE, binary, equal, main, run, test, true  # noqa: E402
+from tap import SOURCE, binary, cases, equal, main, run, test, true  # noqa: E402
 
-with open(os.path.join(SOURCE, "README.md"), encoding="utf-8") as readme:
-    TEXT = readme.read()
-WIDE = {**os.environ, "COLUMNS": "80"}
 PROGRAMS = ("unclosed", "daytime", "daytimed")
-
-
-def blocks(kind):
-    return re.findall(rf"```{kind}\n(.*?)```", TEXT, re.S)
 
 
 def options():
@@ -31,18 +26,12 @@ def options():
     return tables
 
 
-def commands():
-    for block in blocks("console"):
-        for line in block.splitlines():
-            if line[:2] in ("$ ", "# "):
-                yield shlex.split(line[2:], comments=True)
-
-
 @test
 def every_command_is_there():
     tables = options()
     seen = set()
-    for words in commands():
+    for typed, _ in examples():
+        words = shlex.split(typed)
         if words[0] == "make":
             out = run("make", "-n", "-C", SOURCE, *words[1:])
             equal(out.returncode, 0, f"{words}: {out.stderr}")
@@ -66,24 +55,49 @@ def the_scenario_passes():
         equal(done.returncode, 0, done.stdout)
 
 
-def words(text):
-    """The words of a diagram, each with how often it is there. Times, ports and numbers of processes differ
-    from run to run, and with them where lines break and which of two processes comes first."""
-    return Counter(re.findall(r"[A-Za-z✓§][\w:'-]*", re.sub(r"\d+(\.\d+)? (us|ms|s)\b|\[\d+\]|:\d+", " ", text)))
+LAB = [typed for typed, _ in examples() if typed.startswith("unclosed lab ")]
+
+
+@cases(*LAB)
+def the_lab_runs(typed):
+    """As typed, where the README's scenario is in the file that it names."""
+    with Host() as host, tempfile.TemporaryDirectory() as folder:
+        with open(f"{folder}/my-own.lua", "w", encoding="utf-8") as own:
+            own.write(*blocks("lua"))
+        done = host.type(typed, folder)
+        equal(done.returncode, 0, done.stdout + done.stderr)
+        true(done.stdout, "something is printed")
+        for file in re.findall(r"--pcap=(\S+)", typed):
+            true(os.path.getsize(f"{folder}/{file}"), f"{file} is written")
+
+
+def diagram(text):
+    """Its rows. A sentence may break elsewhere, for a time in it: its lines are one."""
+    return re.sub(r"\n {6}(?![ ✓])", " ", masked(text))
 
 
 @test
 def the_diagram_is_what_the_lab_prints():
     (shown,) = blocks("text")
-    printed = lab("server-never-closes", env=WIDE).stdout
+    printed = lab("server-never-closes", env=ENV).stdout
     printed = printed[:printed.index("\n\n", printed.index("passed: "))]
-    equal(words(shown), words(printed), "the words of the diagram")
+    same_lines(diagram(printed), diagram(shown), "the diagram")
 
 
 @test
 def what_it_says_of_explain_is_printed():
-    (shown,) = re.findall(r"^\$ unclosed explain (\S+)\n(.*?)```", TEXT, re.M | re.S)
-    equal(shown[1], run(binary("unclosed"), "explain", shown[0], env=WIDE).stdout, "explain " + shown[0])
+    typed, shown = example("unclosed explain")
+    equal(run("sh", "-c", typed, env=ENV).stdout, shown, typed)
+
+
+@test
+def the_server_answers_its_client():
+    (start, listens), (ask, says) = example("daytimed "), example("daytime localhost")
+    with Host() as host, Server(host, start, listens):
+        answer = host.type(ask)
+        equal((answer.returncode, answer.stderr), (0, ""), ask)
+        for line in (answer.stdout, says):
+            time.strptime(line, "%a %b %d %H:%M:%S %Y\n")
 
 
 @test
