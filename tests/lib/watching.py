@@ -5,10 +5,10 @@ import os
 import re
 import signal
 import subprocess
-import sys
 import time
 
 import tap
+from helper import Python
 from tap import binary, wait_for
 
 # What the kernel does not show: events that came, by an interrupt, while the same program ran. A busy host
@@ -144,47 +144,33 @@ for line in sys.stdin:
 """
 
 
-class Holder:
+class Holder(Python):
     """A process of a given name that makes connections which end half-closed, on demand."""
 
     def __init__(self, comm, cgroup="", before=()):
+        super().__init__(HOLDER, comm, cgroup, before=before)
         self.comm = comm
-        self.process = subprocess.Popen([*before, sys.executable, "-ISc", HOLDER, comm, cgroup], text=True,
-                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        self.port = int(self.process.stdout.readline())
-
-    @property
-    def pid(self):
-        return self.process.pid
+        self.port = int(self.says())
 
     def ask(self, *words):
-        self.process.stdin.write(" ".join(map(str, words)) + "\n")
-        self.process.stdin.flush()
+        self.tell(" ".join(map(str, words)))
 
     def leak(self):
         """Makes a connection, is told that its peer has closed, and keeps it: its address, its descriptor."""
         self.ask("leak")
-        address, fd = self.process.stdout.readline().split()
+        address, fd = self.says().split()
         return address, int(fd)
 
     def quick(self):
         """Makes one and closes it at once."""
         self.ask("quick")
-        return self.process.stdout.readline().split()[0]
+        return self.says().split()[0]
 
     def kill(self):
         """Ends it: the kernel closes what it held."""
         self.process.kill()
         self.process.wait()
 
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *unused):
-        if self.process.poll() is None:
-            self.kill()
-        for f in (self.process.stdin, self.process.stdout):
-            try:
-                f.close()
-            except BrokenPipeError:
-                pass
+    def end(self):
+        self.kill()
+        super().end()

@@ -6,7 +6,6 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -16,7 +15,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 from bpfmaps import bpf_ids, is_loaded  # noqa: E402
 from tap import SANITIZED, binary, cases, equal, has, json_lines, main, test, true, wait_for  # noqa: E402
 from terminal import Terminal  # noqa: E402
-from watching import HERE, Holder, Watch, name  # noqa: E402
+from watching import HERE, Holder  # noqa: E402
 
 ALT_SCREEN, MAIN_SCREEN, CURSOR = "\x1b[?1049h", "\x1b[?1049l", "\x1b[?25h"
 

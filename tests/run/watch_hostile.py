@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: MIT
 """unclosed watch before names that others chose to write on the terminal of who looks."""
 import os
-import subprocess
 import sys
 from contextlib import contextmanager
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
-from tap import equal, has, json_lines, main, test, wait_for, within  # noqa: E402
+from helper import Python  # noqa: E402
+from tap import equal, has, json_lines, main, test, wait_for  # noqa: E402
 from watching import Watch  # noqa: E402
 
 COMM = b"\x1b]0;\"\\\n\xff\x9bx"
@@ -32,27 +32,16 @@ for line in sys.stdin:
 """
 
 
-class Hostile:
+class Hostile(Python):
     """A process of that name which, at a line, is told of its peer's close, and at the next one closes."""
 
     def __init__(self, folder=""):
-        self.process = subprocess.Popen([sys.executable, "-ISc", PROGRAM, COMM.hex(), folder], text=True,
-                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        self.process.stdout.readline()
-        self.pid = self.process.pid
+        super().__init__(PROGRAM, COMM.hex(), folder)
+        self.says()
 
     def turn(self):
-        self.process.stdin.write("\n")
-        self.process.stdin.flush()
-        return self.process.stdout.readline().strip()
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *unused):
-        self.process.stdin.close()
-        self.process.wait(within(20))
-        self.process.stdout.close()
+        self.tell()
+        return self.says()
 
 
 @contextmanager

@@ -2,11 +2,11 @@
 """The close lags of programs that wait known times, as they measured them themselves."""
 import json
 import os
-import subprocess
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 from account import compare, known_within, unsure  # noqa: E402
+from helper import Helper  # noqa: E402
 from tap import BUILD, cases, equal, json_lines, main, true  # noqa: E402
 from watching import Watch  # noqa: E402
 
@@ -23,19 +23,13 @@ WAITS = {("mklag-1", "accept"): (1, 1), ("mklag-1", "connect"): (1.5, 1.5),
 
 def waited(watch, family):
     """What the program did, and the watch ended: {(pid, by): its line}."""
-    argv = [os.path.join(BUILD, "tests", "mklag"), *(["--v6"] if family == "6" else [])]
-    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as p:
-        equal(p.stdout.readline(), "ready\n", "first line")
+    with Helper(os.path.join(BUILD, "tests", "mklag"), *(["--v6"] if family == "6" else [])) as p:
+        p.expect("ready")
         watch.ready()
-        p.stdin.write("\n")
-        p.stdin.flush()
-        rows = []
-        while (line := p.stdout.readline()) != "done\n":
-            true(line, "mklag ended")
-            rows.append(json.loads(line))
+        p.tell()
+        rows = [json.loads(line) for line in p.lines_to("done")]
         watch.stop()
-        p.stdin.close()
-        return {(r["pid"], r["by"]): r for r in rows}
+    return {(r["pid"], r["by"]): r for r in rows}
 
 
 def percentiles_are(said, done):

@@ -2,40 +2,23 @@
 """The figures of close lags where several CPUs count at the same moment, and where nobody's process closes."""
 import os
 import socket
-import subprocess
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 from bpfmaps import calls_left_out  # noqa: E402
+from helper import Helper, Python  # noqa: E402
 from tap import BUILD, Skip, cases, equal, json_lines, main, test, true, wait_for  # noqa: E402
 from watching import Watch  # noqa: E402
 
 CPUS = min(len(os.sched_getaffinity(0)), 4)
 
 
-class Storm:
-    """Ends whose peers have closed; close() closes them, at each port on all CPUs at the same moment."""
+class Storm(Helper):
+    """Ends whose peers have closed; at a line it closes them, at each port on all CPUs at the same moment."""
 
     def __init__(self, ports, ends):
-        argv = [os.path.join(BUILD, "tests", "lagstorm"), CPUS, ports, 1 + ends // CPUS * CPUS]
-        self.process = subprocess.Popen([str(a) for a in argv], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                        text=True)
-        self.pid, self.ends = self.process.pid, argv[-1]
-
-    def go(self):
-        self.process.stdin.write("\n")
-        self.process.stdin.flush()
-
-    def has(self, done):
-        equal(self.process.stdout.readline(), done + "\n", "what it has done")
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *unused):
-        self.process.stdin.close()
-        self.process.stdout.close()
-        self.process.wait(20)
+        self.ends = 1 + ends // CPUS * CPUS
+        super().__init__(os.path.join(BUILD, "tests", "lagstorm"), CPUS, ports, self.ends)
 
 
 def in_a_storm(ports, ends, look, *options):
@@ -55,8 +38,8 @@ def in_a_storm(ports, ends, look, *options):
 
 
 def step(storm, done):
-    storm.go()
-    storm.has(done)
+    storm.tell()
+    storm.expect(done)
 
 
 @test
@@ -136,29 +119,15 @@ sys.stdin.read()
 """
 
 
-class Leaver:
+class Leaver(Python):
     """A process that at a line lets go of a socket without a close."""
 
     def __init__(self, how):
-        self.process = subprocess.Popen([sys.executable, "-ISc", how + LEFT], stdin=subprocess.PIPE,
-                                        stdout=subprocess.PIPE, text=True)
-        self.pid = self.process.pid
-        self.port = self.process.stdout.readline().strip()
+        super().__init__(how + LEFT)
+        self.port = self.says()
         if self.port == "refused":
-            self.__exit__()
+            self.end()
             raise Skip("the kernel refuses io_uring")
-
-    def go(self):
-        self.process.stdin.write("\n")
-        self.process.stdin.flush()
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *unused):
-        self.process.stdin.close()
-        self.process.stdout.close()
-        self.process.wait(20)
 
 
 def lag_rows(watch):
@@ -171,7 +140,7 @@ def what_the_kernel_closes_is_the_kernel_s(how):
     with Leaver(GARBAGE if how == "garbage" else RING) as p, \
             Watch("--after", "10s", "--json", "--no-stacks", "--interval", "20ms", "--port", p.port) as w:
         w.ready()
-        p.go()
+        p.tell()
         row = wait_for(lambda: lag_rows(w), "a close lag", 20)[0]
         # Before Linux 6.9 whoever closed a socket of the kind took the garbage away.
         whose = {(0, 0, "(kernel)")} | ({(p.pid, row["start_ns"], row["comm"])} if how == "garbage" else set())
@@ -183,7 +152,7 @@ def what_the_kernel_closes_is_the_kernel_s(how):
 def people_read_that_it_was_the_kernel():
     with Leaver(RING) as p, Watch("--after", "10s", "--no-stacks", "--interval", "20ms", "--port", p.port) as w:
         w.ready()
-        p.go()
+        p.tell()
         w.line(f"  (kernel) :{p.port} ", seconds=20)
 
 
@@ -194,20 +163,17 @@ def a_worker_of_a_ring_closes_for_its_process():
         client = socket.create_connection(ls.getsockname())
         server, port = ls.accept()[0], ls.getsockname()[1]
         fd = server.fileno()
-        with subprocess.Popen([os.path.join(BUILD, "tests", "uread"), str(fd), "close", "async"], pass_fds=[fd],
-                              stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as p, \
+        with Helper(os.path.join(BUILD, "tests", "uread"), fd, "close", "async", pass_fds=[fd]) as p, \
                 Watch("--after", "10s", "--json", "--no-stacks", "--interval", "20ms", "--port", str(port)) as w:
             server.close()
             w.ready()
             client.close()
-            if p.poll() == 77:
+            if p.process.poll() == 77:
                 raise Skip("the kernel refuses io_uring")
-            p.stdin.write("\n")
-            p.stdin.flush()
-            equal(p.stdout.readline(), "0\n", "close")
+            p.tell()
+            p.expect("0")
             row = wait_for(lambda: lag_rows(w), "a close lag", 20)[0]
             equal((row["pid"], row["comm"], row["count"]), (p.pid, "uread", 1), "whose")
-            p.stdin.close()
 
 
 main()

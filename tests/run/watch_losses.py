@@ -12,6 +12,7 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 from bpfmaps import Map  # noqa: E402
+from helper import Python  # noqa: E402
 from tap import SANITIZED, binary, cases, equal, has, json_lines, main, run, test, true, wait_for, within  # noqa: E402
 from watching import HERE, Holder, Watch, name  # noqa: E402
 
@@ -115,21 +116,19 @@ sys.stdin.read()
 def stacks_are_counted_exactly():
     """While the watch is stopped its buffer fills up, and in one second only so many are taken."""
     n, made = 500, 0
-    # No end is reported: all events are stacks, and the program has its name only once its sockets are made. The holder is there so that there is a process of the name.
+    # No end is reported: all events are stacks, and the program has its name only once its sockets are made. The
+    # holder is there so that there is a process of the name.
     with Holder(f"sites-{os.getpid()}"), \
             Watch("--after", "1h", "--new", "--json", "--comm", f"sites-{os.getpid()}") as w:
         w.ready()
         for _ in range(5):
             named = f"sys.stdin.readline()\nopen('/proc/self/comm', 'w').write('sites-{os.getpid()}')\n"
-            with subprocess.Popen([sys.executable, "-ISc", READERS.replace("sys.stdin.readline()\n", named), str(n)],
-                                  stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as readers:
-                readers.stdout.readline()
+            with Python(READERS.replace("sys.stdin.readline()\n", named), n) as readers:
+                readers.says()
                 w.process.send_signal(signal.SIGSTOP)
-                readers.stdin.write("\n")
-                readers.stdin.flush()
-                at_once = readers.stdout.readline() == "1\n"
+                readers.tell()
+                at_once = readers.says() == "1"
                 w.process.send_signal(signal.SIGCONT)
-                readers.stdin.close()
             made += n
             if at_once:
                 break
@@ -159,21 +158,17 @@ def a_stack_that_was_lost_is_taken_again():
     with Holder(name), Watch("--after", "500ms", "--new", "--json", "--comm", name) as w:
         w.ready()
         named = f"open('/proc/self/comm', 'w').write('{name}')\n"
-        with subprocess.Popen([sys.executable, "-ISc", named + TWICE, "200"], stdin=subprocess.PIPE,
-                              stdout=subprocess.PIPE, text=True) as readers:
-            readers.stdout.readline()
+        with Python(named + TWICE, 200) as readers:
+            readers.says()
             w.process.send_signal(signal.SIGSTOP)
-            readers.stdin.write("\n")
-            readers.stdin.flush()
-            first = readers.stdout.readline().strip()
+            readers.tell()
+            first = readers.says()
             w.process.send_signal(signal.SIGCONT)
             equal(said_of(w, first)["stack"], None, "the stack that found no room")
-            readers.stdin.write("\n")
-            readers.stdin.flush()
-            second = readers.stdout.readline().strip()
+            readers.tell()
+            second = readers.says()
             true("_PyEval_EvalFrameDefault" in [f["function"] for f in said_of(w, second)["stack"] or ()],
                  "the stack of the same place, later")
-            readers.stdin.close()
         the_only_losses(w, "stacks")
 
 
@@ -325,17 +320,14 @@ sys.stdin.read()
 @test
 def listeners_that_find_no_place_are_counted():
     apart = ["unshare", "-n", "sh", "-c", 'ip link set lo up && exec "$@"', "sh"]
-    with subprocess.Popen([*apart, sys.executable, "-ISc", MANY_LISTENERS], stdin=subprocess.PIPE,
-                          stdout=subprocess.PIPE, text=True) as p:
-        p.stdout.readline()
+    with Python(MANY_LISTENERS, before=apart) as p:
+        p.says()
         with Watch("--after", "50ms", "--new", "--json", "--no-stacks", "--pid", str(p.pid)) as w:
             w.ready()
-            p.stdin.write("\n")
-            p.stdin.flush()
+            p.tell()
             w.line("not-accepted", seconds=20)
             _, lost = the_only_losses(w, "listeners")
             equal(lost["listeners"] % 5, 0, f"{lost}: five at each look")
-        p.stdin.close()
 
 
 @test

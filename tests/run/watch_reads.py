@@ -3,11 +3,11 @@
 functions; and that of a read that a tier does not see, or that tells nothing, no such thing is said."""
 import json
 import os
-import subprocess
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 from account import OFF, between, compare, functions_are, known_well, told_is  # noqa: E402
+from helper import Helper  # noqa: E402
 from tap import BUILD, Skip, cases, equal, main, true, wait_for  # noqa: E402
 from watching import Watch  # noqa: E402
 
@@ -25,32 +25,19 @@ LEAST = 30  # ways
 KERNEL = tuple(int(n) for n in os.uname().release.split(".")[:2])
 
 
-class Reader:
+class Reader(Helper):
     """A running mkread."""
 
     def __init__(self, family):
-        argv = [os.path.join(BUILD, "tests", "mkread"), *(["--v6"] if family == "6" else [])]
-        self.process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        equal(self.process.stdout.readline(), "ready\n", "first line")
+        super().__init__(os.path.join(BUILD, "tests", "mkread"), *(["--v6"] if family == "6" else []))
+        self.expect("ready")
 
     def go_on(self):
         """Has it make or read ends: {local address and port: what it did with this end}."""
-        self.process.stdin.write("\n")
-        self.process.stdin.flush()
-        ends = []
-        while (line := self.process.stdout.readline()) != "done\n":
-            true(line, "mkread ended")
-            ends.append(json.loads(line))
+        self.tell()
+        ends = [json.loads(line) for line in self.lines_to("done")]
         true(len(ends) >= LEAST, f"only {len(ends)} ways")
         return {(e["local"], e["peer"]): e for e in ends if not e["refused"]}
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *unused):
-        self.process.stdin.close()
-        self.process.stdout.close()
-        self.process.wait(20)
 
 
 def told_of(end, tier):
@@ -127,7 +114,7 @@ def lines(watch, event, want):
 @cases(*[(tier, family) for tier in TIERS for family in ("4", "6")])
 def every_way_to_read_the_end_is_told(tier, family):
     with Reader(family) as p, Watch("--new", "--after", "300ms", "--json", "--reads", tier,
-                                    "--pid", str(p.process.pid)) as w:
+                                    "--pid", str(p.pid)) as w:
         wait_for(lambda: w.process.poll() is not None or "watching" in w.text(), "its begin", 30)
         if w.process.poll() is not None and tier == "fexit":
             raise Skip("left out: this kernel lets no function be traced")

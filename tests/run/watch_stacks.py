@@ -14,8 +14,9 @@ import time
 from contextlib import contextmanager
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
+from helper import Helper  # noqa: E402
 from tap import (BUILD, SANITIZED, SOURCE, Skip, binary, cases, equal, has, main, run, test, true,  # noqa: E402
-                 wait_for, within)
+                 wait_for)
 from watching import Holder, Watch, name  # noqa: E402
 
 IN_OPEN = 0x20
@@ -28,25 +29,12 @@ def mkstack_source_line():
         return next(n for n, line in enumerate(f, 1) if "LINE: the read" in line)
 
 
-class Program:
-    """A program that prints a line when it is ready and goes on at a newline."""
+class Program(Helper):
+    """A program that prints a line when it is ready."""
 
     def __init__(self, *argv):
-        self.process = subprocess.Popen([str(a) for a in argv], stdin=subprocess.PIPE,
-                                        stdout=subprocess.PIPE, text=True, bufsize=1)
-        equal(self.process.stdout.readline(), "ready\n", "first line")
-
-    def go(self):
-        self.process.stdin.write("\n")
-        self.process.stdin.flush()
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *unused):
-        self.process.stdin.close()
-        self.process.stdout.close()
-        self.process.wait(within(20))
+        super().__init__(*argv)
+        self.expect("ready")
 
 
 def comm_of(pid):
@@ -69,11 +57,11 @@ def watched(program, *ways, how=()):
     """Runs mkstack under a watch; the watch's line and mkstack's own words, by way."""
     told = {}
     with Program(program, *how, *ways) as p, \
-            Watch("--after", "100ms", "--json", "--pid", str(p.process.pid)) as w:
+            Watch("--after", "100ms", "--json", "--pid", str(p.pid)) as w:
         w.ready()
-        p.go()
+        p.tell()
         for _ in ways:
-            way, address, at = p.process.stdout.readline().split()
+            way, address, at = p.says().split()
             line = json.loads(w.line("half-closed", f'"local":"{address}"'))
             told[way] = (line, int(at) / 1e9)
     return told
@@ -91,12 +79,12 @@ def functions_have_the_names_of_their_source():
 def a_place_whose_stack_is_not_kept_any_more_is_sent_again():
     """A program that closes in time comes by, then hundreds of others, then it leaks."""
     with Program(os.path.join(BUILD, "tests", "mkstack"), "in-time", "many", "direct") as p, \
-            Watch("--after", "100ms", "--json", "--pid", str(p.process.pid)) as w:
+            Watch("--after", "100ms", "--json", "--pid", str(p.pid)) as w:
         w.ready()
-        p.go()
-        true(p.process.stdout.readline().startswith("in-time"), "the first")
-        equal(p.process.stdout.readline(), "many\n", "the others")
-        address = p.process.stdout.readline().split()[1]
+        p.tell()
+        true(p.says().startswith("in-time"), "the first")
+        p.expect("many")
+        address = p.says().split()[1]
         told = json.loads(w.line("half-closed", f'"local":"{address}"', seconds=30))["told"]
         equal(told["stack_note"], "", "note")
         in_order(told["stack"], "read_to_the_end", "direct", "run", "main")
@@ -201,8 +189,8 @@ def with_made_the_first_leak_shows_where_it_was_made():
     with Watch("--after", "50ms", "--json", "--made") as w:
         w.ready()
         with Program(mk, "accepted-direct") as p:
-            p.go()
-            _, address, _ = p.process.stdout.readline().split()
+            p.tell()
+            _, address, _ = p.says().split()
             line = json.loads(w.line("half-closed", f'"local":"{address}"', seconds=30))
     in_order(line["made"]["stack"], "take_connection", "run", "main")
 
@@ -256,15 +244,15 @@ def a_stack_is_read_before_it_is_needed_and_only_then():
         path = {way: shutil.copy(os.path.join(BUILD, "tests", "mkstack"), os.path.join(folder, way))
                 for way in ("in-time", "direct")}
         with Program(path["in-time"], *["in-time"] * 20) as quick, Program(path["direct"], "direct") as slow, \
-                Watch("--after", "4s", "--json", "--pid", str(quick.process.pid),
-                      "--pid", str(slow.process.pid)) as w:
+                Watch("--after", "4s", "--json", "--pid", str(quick.pid),
+                      "--pid", str(slow.pid)) as w:
             opened = {way: Opened(p) for way, p in path.items()}
             w.ready()
-            quick.go()
+            quick.tell()
             for _ in range(20):
-                quick.process.stdout.readline()
-            slow.go()
-            told = int(slow.process.stdout.readline().split()[2]) / 1e9
+                quick.says()
+            slow.tell()
+            told = int(slow.says().split()[2]) / 1e9
             at = wait_for(opened["direct"].look, "its program is opened", 20)
             true(at < told + 4, f"opened {at - told} s after the read")
             w.line("half-closed", '"function":"direct"')
@@ -306,13 +294,13 @@ def what_others_put_in_a_file_s_place_is_not_opened(where):
             subprocess.run(["objcopy", f"--add-gnu-debuglink={link}", program], check=True)
             os.unlink(link)
             os.mkfifo(link)
-        with Program(program, "direct") as p, Watch("--after", "100ms", "--json", "--pid", str(p.process.pid)) as w:
+        with Program(program, "direct") as p, Watch("--after", "100ms", "--json", "--pid", str(p.pid)) as w:
             w.ready()
             if where == "deleted":
                 os.unlink(program)
                 os.mkfifo(f"{program} (deleted)")
-            p.go()
-            address = p.process.stdout.readline().split()[1]
+            p.tell()
+            address = p.says().split()[1]
             stack = json.loads(w.line("half-closed", f'"local":"{address}"'))["told"]
             equal(stack["stack_note"], "", "note")
             if where == "deleted":
@@ -333,11 +321,11 @@ def libc_of(program):
 
 def stack_of(program, change=lambda: None, before=()):
     """What is shown of the read of such a program, of which something changes once it runs."""
-    with program as p, Watch("--after", "100ms", "--json", "--pid", str(p.process.pid), before=before) as w:
+    with program as p, Watch("--after", "100ms", "--json", "--pid", str(p.pid), before=before) as w:
         w.ready()
         change()
-        p.go()
-        address = p.process.stdout.readline().split()[1]
+        p.tell()
+        address = p.says().split()[1]
         told = json.loads(w.line("half-closed", f'"local":"{address}"', seconds=30))["told"]
         equal(told["stack_note"], "", "note")
         return told["stack"]
@@ -434,16 +422,16 @@ def a_file_system_that_does_not_answer_holds_up_no_line():
     with tempfile.TemporaryDirectory() as folder, Holder("elsewhere") as other, \
             Program("unshare", "--mount", sys.executable, "-ISc", SERVED, folder,
                     os.path.join(BUILD, "tests", "mkstack")) as p:
-        server = int(subprocess.check_output(["pgrep", "-P", str(p.process.pid)], text=True))
+        server = int(subprocess.check_output(["pgrep", "-P", str(p.pid)], text=True))
         try:
-            with Watch("--after", "100ms", "--json", "--pid", str(p.process.pid), "--pid", str(other.pid)) as w:
+            with Watch("--after", "100ms", "--json", "--pid", str(p.pid), "--pid", str(other.pid)) as w:
                 w.ready()
                 os.kill(server, signal.SIGSTOP)
-                p.go()
-                address, others = p.process.stdout.readline().split()[1], other.leak()[0]
+                p.tell()
+                address, others = p.says().split()[1], other.leak()[0]
                 told = json.loads(w.line("half-closed", f'"local":"{address}"', seconds=30))["told"]
                 equal((told["pid"], told["stack"], told["stack_note"]),
-                      (p.process.pid, [], "the stack is not read yet"), "who was told, and where")
+                      (p.pid, [], "the stack is not read yet"), "who was told, and where")
                 w.line("half-closed", f'"local":"{others}"', seconds=30)
                 equal(w.stop(), (0, ""), "exit")
         finally:
@@ -471,10 +459,10 @@ sys.stdin.read()
 def a_debian_program_without_frame_pointers(name):
     """Its own functions are named from the read down to its entry point."""
     with Program(f"/usr/bin/{name}", "-c", PYTHON) as p, \
-            Watch("--after", "100ms", "--json", "--pid", str(p.process.pid)) as w:
+            Watch("--after", "100ms", "--json", "--pid", str(p.pid)) as w:
         w.ready()
-        p.go()
-        line = json.loads(w.line("half-closed", p.process.stdout.readline().strip(), seconds=30))
+        p.tell()
+        line = json.loads(w.line("half-closed", p.says(), seconds=30))
         stack = line["told"]["stack"]
         in_order(stack, "_PyEval_EvalFrameDefault", "Py_RunMain", "Py_BytesMain")
         equal(line["told"]["stack_note"], "", "note")
@@ -585,11 +573,11 @@ os.unlink(path)
 
 def innermost_of_jitted(*argv, ready=lambda: None):
     with Program("/usr/bin/python3", "-c", JITTED, *argv) as p, \
-            Watch("--after", "100ms", "--json", "--pid", str(p.process.pid)) as w:
+            Watch("--after", "100ms", "--json", "--pid", str(p.pid)) as w:
         w.ready()
         ready()
-        p.go()
-        address = p.process.stdout.readline().strip()
+        p.tell()
+        address = p.says()
         line = json.loads(w.line("half-closed", f'"local":"{address}"', seconds=30))
         return line["told"]["stack"][0]
 
@@ -633,10 +621,10 @@ sys.stdin.read()
 def what_happens_while_a_stack_is_read_is_said_after_it_and_in_order():
     """The first stack of a program takes longer than this connection stays half-closed."""
     with Program("/usr/bin/python3", "-c", BRIEF) as p, \
-            Watch("--after", "1ms", "--json", "--pid", str(p.process.pid)) as w:
+            Watch("--after", "1ms", "--json", "--pid", str(p.pid)) as w:
         w.ready()
-        p.go()
-        address = p.process.stdout.readline().strip()
+        p.tell()
+        address = p.says()
         w.line("over", f'"local":"{address}"', seconds=30)
         said = [x for x in map(json.loads, w.whole_lines().splitlines()) if x.get("local") == address]
         equal([x["event"] for x in said], ["half-closed", "told", "closed", "over"], "order")
@@ -648,14 +636,14 @@ def what_happens_while_a_stack_is_read_is_said_after_it_and_in_order():
 def one_program_s_files_are_read_once_for_all_its_processes():
     """Nine, one more than are kept apart: each has its own stack."""
     programs = [Program("/usr/bin/python3", "-c", PYTHON) for _ in range(9)]
-    pids = [option for p in programs for option in ("--pid", str(p.process.pid))]
+    pids = [option for p in programs for option in ("--pid", str(p.pid))]
     with Watch("--after", "100ms", "--json", *pids) as w:
         w.ready()
         for p in programs:
             with p:
-                p.go()
-                line = json.loads(w.line("half-closed", p.process.stdout.readline().strip(), seconds=30))
+                p.tell()
+                line = json.loads(w.line("half-closed", p.says(), seconds=30))
                 in_order(line["told"]["stack"], "_PyEval_EvalFrameDefault", "Py_RunMain", "Py_BytesMain")
-                equal((line["told"]["pid"], line["told"]["stack_note"]), (p.process.pid, ""), "whose")
+                equal((line["told"]["pid"], line["told"]["stack_note"]), (p.pid, ""), "whose")
 
 main()

@@ -4,7 +4,6 @@ import json
 import os
 import random
 import socket
-import subprocess
 import sys
 import tempfile
 import threading
@@ -14,7 +13,8 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 from account import OFF, between, compare  # noqa: E402
 from bpfmaps import bpf_ids, is_loaded  # noqa: E402
 from fixture import Fixture  # noqa: E402
-from tap import binary, cases, equal, has, json_lines, main, run, test, true, wait_for  # noqa: E402
+from helper import Python  # noqa: E402
+from tap import binary, cases, equal, json_lines, main, run, test, true, wait_for  # noqa: E402
 from watching import HERE, Watch, name  # noqa: E402
 
 # What the watch reports, and what the kernel finishes alone or is no fault of anybody.
@@ -281,20 +281,18 @@ def a_descriptor_that_was_passed_is_followed():
     a, b = socket.socketpair()
     with socket.create_server(("127.0.0.1", 0)) as ls, \
             Watch("--after", "300ms", "--json", "--port", str(ls.getsockname()[1])) as w, \
-            subprocess.Popen([sys.executable, "-c", CHILD, str(b.fileno())], text=True,
-                             pass_fds=[b.fileno()], stdin=subprocess.PIPE,
-                             stdout=subprocess.PIPE) as child:
+            Python(CHILD, b.fileno(), pass_fds=[b.fileno()]) as child:
         w.ready()
         client, server = pair(ls)
         socket.send_fds(a, [b"x"], [client.fileno()])
-        fd = int(child.stdout.readline())
+        fd = int(child.says())
         address, inode = name(client), os.fstat(client.fileno()).st_ino
         client.close()
         server.close()
         line = json.loads(w.line("half-closed", f'"local":"{address}"'))
         equal([(h["pid"], h["fd"]) for h in line["holders"]], [(child.pid, fd)], "holders")
         equal(line["inode"], inode, "inode")
-        child.stdin.close()
+        child.end()
         over = json.loads(w.line('"event":"over"', address))
         equal(over["by_exit"], True, "closed by the exit")
     a.close()

@@ -14,6 +14,7 @@ import tempfile
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
+from helper import Helper, Python  # noqa: E402
 from tap import BUILD, Skip, binary, cases, equal, has, json_lines, main, run, test, true, wait_for, within  # noqa: E402
 from watching import HERE, HOLDER, Holder, Watch, name  # noqa: E402
 
@@ -249,15 +250,13 @@ def what_waits_at_a_port_that_another_has_now_is_the_other_s():
         client.close()
         w.line('"not-accepted"', f'"peer":"{end}"')
         first.close()
-        with subprocess.Popen([sys.executable, "-ISc", OTHER_S_QUEUE, str(port)], stdin=subprocess.PIPE,
-                              stdout=subprocess.PIPE, text=True) as other:
-            end = other.stdout.readline().strip()
+        with Python(OTHER_S_QUEUE, port) as other:
+            end = other.says()
             for _ in range(3):  # each comes after it, and at the next look
                 client, server = pair(beside)
                 server.close()
                 w.line("half-closed", f'"local":"{name(client)}"')
                 client.close()
-            other.stdin.close()
         true(end not in w.text(), f"{end} in:\n{w.text()}")
         beside.close()
 
@@ -288,18 +287,16 @@ def a_read_through_io_uring_counts(how, kind):
     client, server = pair(ls)
     end = name(client)
     server.close()
-    with subprocess.Popen([os.path.join(BUILD, "tests", "uread"), str(client.fileno()), how,
-                           *(["async"] if kind == "async" else [])], pass_fds=[client.fileno()],
-                          stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as p:
-        said = p.stdout.readline()
-        if p.poll() == 77:
+    with Helper(os.path.join(BUILD, "tests", "uread"), client.fileno(), how, *(["async"] if kind == "async" else []),
+                pass_fds=[client.fileno()]) as p:
+        said = p.says()
+        if p.process.poll() == 77:
             raise Skip("the kernel refuses io_uring")
-        equal(said, "0\n", "read")
+        equal(said, "0", "read")
         # By --port, so that the line may come before the read.
         told = json.loads(w.line('"told":{', f'"local":"{end}"', seconds=20))["told"]
         equal(told["pid"], p.pid, "who was told")
         equal(told["tid"] == p.pid, kind == "inline", f"thread {told['tid']} is the program's own")
-        p.stdin.close()
     client.close()
 
 
