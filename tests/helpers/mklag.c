@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "tests/helpers/loopback.h"
 
 #define EACH     200 /* ends of each kind */
 #define EVERY_US 2500
@@ -55,30 +56,15 @@ static void die(const char *what)
 	_exit(1);
 }
 
-static int listen_on(bool v6, struct sockaddr_storage *at, socklen_t *len)
-{
-	int fd = socket(v6 ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-	memset(at, 0, sizeof(*at));
-	at->ss_family = v6 ? AF_INET6 : AF_INET;
-	if (v6)
-		((struct sockaddr_in6 *)at)->sin6_addr = in6addr_loopback;
-	else
-		((struct sockaddr_in *)at)->sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-	*len = v6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in);
-	if (fd < 0 || bind(fd, (struct sockaddr *)at, *len) || listen(fd, 128) ||
-	    getsockname(fd, (struct sockaddr *)at, len))
-		die("listening on loopback");
-	return fd;
-}
-
 /* Every second end is an accepted one. */
 static int make_ends(bool v6, struct end *ends)
 {
 	struct sockaddr_storage at;
 	socklen_t len;
-	int ls = listen_on(v6, &at, &len);
+	int ls = loopback_listen(v6, &at, &len);
 
+	if (ls < 0)
+		die("listening on loopback");
 	for (unsigned i = 0; i < 2 * EACH; i++) {
 		int c = socket(at.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0), s;
 
