@@ -8,7 +8,7 @@ import os
 import shutil
 import struct
 
-from tap import run, true
+from tap import run, true, wait_for
 
 BPFTOOL = shutil.which("bpftool", path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
 BPF_MAP_UPDATE_ELEM = 2
@@ -40,6 +40,11 @@ def bpf_ids(pid):
 
 def is_loaded(kind, number):
     return run(BPFTOOL, "-j", kind, "show", "id", number).returncode == 0
+
+
+def are_gone(ids):
+    """Waits until none of what bpf_ids() gave is loaded any more."""
+    wait_for(lambda: not any(is_loaded(*x) for x in ids), f"{ids} to go", 20)
 
 
 def calls_left_out(pid):

@@ -7,6 +7,13 @@ import sys
 from tap import equal, within
 
 
+def put_an_end_to(process):
+    """Kills it where it still runs."""
+    if process.poll() is None:
+        process.kill()
+        process.wait()
+
+
 class Helper:
     """A running program that is talked to in lines, and ends with its standard input."""
 
@@ -41,8 +48,7 @@ class Helper:
         try:
             self.process.wait(within(20))
         finally:
-            self.process.kill()
-            self.process.wait()
+            put_an_end_to(self.process)
             self.process.stdout.close()
 
     def __enter__(self):

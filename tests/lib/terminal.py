@@ -9,6 +9,7 @@ import struct
 import subprocess
 import termios
 
+from helper import put_an_end_to
 from tap import equal, run, wait_for
 
 
@@ -48,9 +49,7 @@ class Terminal:
         return self
 
     def __exit__(self, *unused):
-        if self.process.poll() is None:
-            self.process.kill()
-            self.process.wait()
+        put_an_end_to(self.process)
         if self.fd >= 0:
             os.close(self.fd)
 

@@ -4,11 +4,12 @@ import contextlib
 import os
 import re
 import signal
+import socket
 import subprocess
 import time
 
 import tap
-from helper import Python
+from helper import Python, put_an_end_to
 from tap import binary, wait_for
 
 # What the kernel does not show: events that came, by an interrupt, while the same program ran. A busy host
@@ -32,6 +33,17 @@ HERE = ("--pid", str(os.getpid()))
 
 def name(sock):
     return "%s:%d" % sock.getsockname()[:2]
+
+
+def listen():
+    """With room for many that are not accepted yet."""
+    return socket.create_server(("127.0.0.1", 0), backlog=512)
+
+
+def pair(listener):
+    """A connection: the end that connected, the end that was accepted."""
+    client = socket.create_connection(listener.getsockname())
+    return client, listener.accept()[0]
 
 
 class Watch:
@@ -111,9 +123,7 @@ class Watch:
                 wait_for(lambda: (self.text(), self.process.poll())[1] is not None, "its end", 20)
             if failed and MISSED.search(self.text()):
                 MISSED_BY.append(MISSED.search(self.text())[0])
-        if self.process.poll() is None:
-            self.process.kill()
-            self.process.wait()
+        put_an_end_to(self.process)
 
 
 HOLDER = """

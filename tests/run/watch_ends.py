@@ -12,7 +12,8 @@ import tempfile
 import termios
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
-from bpfmaps import bpf_ids, is_loaded  # noqa: E402
+from bpfmaps import are_gone, bpf_ids  # noqa: E402
+from helper import put_an_end_to  # noqa: E402
 from tap import SANITIZED, binary, cases, equal, has, json_lines, main, test, true, wait_for  # noqa: E402
 from terminal import Terminal  # noqa: E402
 from watching import HERE, Holder  # noqa: E402
@@ -42,10 +43,6 @@ def freeze(pid):
     """Stops it, so that what it holds can be looked at, and is what it dies with."""
     os.kill(pid, signal.SIGSTOP)
     wait_for(lambda: (stat_of(pid) or "T")[0] == "T", f"process {pid} to stop")
-
-
-def are_gone(ids):
-    wait_for(lambda: not any(is_loaded(*x) for x in ids), f"{ids} to go", 20)
 
 
 def is_unclosed(pid):
@@ -106,9 +103,7 @@ class Lines:
         return self
 
     def __exit__(self, *unused):
-        if self.process.poll() is None:
-            self.process.kill()
-            self.process.wait()
+        put_an_end_to(self.process)
         self.stack.close()
 
 
@@ -256,9 +251,7 @@ class Started:
         return self
 
     def __exit__(self, *unused):
-        if self.process.poll() is None:
-            self.process.kill()
-            self.process.wait()
+        put_an_end_to(self.process)
         for f in (self.said, self.process.stdin):
             if f:
                 f.close()

@@ -8,39 +8,24 @@ import time
 from contextlib import contextmanager
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
+from cgroups import a_cgroup  # noqa: E402
 from tap import binary, cases, equal, has, json_lines, main, run, test, true, wait_for, within  # noqa: E402
 from watching import HERE, Holder, Watch  # noqa: E402
 
 CONTAINER = "0123456789abcdef" * 4
 
 
-@contextmanager
-def a_cgroup(name):
-    """A fresh cgroup of the unified hierarchy, wherever that is mounted."""
-    with open("/proc/self/mounts", encoding="utf-8") as f:
-        root = next(line.split()[1] for line in f if line.split()[2] == "cgroup2")
-    folder = f"{root}/{name}-{os.getpid()}.scope"
-    os.mkdir(folder)
-    try:
-        yield folder
-    finally:
-        wait_for(lambda: try_rmdir(folder), f"{folder} to be empty")
-
-
-def try_rmdir(folder):
-    try:
-        os.rmdir(folder)
-        return True
-    except OSError:
-        return False
+def a_scope(name):
+    return a_cgroup(f"{name}-{os.getpid()}.scope")
 
 
 @contextmanager
 def two_holders():
     """Of different names, ports and cgroups, each with a connection that its peer has closed. The wanted
     one is in a cgroup below the one that is named."""
-    with a_cgroup("unclosed") as folder, a_cgroup("unclosed-beside") as other, \
-            a_cgroup(f"{os.path.basename(folder)}/below") as below, Holder("wanted-one", below) as wanted, Holder("other-one", other) as unwanted:
+    with a_scope("unclosed") as folder, a_scope("unclosed-beside") as other, \
+            a_scope(f"{os.path.basename(folder)}/below") as below, \
+            Holder("wanted-one", below) as wanted, Holder("other-one", other) as unwanted:
         unwanted.leak()  # it comes due before the wanted one
         address, fd = wanted.leak()
         yield wanted, unwanted, folder, (address, fd)
@@ -92,8 +77,8 @@ def a_name_means_what_it_means_to_list(pattern):
 
 @test
 def the_container_is_named():
-    with a_cgroup(f"docker-{CONTAINER}") as folder:
-        # The name of a scope holds the number alone: the rest of a_cgroup's name is no digit of it.
+    with a_scope(f"docker-{CONTAINER}") as folder:
+        # The name of a scope holds the number alone: the rest of a_scope's name is no digit of it.
         with Holder("in-a-container", folder) as holder:
             address = holder.leak()[0]
             with Watch("--after", "50ms", "--json", "--no-stacks", "--pid", str(holder.pid)) as w:

@@ -2,11 +2,12 @@
 """unclosed watch before names that others chose to write on the terminal of who looks."""
 import os
 import sys
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
+from cgroups import a_cgroup  # noqa: E402
 from helper import Python  # noqa: E402
-from tap import equal, has, json_lines, main, test, wait_for  # noqa: E402
+from tap import equal, has, json_lines, main, test  # noqa: E402
 from watching import Watch  # noqa: E402
 
 COMM = b"\x1b]0;\"\\\n\xff\x9bx"
@@ -47,27 +48,12 @@ class Hostile(Python):
 @contextmanager
 def a_delegated_cgroup():
     """One whose owner has named a container in it."""
-    with open("/proc/self/mounts", encoding="utf-8") as f:
-        root = next(line.split()[1] for line in f if line.split()[2] == "cgroup2")
-    # The longest path counts where there are hierarchies of both kinds.
-    above = [f"{root}/unclosed-{'x' * 80}-{os.getpid()}.slice"]
-    above += [f"{above[0]}/lxc"]
-    above += [f"{above[1]}/{CONTAINER}"]
-    for folder in above:
-        os.mkdir(folder)
-    try:
-        yield above[-1]
-    finally:
-        for folder in reversed(above):
-            wait_for(lambda f=folder: try_rmdir(f), f"{folder!r} to be empty")
-
-
-def try_rmdir(folder):
-    try:
-        os.rmdir(folder)
-        return True
-    except OSError:
-        return False
+    with ExitStack() as made:
+        # The longest path counts where there are hierarchies of both kinds.
+        path = f"unclosed-{'x' * 80}-{os.getpid()}.slice"
+        made.enter_context(a_cgroup(path))
+        made.enter_context(a_cgroup(f"{path}/lxc"))
+        yield made.enter_context(a_cgroup(f"{path}/lxc/{CONTAINER}"))
 
 
 def watched(*options):

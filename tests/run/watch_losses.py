@@ -14,14 +14,10 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 from bpfmaps import Map  # noqa: E402
 from helper import Python  # noqa: E402
 from tap import SANITIZED, binary, cases, equal, has, json_lines, main, run, test, true, wait_for, within  # noqa: E402
-from watching import HERE, Holder, Watch, name  # noqa: E402
+from watching import HERE, Holder, Watch, listen, name  # noqa: E402
 
 LOSSES = ("events", "stacks", "stacks_refused", "ends_untracked", "lags", "missed", "reports_forgotten",
           "stacks_not_kept", "makings", "children", "listeners", "namespaces")
-
-
-def listen():
-    return socket.create_server(("127.0.0.1", 0), backlog=512)
 
 
 def half_closed(listener, n):

@@ -11,11 +11,11 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 from account import OFF, between, compare  # noqa: E402
-from bpfmaps import bpf_ids, is_loaded  # noqa: E402
+from bpfmaps import are_gone, bpf_ids  # noqa: E402
 from fixture import Fixture  # noqa: E402
 from helper import Python  # noqa: E402
 from tap import binary, cases, equal, json_lines, main, run, test, true, wait_for  # noqa: E402
-from watching import HERE, Watch, name  # noqa: E402
+from watching import HERE, Watch, listen, name, pair  # noqa: E402
 
 # What the watch reports, and what the kernel finishes alone or is no fault of anybody.
 CAUSES = ("unread", "told", "drained", "not-accepted", "shared", "no-descriptor", "replying",
@@ -175,11 +175,6 @@ def nothing_is_said_of_what_is_healthy():
             equal(set(said) - bad, set(), "said besides")
 
 
-def pair(listener):
-    client = socket.create_connection(listener.getsockname())
-    return client, listener.accept()[0]
-
-
 SCENARIO = """
 scenario { title = "One end waits", source = "a test", shows = "Who waits, and how long." }
 local daytimed = server:run("daytimed", "--user=none", %s server.port)
@@ -279,7 +274,7 @@ sys.stdin.read()
 def a_descriptor_that_was_passed_is_followed():
     """To another process, which execs a program; the first one closes its own."""
     a, b = socket.socketpair()
-    with socket.create_server(("127.0.0.1", 0)) as ls, \
+    with listen() as ls, \
             Watch("--after", "300ms", "--json", "--port", str(ls.getsockname()[1])) as w, \
             Python(CHILD, b.fileno(), pass_fds=[b.fileno()]) as child:
         w.ready()
@@ -302,7 +297,7 @@ def a_descriptor_that_was_passed_is_followed():
 @test
 def a_number_used_again_is_another_connection():
     """The same descriptor number in the same process, from the same ports' pool, again and again."""
-    with socket.create_server(("127.0.0.1", 0)) as ls, Watch("--after", "50ms", "--json", *HERE) as w:
+    with listen() as ls, Watch("--after", "50ms", "--json", *HERE) as w:
         w.ready()
         numbers = set()
         for _ in range(5):
@@ -322,7 +317,7 @@ def a_number_used_again_is_another_connection():
 
 @test
 def another_thread_is_named():
-    with socket.create_server(("127.0.0.1", 0)) as ls, Watch("--after", "50ms", "--json", *HERE) as w:
+    with listen() as ls, Watch("--after", "50ms", "--json", *HERE) as w:
         w.ready()
         client, server = pair(ls)
         server.close()
@@ -353,7 +348,7 @@ def killed_at_any_moment_it_leaves_nothing():
             w.process.kill()
             w.process.wait()
             most = max(most, len(ids))
-            wait_for(lambda ids=ids: not any(is_loaded(*x) for x in ids), f"{ids} to go", 20)
+            are_gone(ids)
     true(most > 10, f"only {most} programs, maps and links were ever seen")
 
 

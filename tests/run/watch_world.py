@@ -15,19 +15,11 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 from helper import Helper, Python  # noqa: E402
-from tap import BUILD, Skip, binary, cases, equal, has, json_lines, main, run, test, true, wait_for, within  # noqa: E402
-from watching import HERE, HOLDER, Holder, Watch, name  # noqa: E402
+from tap import (BUILD, Skip, binary, cases, equal, has, json_lines, main, run, test, true, wait_for,  # noqa: E402
+                 within)
+from watching import HERE, HOLDER, Holder, Watch, listen, name, pair  # noqa: E402
 
 libc = ctypes.CDLL(None, use_errno=True)
-
-
-def pair(listener):
-    client = socket.create_connection(listener.getsockname())
-    return client, listener.accept()[0]
-
-
-def listen():
-    return socket.create_server(("127.0.0.1", 0))
 
 
 def reset(sock):
