@@ -3,12 +3,14 @@
 import json
 import os
 import secrets
-import signal
 import subprocess
 import sys
 import tempfile
+from contextlib import contextmanager
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
+from cgroups import a_cgroup  # noqa: E402
+from helper import Helper  # noqa: E402
 from tap import BUILD, Skip, binary, cases, equal, has, json_lines, main, run, true  # noqa: E402
 
 MKCAUSE = os.path.join(BUILD, "tests", "mkcause")
@@ -21,7 +23,7 @@ class Container:
     def __init__(self):
         self.id = secrets.token_hex(32)
         self.held = tempfile.TemporaryDirectory()
-        self.process = None
+        self.runc = None
 
     def config(self, rootfs):
         binds = [d for d in ("/usr", "/lib", "/lib64", "/bin", os.path.realpath(BUILD)) if os.path.isdir(d)]
@@ -44,62 +46,35 @@ class Container:
         return ["runc", "--root", os.path.join(self.held.name, "state"), "run", "--bundle", self.held.name, self.id]
 
     def __enter__(self):
-        self.process = subprocess.Popen(self.argv(), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                        stderr=subprocess.PIPE, text=True)
-        for line in self.process.stdout:
-            if line == "ready\n":
-                return self
-        why = self.process.stderr.read().strip()
-        self.stop()
-        raise Skip(f"runc cannot run a container here: {why[-200:]}")
+        self.runc = Helper(*self.argv(), stderr=subprocess.PIPE)
+        try:
+            self.runc.lines_to("ready")
+        except AssertionError:
+            why = self.runc.process.stderr.read().strip()
+            self.stop()
+            raise Skip(f"runc cannot run a container here: {why[-200:]}") from None
+        return self.id
 
     def __exit__(self, *_):
         self.stop()
 
     def stop(self):
-        self.process.stdin.close()
         try:
-            self.process.wait(20)
+            self.runc.end()
         finally:
-            self.process.kill()
-            self.process.stdout.close()
-            self.process.stderr.close()
-            self.process.wait()
+            self.runc.process.stderr.close()
             self.held.cleanup()
 
 
-class Grouped:
+@contextmanager
+def grouped():
     """mkcause in a network namespace and in a cgroup of the name that docker gives, without a runtime."""
-
-    def __init__(self):
-        self.id = secrets.token_hex(32)
-        roots = ("/sys/fs/cgroup/unified", "/sys/fs/cgroup")
-        self.root = next(r for r in roots if os.path.exists(os.path.join(r, "cgroup.procs")))
-        self.folder = os.path.join(self.root, f"docker-{self.id}.scope")
-        self.process = None
-
-    def __enter__(self):
-        os.mkdir(self.folder)
-        enter = f"echo $$ >{self.folder}/cgroup.procs && ip link set lo up && exec {MKCAUSE} unread=3 half-closed-here=1"
-        self.process = subprocess.Popen(["unshare", "--net", "sh", "-c", enter], stdin=subprocess.PIPE,
-                                        stdout=subprocess.PIPE, text=True)
-        true(any(line == "ready\n" for line in self.process.stdout), "mkcause is ready")
-        return self
-
-    def __exit__(self, *_):
-        self.process.stdin.close()
-        try:
-            self.process.wait(20)
-        finally:
-            self.process.kill()
-            self.process.stdout.close()
-            self.process.wait()
-        for _ in range(1000):
-            try:
-                os.rmdir(self.folder)
-                return
-            except OSError:  # what mkcause forked is just ending
-                signal.sigtimedwait((), 0.01)
+    number = secrets.token_hex(32)
+    with a_cgroup(f"docker-{number}.scope") as folder:
+        enter = f"echo $$ >{folder}/cgroup.procs && ip link set lo up && exec {MKCAUSE} unread=3 half-closed-here=1"
+        with Helper("unshare", "--net", "sh", "-c", enter) as process:
+            process.lines_to("ready")
+            yield number
 
 
 def look(*args):
@@ -110,9 +85,9 @@ def look(*args):
 
 @cases(*[(kind, tier) for kind in ("runc", "cgroup") for tier in TIERS])
 def a_container_is_told_and_names_its_namespace(kind, tier):
-    with {"runc": Container, "cgroup": Grouped}[kind]() as made:
-        short = made.id[:12]
-        found = json_lines(look("--json", "--tier", tier, "--cgroup", made.id))
+    with {"runc": Container, "cgroup": grouped}[kind]() as number:
+        short = number[:12]
+        found = json_lines(look("--json", "--tier", tier, "--cgroup", number))
         equal(sorted(s["cause"] for s in found), ["half-closed-here"] + ["unread"] * 4, "held in the container")
         spaces = {s["netns"] for s in found}
         pids = {h["pid"] for s in found for h in s["holders"]}
@@ -120,7 +95,7 @@ def a_container_is_told_and_names_its_namespace(kind, tier):
         true(os.stat("/proc/self/ns/net").st_ino not in spaces, "a namespace of its own")
         rows = {tuple(line.split("\t")) for line in
                 look("--tier", tier, "--columns", "container,netns,comm", "--no-heading", "--cgroup", short).splitlines()}
-        equal({row[:2] for row in rows}, {(made.id, short)}, "id, and the namespace's name")
+        equal({row[:2] for row in rows}, {(number, short)}, "id, and the namespace's name")
         text = look("--tier", tier, "--netns", short)
         has(text, f"in {short}", "who holds them")
         true(any("orphan" in line and f"the kernel netns {short}" in line for line in text.splitlines()),
