@@ -35,6 +35,12 @@
 			"in a cgroup or container whose path or id has this part", NULL            \
 	}
 
+/* Of these the last would replace the others. Begins the `once` of both. */
+#define FILTER_ONCE                                                                          \
+	FILTER_OPT(FILTER_PID), FILTER_OPT(FILTER_COMM), FILTER_OPT(FILTER_PORT),            \
+		FILTER_OPT(FILTER_PEER), FILTER_OPT(FILTER_OLDER), FILTER_OPT(FILTER_NETNS), \
+		FILTER_OPT(FILTER_CGROUP)
+
 /* Sets the filter from an option of the table. Returns 0, or -EINVAL with one line that names the
  * option. */
 static inline int filter_opt(struct filter *f, int id, const char *arg, struct err *e)

@@ -55,11 +55,14 @@ static const struct opt list_opts[] = {
 	OPTS_END,
 };
 
+static const int list_once[] = { FILTER_ONCE, 0 };
+
 static const struct usage list_usage = {
 	.name = "unclosed list",
 	.operands = "",
 	.summary = "show every half-closed, dead or stuck socket, with owner, age and cause",
 	.opts = list_opts,
+	.once = list_once,
 	.more = "Exits with 1 where sockets need a person: dead or stuck for 60 s, or --older.\n",
 };
 

@@ -67,11 +67,36 @@ static int refuse(struct opts *o, int code, struct err *e)
 	return OPTS_BAD;
 }
 
+/* Whether it is the second of an option that may be given once. */
+static bool is_second(struct opts *o, int id)
+{
+	const int *once = o->usage->once;
+
+	for (unsigned i = 0; once && once[i]; i++) {
+		bool before = o->given >> i & 1;
+
+		if (once[i] != id)
+			continue;
+		o->given |= 1ULL << i;
+		return before;
+	}
+	return false;
+}
+
+static const char *name_of(const struct opts *o, int id)
+{
+	const struct opt *p = o->usage->opts;
+
+	while (p->name && p->id != id)
+		p++;
+	return p->name;
+}
+
 int opts_next(struct opts *o, struct err *e)
 {
 	struct option longs[OPTS_MAX + 1] = { 0 };
-	char shorts[2 * OPTS_MAX + 3] = ":";
-	size_t n = 0, s = 1;
+	char shorts[2 * OPTS_MAX + 4] = "-:"; /* "-": operands come in order, as 1 */
+	size_t n = 0, s = 2;
 	int c;
 
 	for (const struct opt *p = o->usage->opts; p->name && n < OPTS_MAX; p++) {
@@ -82,13 +107,17 @@ int opts_next(struct opts *o, struct err *e)
 				shorts[s++] = ':';
 		}
 	}
-	c = getopt_long(o->argc, o->argv, shorts, longs, NULL);
+	c = getopt_long(o->argc, o->argv, shorts + !o->usage->dashes, longs, NULL);
 	if (c == -1) {
 		o->rest = optind;
 		return OPTS_DONE;
 	}
 	if (c == '?' || c == ':')
 		return refuse(o, c, e);
+	if (is_second(o, c)) {
+		err_set(e, 0, "--%s may be given once", name_of(o, c));
+		return OPTS_BAD;
+	}
 	o->arg = optarg;
 	return c;
 }

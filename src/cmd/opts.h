@@ -3,6 +3,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "base/err.h"
 
@@ -45,6 +46,9 @@ struct usage {
 	const char *more; /* text after the options; NULL */
 	const char
 		*complete; /* the operands, as struct opt has it; also "command", "state", "host" */
+	const int *once;   /* ids, up to a 0, of which a second would silently replace the first;
+			      NULL: none */
+	bool dashes;       /* operands stand after "--": one before it comes as OPTS_WORD */
 };
 
 struct opts {
@@ -53,16 +57,19 @@ struct opts {
 	char **argv;
 	const char *arg; /* the argument of the option that opts_next() returned */
 	int rest;        /* after OPTS_DONE: index of the first operand */
+	uint64_t given;  /* of usage->once, by bit */
 };
 
 #define OPTS_DONE (-1)
 #define OPTS_BAD  (-2)
+#define OPTS_WORD 1 /* `arg` is it */
 
 /* Starts over `argv`, whose [0] is the program's name. */
 void opts_start(struct opts *o, const struct usage *u, int argc, char **argv);
 
-/* The next option's id, OPTS_DONE, or OPTS_BAD with one line in `e`. Options may stand after
- * operands unless `--` came before. `--help` and `--version` come as ids like all others. */
+/* The next option's id, OPTS_DONE, or OPTS_BAD with one line in `e`, also at the second of those
+ * that may be given once. Options may stand after operands unless `--` came before. `--help` and
+ * `--version` come as ids like all others. */
 int opts_next(struct opts *o, struct err *e);
 
 /* Prints --help on stdout. */

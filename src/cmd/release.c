@@ -49,12 +49,15 @@ static const struct opt release_opts[] = {
 	OPTS_END,
 };
 
+static const int release_once[] = { FILTER_ONCE, 0 };
+
 static const struct usage release_usage = {
 	.name = "unclosed release",
 	.operands = "",
 	.summary =
 		"free half-closed sockets in their holder's place: at least one filter, and --yes",
 	.opts = release_opts,
+	.once = release_once,
 };
 
 struct job {
