@@ -2,9 +2,11 @@
 #include "cmd/watch.h"
 
 #include <errno.h>
+#include <linux/magic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 
 #include "base/clock.h"
 #include "base/num.h"
@@ -94,15 +96,22 @@ static int set_comm(struct watch_job *job, const char *arg, struct err *e)
 	return 0;
 }
 
-/* A cgroup's id is the inode number of its folder (kernfs). */
+/* A cgroup's id is the inode number of its folder (kernfs). Other file systems have the same
+ * numbers: the root of each hierarchy of cgroup v1 has that of the unified one's. */
 static int set_cgroup(struct watch_job *job, const char *arg, struct err *e)
 {
+	struct statfs fs;
 	struct stat st;
 
-	if (stat(arg, &st))
+	if (!*arg)
+		return err_set(e, -EINVAL, "--cgroup: an empty name means nothing here");
+	if (stat(arg, &st) || statfs(arg, &fs))
 		return err_errno(e, -errno, "--cgroup %s", arg);
-	if (!S_ISDIR(st.st_mode))
-		return err_set(e, -ENOTDIR, "--cgroup %s: not a folder below /sys/fs/cgroup", arg);
+	if (!S_ISDIR(st.st_mode) || fs.f_type != CGROUP2_SUPER_MAGIC)
+		return err_set(e, -EINVAL,
+			       "--cgroup %s: not a folder of cgroup v2, whose place is what "
+			       "'findmnt -t cgroup2' shows",
+			       arg);
 	job->setup.watch.rules.cgroup = st.st_ino;
 	return 0;
 }
