@@ -56,11 +56,18 @@ static const struct opt watch_opts[] = {
 	OPTS_END,
 };
 
+static const int watch_once[] = {
+	OPT_AFTER,  OPT_DURATION, OPT_INTERVAL, OPT_COMM,  OPT_PORT,
+	OPT_CGROUP, OPT_OUTPUT,   OPT_BUFFER,   OPT_READS, 0,
+};
+
 static const struct usage watch_usage = {
 	.name = "unclosed watch",
 	.operands = "[-- command ...]",
 	.summary = "show connections that stay half-closed as it happens, and who was told",
 	.opts = watch_opts,
+	.once = watch_once,
+	.dashes = true,
 };
 
 static int set_pid(struct watch_job *job, const char *arg, struct err *e)
@@ -73,7 +80,7 @@ static int set_pid(struct watch_job *job, const char *arg, struct err *e)
 	if (num_u64(arg, 1, INT32_MAX, &pid))
 		return err_set(e, -EINVAL, "--pid %s: not a process number", arg);
 	job->pids[job->pid_count++] = (pid_t)pid;
-	job->setup.watch.rules.by_owner = 1;
+	job->setup.watch.rules.by_owner = job->setup.watch.rules.by_pid = 1;
 	return 0;
 }
 
@@ -148,6 +155,15 @@ static int set_time(const char *name, const char *arg, int64_t least, int64_t *n
 	return 0;
 }
 
+/* What is to be run stands after "--": a word alone may be meant for what runs already. */
+static int refuse_word(const char *word, struct err *e)
+{
+	if (!*word)
+		return err_set(e, -EINVAL, "an empty word means nothing here");
+	return err_set(e, -EINVAL, "%s: to run it, say -- %s; to watch what runs, --comm or --pid",
+		       word, word);
+}
+
 static int set(struct watch_job *job, int c, const char *arg, struct err *e)
 {
 	struct watch_rules *rules = &job->setup.watch.rules;
@@ -190,11 +206,13 @@ static int set(struct watch_job *job, int c, const char *arg, struct err *e)
 		return 0;
 	case OPT_OUTPUT:
 		job->output = arg;
-		return 0;
+		return *arg ? 0 : err_set(e, -EINVAL, "--output: an empty name means nothing here");
 	case OPT_BUFFER:
 		return set_buffer(job, arg, e);
 	case OPT_READS:
 		return set_reads(job, arg, e);
+	case OPTS_WORD:
+		return refuse_word(arg, e);
 	default:
 		return -EINVAL;
 	}
@@ -217,17 +235,17 @@ static int run_named(struct watch_job *job)
 	return code;
 }
 
-/* What is to be run stands after "--": a word alone may be meant for what runs already. */
-static int operands(const struct opts *o, int argc, char **argv, struct err *e)
+/* It and its children are watched, and no others: what they leave unclosed is its exit status. */
+static int set_command(struct watch_job *job, char **command, struct err *e)
 {
-	bool ended = !strcmp(argv[o->rest - 1], "--");
+	struct watch_rules *rules = &job->setup.watch.rules;
 
-	if (ended && o->rest == argc)
-		return err_set(e, -EINVAL, "--: no command follows");
-	if (!ended && o->rest < argc)
-		return err_set(e, -EINVAL,
-			       "%s: to run it, say -- %s; to watch what runs, --comm or --pid",
-			       argv[o->rest], argv[o->rest]);
+	if (job->pid_count || job->comm)
+		return err_set(e, -EINVAL, "%s and a command: watch the one or the other",
+			       job->comm ? "--comm" : "--pid");
+	job->command = command;
+	rules->by_owner = rules->by_pid = rules->follow = 1;
+	job->setup.skip_present = true;
 	return 0;
 }
 
@@ -257,15 +275,10 @@ static int run(int argc, char **argv)
 	if (job.setup.watch.rules.made && !job.setup.watch.rules.stacks)
 		return opts_misuse(&watch_usage,
 				   "--made and --no-stacks: where a socket was made is a stack");
-	if (operands(&o, argc, argv, &e))
+	if (o.rest == argc && !strcmp(argv[argc - 1], "--"))
+		return opts_misuse(&watch_usage, "--: no command follows");
+	if (o.rest < argc && set_command(&job, argv + o.rest, &e))
 		return opts_misuse(&watch_usage, "%s", e.text);
-	if (o.rest < argc && job.pid_count)
-		return opts_misuse(&watch_usage, "--pid and a command: watch the one or the other");
-	if (o.rest < argc) {
-		job.command = argv + o.rest;
-		job.setup.watch.rules.by_owner = job.setup.watch.rules.follow = 1;
-		job.setup.skip_present = true;
-	}
 	if (getenv("UNCLOSED_DEBUG"))
 		job.setup.watch.log = say_log;
 	return run_named(&job);

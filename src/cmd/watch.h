@@ -26,7 +26,7 @@ struct watch_job {
 	pid_t pids[WATCH_MAX_PIDS];
 	unsigned pid_count;
 	struct watch_named named;
-	const char *comm;   /* the last --comm; NULL: none */
+	const char *comm;   /* --comm; NULL: none */
 	char **command;     /* NULL: none */
 	const char *output; /* file; NULL: stdout, or stderr beside a command */
 };
@@ -55,5 +55,5 @@ bool watch_named_ended(struct watch_named *n);
 /* Readable when watch_named_ended() may say something else; -1: it will not. */
 int watch_named_fd(const struct watch_named *n);
 void watch_named_close(struct watch_named *n);
-/* Says on stderr that no process has that name now, where it is so. */
-void watch_named_note(const char *comm);
+/* Says on stderr that no process that is meant has the name of --comm now, where it is so. */
+void watch_named_note(const struct watch_job *job);

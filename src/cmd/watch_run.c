@@ -251,15 +251,9 @@ static int block_signals(struct run *run, struct err *e)
 	return fd < 0 ? err_errno(e, -errno, "making a signalfd") : fd;
 }
 
-/* With the last process that was named; with --comm others may come. */
-static bool ends_with_named(const struct run *run)
-{
-	return !run->job->comm && !run->job->command;
-}
-
 static bool nobody_left(struct run *run, int64_t now)
 {
-	if (!ends_with_named(run) || !watch_named_ended(&run->job->named))
+	if (!watch_named_ended(&run->job->named))
 		return false;
 	if (!run->named_ended)
 		run->named_ended = now;
@@ -335,8 +329,7 @@ static int loop(struct run *run, struct err *e)
 			{ .fd = run->signals, .events = POLLIN },
 			{ .fd = doctor_fd(run->doctor), .events = POLLIN },
 			{ .fd = run->screen ? STDIN_FILENO : -1, .events = POLLIN },
-			{ .fd = ends_with_named(run) ? watch_named_fd(&run->job->named) : -1,
-			  .events = POLLIN },
+			{ .fd = watch_named_fd(&run->job->named), .events = POLLIN },
 			{ .fd = run->job->command ? -1 : fileno(run->out) },
 		};
 		int wait_ms, r = doctor_turn(run->doctor, &wait_ms, e);
@@ -416,7 +409,7 @@ static int watch_all(struct run *run, struct err *e)
 	r = doctor_open(&run->doctor, &job->setup, put_line, run, e);
 	if (r)
 		return r;
-	watch_named_note(job->comm);
+	watch_named_note(job);
 	tidy_memory();
 	if (wants_screen(run)) {
 		run->screen = open_screen(&job->setup.watch.rules, e);

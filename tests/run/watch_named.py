@@ -109,21 +109,6 @@ def pidfd_getfd(pidfd, fd):
     return got
 
 
-@test
-def with_a_name_others_may_come():
-    with Holder("by-number") as one, \
-            Watch("--after", "50ms", "--no-stacks", "--pid", str(one.pid), "--comm", "by-name") as w:
-        w.ready()
-        end = one.leak()[0]
-        w.line("half-closed", end)
-        one.kill()
-        w.line("over", end)
-        with Holder("by-name") as two:
-            w.line("half-closed", two.leak()[0])
-        w.stop()
-        true("ended" not in w.text(), w.text())
-
-
 @cases(("", False), ("1", True))
 def what_is_refused_is_told_to_who_asks(value, told):
     """UNCLOSED_DEBUG: what libbpf says of programs that the kernel refuses. Else the one line."""
@@ -154,8 +139,8 @@ def what_cannot_be_meant_is_misuse(words, why):
 @test
 def one_of_the_named_that_ended_is_not_waited_for():
     """The watch goes on, and sleeps."""
-    with Holder("ends") as holder, Watch("--after", "1s", "--no-stacks", "--pid", str(holder.pid), "--comm",
-                                         "comes-later") as w:
+    with Holder("ends") as holder, Watch("--after", "1s", "--no-stacks", "--pid", str(holder.pid),
+                                         *HERE) as w:
         w.ready()
         holder.kill()
         wait_for(lambda: all(state(w.process.pid) == "S" for _ in range(200)), "its sleep", 20)

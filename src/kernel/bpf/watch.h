@@ -221,10 +221,11 @@ struct watch_rules {
 	__u64 after;   /* ns */
 	__u64 cgroup;  /* 0: any */
 	__u16 port;    /* 0: any */
-	__u8 by_owner; /* only what the processes in `pids`, or those of the `name`, hold */
+	__u8 by_owner; /* by_pid or by_name */
+	__u8 by_pid;   /* only what the processes in `pids` hold */
 	__u8 follow;   /* children of those in `pids` join them */
 	__u8 stacks;   /* take stacks */
-	__u8 by_name;  /* `name` is set */
+	__u8 by_name;  /* only what processes of the `name` hold */
 	__u8 made;     /* every process is a suspect, but as by_owner says */
 	__u32 tick;    /* a jiffy's length, ns */
 	__u32 pidns;   /* inode number of user space's pid namespace; 0: the initial one */

@@ -2,14 +2,17 @@
 /* Whether a process or a socket is one that is watched. */
 #pragma once
 
+/* Of those in `pids`, where only they are watched, and of that name. */
 static __always_inline bool owner_fits(struct task_struct *task)
 {
 	__u32 tgid = task->tgid, states = GLOB_START;
 	char comm[WATCH_COMM];
 
-	if (!rules.by_owner || bpf_map_lookup_elem(&pids, &tgid))
+	if (rules.by_pid && !bpf_map_lookup_elem(&pids, &tgid))
+		return false;
+	if (!rules.by_name)
 		return true;
-	if (!rules.by_name || bpf_probe_read_kernel(comm, sizeof(comm), task->group_leader->comm))
+	if (bpf_probe_read_kernel(comm, sizeof(comm), task->group_leader->comm))
 		return false;
 	for (int i = 0; i < WATCH_COMM && comm[i]; i++)
 		states = GLOB_STEP(&rules.name, states, comm[i]);

@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: MIT
+"""What unclosed watch is given: options that cannot be meant, signals that are ignored, few descriptors, a stopped
+terminal, times past the end of time."""
+import json
+import os
+import re
+import resource
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
+from tap import binary, cases, equal, has, json_lines, main, run, test, true, wait_for  # noqa: E402
+from terminal import Terminal  # noqa: E402
+from watching import HERE, MISSED, Holder, Watch  # noqa: E402
+
+WATCH = (binary("unclosed"), "watch")
+HELP = "; see 'unclosed watch --help'\n"
+FOR_EVER = "9223372036s"  # 2^63 ns, and a bit less: later than now no clock shows it
+
+
+def run_watched(*words, **more):
+    """A watch of a command. Where the kernel did not show it something, as on a busy host, its status is 3 for that
+    alone: then once more."""
+    for _ in range(5):
+        with tempfile.NamedTemporaryFile("r") as lines:
+            r = run(*WATCH, "--json", "--output", lines.name, "--", *words, **more)
+            if not MISSED.search(lines.read()):
+                break
+    return r
+
+
+def is_misuse(words, why):
+    """One line, and nothing else."""
+    r = run(*WATCH, *words, timeout=20)
+    equal((r.returncode, r.stdout, r.stderr), (2, "", f"unclosed watch: {why}{HELP}"), "answer")
+
+
+def cgroups():
+    """A mounted folder of each version, where there is one."""
+    with open("/proc/self/mounts", encoding="utf-8") as f:
+        return {kind: path for _, path, kind, *_ in map(str.split, f) if kind in ("cgroup", "cgroup2")}
+
+
+# What cannot be meant.
+
+@cases(("after", "1s", "2s"), ("duration", "1s", "1s"), ("interval", "1s", "2s"), ("comm", "a", "b"),
+       ("port", "1", "2"), ("cgroup", "here", "here"), ("output", "/dev/null", "/dev/null"), ("buffer", "4", "8"),
+       ("reads", "fexit", "syscalls"))
+def the_second_of_an_option_would_replace_the_first(option, *values):
+    values = [v if v != "here" else cgroups()["cgroup2"] for v in values]
+    is_misuse([w for v in values for w in (f"--{option}", v)], f"--{option} may be given once")
+
+
+@cases(("list", "--port", "1", "--port", "2"), ("list", "--comm=a", "--comm=b"), ("release", "--pid=1", "--pid=1"))
+def so_it_would_in_list_and_release(command, *words):
+    r = run(binary("unclosed"), command, *words)
+    option = words[0].partition("=")[0]
+    equal((r.returncode, r.stdout, r.stderr),
+          (2, "", f"unclosed {command}: {option} may be given once; see 'unclosed {command} --help'\n"), "answer")
+
+
+@test
+def what_widens_may_be_given_again():
+    r = run(binary("unclosed"), "list", "--state=CLOSED", "--state=LAST_ACK", "--port=1")
+    equal((r.returncode, r.stderr), (0, ""), "answer")
+    r = run(*WATCH, *HERE, *HERE, "--json", "--json", "--duration", "10ms")
+    equal((r.returncode, r.stderr), (0, ""), "answer")
+
+
+def to_run(word):
+    return f"{word}: to run it, say -- {word}; to watch what runs, --comm or --pid"
+
+
+@cases((("true", "--"), to_run("true")), (("a", "--", "true"), to_run("a")),
+       (("--output", "--", "true"), to_run("true")), (("",), "an empty word means nothing here"),
+       (("--output", ""), "--output: an empty name means nothing here"),
+       (("--cgroup", ""), "--cgroup: an empty name means nothing here"))
+def what_cannot_be_meant_is_misuse(words, why):
+    is_misuse(words, why)
+
+
+@test
+def what_follows_the_command_is_its_own():
+    r = run_watched("sh", "-c", 'echo "$@"; exit 9', "sh", "--", "--json", "--bogus")
+    equal((r.returncode, r.stdout), (9, "-- --json --bogus\n"), "answer")
+
+
+# Who is watched.
+
+@test
+def a_name_and_a_command_is_misuse():
+    """What a stranger of that name leaves unclosed would be the command's exit status."""
+    is_misuse(("--comm", "x", "--", "true"), "--comm and a command: watch the one or the other")
+
+
+@test
+def a_number_with_a_name_means_that_process_by_that_name():
+    """As to list, which narrows by each."""
+    with Holder("the-name") as both, Holder("the-name") as named, Holder("another") as numbered:
+        pids = ("--pid", str(both.pid), "--pid", str(numbered.pid))
+        with Watch("--after", "50ms", "--json", "--no-stacks", *pids, "--comm", "the-n*") as w:
+            w.ready()
+            others = {named.leak()[0], numbered.leak()[0]}
+            wanted = both.leak()[0]
+            w.line("half-closed", f'"local":"{wanted}"')
+            listed = {x["local"] for x in json_lines(run(binary("unclosed"), "list", "--json", "--pid", both.pid,
+                                                         "--comm", "the-n*").stdout)}
+            equal(listed & {wanted, *others}, {wanted}, "what list says")
+            both.kill()
+            numbered.kill()
+            wait_for(lambda: (w.text(), w.process.poll())[1] is not None, "its end with the last of them", 20)
+            equal(w.stop(), (0, ""), "exit")
+            said = {x["local"] for x in json_lines(w.text()) if "local" in x}
+            equal(said & {wanted, *others}, {wanted}, "what it says")
+
+
+@test
+def a_number_whose_process_has_another_name_is_told():
+    with Holder("another") as holder:
+        r = run(*WATCH, "--duration", "10ms", "--pid", holder.pid, "--comm", "the-\x1bname")
+        equal((r.returncode, r.stderr), (0, "unclosed watch: none of --pid is called 'the-\\x1bname' now; one that "
+                                            "comes to be will be watched\n"), "answer")
+
+
+@cases("another file system", "a file", *(["cgroup v1"] if "cgroup" in cgroups() else []))
+def a_cgroup_that_is_none_is_misuse(how):
+    """Its number may be that of another: each root of version 1 has that of version 2's."""
+    path = {"another file system": "/tmp", "cgroup v1": cgroups().get("cgroup"),
+            "a file": f"{cgroups()['cgroup2']}/cgroup.procs"}[how]
+    is_misuse(("--cgroup", path),
+              f"--cgroup {path}: not a folder of cgroup v2, whose place is what 'findmnt -t cgroup2' shows")
+
+
+main()
