@@ -2,6 +2,7 @@
 /* unclosed watch: what the options ask for, and the run. */
 #pragma once
 
+#include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -37,9 +38,11 @@ int watch_run(struct watch_job *job);
 /* A program that waits to be started. */
 struct watch_child {
 	pid_t pid;
-	int go;               /* closing it without a word lets the child end */
-	int failed;           /* gives the errno of an exec that failed, else end of file */
-	void (*on_pipe)(int); /* what the command does at a SIGPIPE, which its watch ignores */
+	int go;                /* closing it without a word lets the child end */
+	int failed;            /* gives the errno of an exec that failed, else end of file */
+	sigset_t mask;         /* signals that the watch was started with as blocked */
+	void (*on_pipe)(int);  /* what the watch was started to do at a SIGPIPE, */
+	void (*on_child)(int); /* and at a SIGCHLD: the command is to be, too */
 };
 
 /* Makes the process; watch_child_start() lets it run the command. Returns 0 or -errno. */

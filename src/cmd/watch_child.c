@@ -9,15 +9,14 @@
 #include "base/fd.h"
 #include "cmd/watch.h"
 
-static void be_child(int go, int failed, void (*on_pipe)(int), char **command)
+static void be_child(const struct watch_child *c, int go, int failed, char **command)
 {
-	sigset_t none;
 	char word;
 	int why;
 
-	sigemptyset(&none);
-	sigprocmask(SIG_SETMASK, &none, NULL);
-	signal(SIGPIPE, on_pipe);
+	signal(SIGPIPE, c->on_pipe);
+	signal(SIGCHLD, c->on_child);
+	sigprocmask(SIG_SETMASK, &c->mask, NULL);
 	if (fd_read_all(go, &word, 1) != 1)
 		_exit(0);
 	execvp(command[0], command);
@@ -41,7 +40,7 @@ int watch_child_make(struct watch_child *c, char **command, struct err *e)
 	c->pid = fork();
 	if (c->pid == 0) {
 		fd_close(go[1]);
-		be_child(go[0], failed[1], c->on_pipe, command);
+		be_child(c, go[0], failed[1], command);
 	}
 	fd_close(go[0]);
 	fd_close(failed[1]);

@@ -235,18 +235,30 @@ static void put_start(struct run *run)
 	put(run, &b);
 }
 
+/* One that whoever started the watch has it ignore, as nohup and a shell's `&` do, stays ignored;
+ * once blocked it would come. */
+static void add_unless_ignored(sigset_t *set, int number)
+{
+	struct sigaction now;
+
+	if (sigaction(number, NULL, &now) || now.sa_handler != SIG_IGN)
+		sigaddset(set, number);
+}
+
+/* Where SIGCHLD is ignored, the command's status would be lost. */
 static int block_signals(struct run *run, struct err *e)
 {
 	sigset_t set;
 	int fd;
 
 	sigemptyset(&set);
-	sigaddset(&set, SIGINT);
-	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGHUP);
+	add_unless_ignored(&set, SIGINT);
+	add_unless_ignored(&set, SIGTERM);
+	add_unless_ignored(&set, SIGHUP);
 	sigaddset(&set, SIGCHLD);
-	sigprocmask(SIG_BLOCK, &set, NULL);
+	sigprocmask(SIG_BLOCK, &set, &run->child.mask);
 	run->child.on_pipe = signal(SIGPIPE, SIG_IGN);
+	run->child.on_child = signal(SIGCHLD, SIG_DFL);
 	fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	return fd < 0 ? err_errno(e, -errno, "making a signalfd") : fd;
 }

@@ -4,6 +4,7 @@ import functools
 import itertools
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -119,7 +120,16 @@ def left_out():
     return reasons
 
 
+def heed_signals():
+    """What a test starts is asked to end by these, though whoever runs the tests ignores them, as nohup does and
+    what a script has in the background."""
+    for number in (signal.SIGINT, signal.SIGHUP):
+        if signal.getsignal(number) == signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
+
+
 def main():
+    heed_signals()
     only, out = sys.argv[1:], left_out()
     chosen = [(n, f) for n, f in TESTS if not only or any(o in n for o in only)]
     print(f"1..{len(chosen)}", flush=True)

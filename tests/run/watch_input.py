@@ -134,4 +134,59 @@ def a_cgroup_that_is_none_is_misuse(how):
               f"--cgroup {path}: not a folder of cgroup v2, whose place is what 'findmnt -t cgroup2' shows")
 
 
+# Signals.
+
+def ignoring(*numbers, block=()):
+    def set_up():
+        for number in numbers:
+            signal.signal(number, signal.SIG_IGN)
+        signal.pthread_sigmask(signal.SIG_BLOCK, block)
+    return set_up
+
+
+@cases((signal.SIGINT, signal.SIGTERM), (signal.SIGHUP, signal.SIGINT), (signal.SIGTERM, signal.SIGHUP))
+def a_signal_that_is_ignored_does_not_end_it(ignored, other):
+    """As nohup has it, and a shell without job control of what runs in the background."""
+    with tempfile.TemporaryDirectory() as folder, Holder("speaks") as holder:
+        lines = f"{folder}/lines"
+        w = subprocess.Popen([*WATCH, "--json", "--after", "1ms", "--no-stacks", "--output", lines, "--pid",
+                              str(holder.pid)], stdin=subprocess.DEVNULL, preexec_fn=ignoring(ignored))
+
+        def said(word):
+            with open(lines, encoding="utf-8") as f:
+                return word in f.read()
+        try:
+            wait_for(lambda: os.path.exists(lines) and said('"watching"'), "the beginning", 30)
+            w.send_signal(ignored)
+            address = holder.leak()[0]
+            wait_for(lambda: said(f'"local":"{address}"'), "a line", 20)
+            w.send_signal(other)
+            equal(w.wait(20), 0, "exit code")
+            true(said('"summary"'), "a summary")
+        finally:
+            if w.poll() is None:
+                w.kill()
+                w.wait()
+
+
+SIGNALS = "import re; print(re.findall('Sig(?:Blk|Ign):.*', open('/proc/self/status').read()))"
+
+
+@cases("as usual", "ignored and blocked")
+def the_command_has_the_signals_that_its_watch_was_given(how):
+    """What it blocks and ignores is as it were without the watch."""
+    given = ignoring(signal.SIGHUP, signal.SIGCHLD, signal.SIGPIPE, signal.SIGUSR2,
+                     block=(signal.SIGUSR1, signal.SIGTERM)) if how != "as usual" else None
+    command = (sys.executable, "-ISc", SIGNALS)
+    alone = run("env", *command, preexec_fn=given)  # Python itself ignores some, in both
+    watched = run_watched(*command, preexec_fn=given)
+    equal((watched.returncode, watched.stdout, watched.stderr), (0, alone.stdout, ""), "signals")
+
+
+@test
+def the_status_of_a_command_is_had_where_ended_children_are_ignored():
+    r = run_watched("sh", "-c", "exit 7", preexec_fn=ignoring(signal.SIGCHLD), timeout=20)
+    equal(r.returncode, 7, "exit code")
+
+
 main()
