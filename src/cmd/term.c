@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <termios.h>
 #include <unistd.h>
 
 #include "base/num.h"
@@ -25,6 +26,18 @@ int term_parse_when(const char *arg, enum term_when *when)
 		}
 	}
 	return -EINVAL;
+}
+
+void term_go_on(int fd)
+{
+	struct termios now, let;
+
+	if (tcgetattr(fd, &now))
+		return;
+	let = now;
+	let.c_iflag &= ~(tcflag_t)IXON; /* the kernel lets go on what it stopped by this */
+	tcsetattr(fd, TCSANOW, &let);
+	tcsetattr(fd, TCSANOW, &now);
 }
 
 static unsigned columns_of(int fd)

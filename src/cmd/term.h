@@ -25,3 +25,7 @@ struct report_style term_style(int fd, enum term_when colour, bool ascii);
 bool term_is_known(void);
 /* Whether it is known as one that cannot be drawn on, such as "dumb". */
 bool term_is_dumb(void);
+
+/* Lets the output of a terminal go on that was stopped from its keyboard (^S), as a program must
+ * that has something to say there before it ends. */
+void term_go_on(int fd);

@@ -4,6 +4,7 @@
 #include <malloc.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/signalfd.h>
@@ -296,13 +297,21 @@ static int turn_lags(struct run *run, int64_t now, struct err *e)
 	return r;
 }
 
+/* A terminal that was stopped (^S) takes nothing, and who writes there hears no signal. */
+static bool takes(int fd, int wait_ms)
+{
+	struct pollfd p = { .fd = fd, .events = POLLOUT };
+
+	return poll(&p, 1, wait_ms) != 0;
+}
+
 /* Of a screen's turn. Losses are asked for as often as the screen counts seconds: asking takes some
  * system calls. Returns whether to leave. */
 static bool turn_screen(struct run *run, int64_t now)
 {
 	struct tw_summary s;
 
-	if (!run->screen)
+	if (!run->screen || !takes(STDOUT_FILENO, 0))
 		return false;
 	if (now >= run->next_losses) {
 		s = doctor_summary(run->doctor);
@@ -434,6 +443,8 @@ static int watch_all(struct run *run, struct err *e)
 		r = watch_child_start(&run->child, job->command, e);
 	if (!r)
 		r = loop(run, e);
+	if (run->screen)
+		term_go_on(STDOUT_FILENO);
 	screen_close(run->screen);
 	run->screen = NULL;
 	if (!r && run->child_ended)
@@ -484,6 +495,21 @@ static int verdict(const struct run *run)
 					      : WEXITSTATUS(run->child_status);
 }
 
+static void complain(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+
+/* In one piece; not where nobody takes it. */
+static void complain(const char *fmt, ...)
+{
+	char text[PATH_MAX + 256];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	if (takes(STDERR_FILENO, GRACE_MS))
+		fprintf(stderr, "unclosed watch: %s\n", text);
+}
+
 int watch_run(struct watch_job *job)
 {
 	struct run run = { .job = job, .signals = -1, .child = { .go = -1, .failed = -1 } };
@@ -497,19 +523,18 @@ int watch_run(struct watch_job *job)
 		r = watch_all(&run, &e);
 	end_child(&run);
 	if (r)
-		fprintf(stderr, "unclosed watch: %s\n", e.text);
+		complain("%s", e.text);
 	else
 		code = verdict(&run);
 	if (run.broken && !r) {
-		fprintf(stderr, "unclosed watch: writing %s: %s\n",
-			job->output ? job->output : "the output",
-			run.broken == ETIMEDOUT ? "nobody reads it" : strerror(run.broken));
+		complain("writing %s: %s", job->output ? job->output : "the output",
+			 run.broken == ETIMEDOUT ? "nobody reads it" : strerror(run.broken));
 		code = EXIT_CANNOT;
 	}
 	doctor_close(run.doctor);
 	fd_close(run.signals);
 	if (job->output && run.out && fclose(run.out) && !r) {
-		fprintf(stderr, "unclosed watch: writing %s: %s\n", job->output, strerror(errno));
+		complain("writing %s: %s", job->output, strerror(errno));
 		code = EXIT_CANNOT;
 	}
 	return code;

@@ -189,4 +189,25 @@ def the_status_of_a_command_is_had_where_ended_children_are_ignored():
     equal(r.returncode, 7, "exit code")
 
 
+# A stopped terminal.
+
+@cases(("screen", 0), ("lines", 3))
+def a_signal_ends_it_on_a_terminal_that_was_stopped(how, code):
+    """^S. What it had to say of it would be written there, too."""
+    words = ("--plain", "--interval", "1ms", "--json") if how == "lines" else ()
+    with Holder("says-much") as holder, \
+            Terminal(*WATCH, "--after", "1ms", "--no-stacks", *words, "--pid", holder.pid) as t:
+        t.shows("OPEN, LAST MINUTE" if how == "screen" else '"watching"')
+        holder.quick()
+        if how == "lines":
+            t.shows('"lag"')
+        t.type("\x13")
+        holder.leak()  # there is more to show
+        stopped_at = time.monotonic()
+        wait_for(lambda: time.monotonic() - stopped_at > 1, "that it should be shown")
+        t.process.send_signal(signal.SIGTERM)
+        wait_for(lambda: t.process.poll() is not None, "its end", 20)
+        equal(t.process.returncode, code, "exit code")
+
+
 main()
