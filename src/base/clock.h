@@ -16,6 +16,13 @@ static inline int64_t clock_mono_ns(void)
 	return ts.tv_sec * CLOCK_NS_PER_S + ts.tv_nsec;
 }
 
+/* `ns` after `from`, neither negative; INT64_MAX, which never comes, where it is later than that.
+ */
+static inline int64_t clock_later(int64_t from, int64_t ns)
+{
+	return ns > INT64_MAX - from ? INT64_MAX : from + ns;
+}
+
 /* HZ=250, where the clock does not say. */
 #define CLOCK_USUAL_TICK_NS 4000000
 

@@ -293,7 +293,7 @@ static int turn_lags(struct run *run, int64_t now, struct err *e)
 		buf_free(&b);
 	else
 		screen_lags(run->screen, b.data);
-	run->next_lags = now + (run->job->interval ? run->job->interval : CLOCK_NS_PER_S);
+	run->next_lags = clock_later(now, run->job->interval ? run->job->interval : CLOCK_NS_PER_S);
 	return r;
 }
 
@@ -339,11 +339,20 @@ static void note_hangups(struct run *run, short output, short keys)
 		run->stop = true;
 }
 
+/* The first of those after `last` that is still to come: those that were missed are left out. None
+ * does without an interval. */
+static int64_t next_turn(int64_t last, int64_t interval, int64_t now)
+{
+	if (!interval)
+		return INT64_MAX;
+	return clock_later(last, (now - last) / interval * interval + interval);
+}
+
 static int loop(struct run *run, struct err *e)
 {
 	int64_t now = clock_mono_ns(), interval = run->job->interval;
-	int64_t end = run->job->duration ? now + run->job->duration : INT64_MAX;
-	int64_t next = interval && !run->screen ? now + interval : INT64_MAX;
+	int64_t end = run->job->duration ? clock_later(now, run->job->duration) : INT64_MAX;
+	int64_t next = run->screen ? INT64_MAX : next_turn(now, interval, now);
 
 	for (;;) {
 		struct pollfd p[5] = {
@@ -358,7 +367,7 @@ static int loop(struct run *run, struct err *e)
 		now = clock_mono_ns();
 		if (!r && now >= next) {
 			r = put_lags(run, false, e);
-			next = now + interval;
+			next = next_turn(next, interval, now);
 		}
 		if (!r && run->screen)
 			r = turn_lags(run, now, e);

@@ -210,4 +210,56 @@ def a_signal_ends_it_on_a_terminal_that_was_stopped(how, code):
         equal(t.process.returncode, code, "exit code")
 
 
+# Times.
+
+@cases("--duration", "--interval", "--after")
+def a_time_that_no_clock_will_show_never_comes(option):
+    with Holder("waits") as holder, \
+            Watch("--json", "--no-stacks", *(() if option == "--after" else ("--after", "50ms")), option, FOR_EVER,
+                  "--pid", str(holder.pid)) as w:
+        w.ready()
+        holder.quick()
+        address = holder.leak()[0]
+        if option != "--after":
+            w.line("half-closed", f'"local":"{address}"')
+        equal((w.process.poll(), '"lag"' in w.text()), (None, False), "its end, and close lags")
+        equal(w.stop(), (0, ""), "exit")
+        events = [x["event"] for x in json_lines(w.text())]
+        equal(events, ["watching", *(["half-closed"] if option != "--after" else []), "lag", "summary"], "events")
+
+
+def lags_of(w):
+    return w.whole_lines().count('"lag"')
+
+
+def offset_after_a_stop(w, interval):
+    """How far from the turns that were due one comes after a stop; in intervals, 0 to 1."""
+    def following():
+        n = lags_of(w)
+        wait_for(lambda: lags_of(w) > n, "the next close lags", 20)
+        return time.monotonic()
+    first = following()
+    w.process.send_signal(signal.SIGSTOP)
+    wait_for(lambda: time.monotonic() > first + 1.5 * interval, "a turn and a half")
+    w.process.send_signal(signal.SIGCONT)
+    late, after = following(), following()
+    true(late > first + 1.5 * interval, "it was late")
+    return (after - first) / interval % 1
+
+
+@test
+def intervals_are_counted_from_the_start():
+    """One that comes late, as on a busy machine, does not delay those that follow; missed ones are left out."""
+    with Holder("closes") as holder, \
+            Watch("--json", "--no-stacks", "--interval", "600ms", "--pid", str(holder.pid)) as w:
+        w.ready()
+        holder.quick()
+        seen = []
+        for _ in range(5):
+            seen.append(offset_after_a_stop(w, 0.6))
+            if min(seen[-1], 1 - seen[-1]) < 0.2:
+                return
+    raise AssertionError(f"offsets from the turn that was due: {seen}")
+
+
 main()
