@@ -411,10 +411,11 @@ int doctor_open(struct doctor **out, const struct doctor_setup *setup, doctor_li
 	d->setup = *setup;
 	d->each = each;
 	d->arg = arg;
-	d->stacks = stacks_new();
-	r = d->stacks ? 0 : err_set(e, -ENOMEM, "no memory for stacks");
-	if (!r)
-		r = watch_open(&d->watch, &setup->watch, e);
+	r = watch_open(&d->watch, &setup->watch, e);
+	if (!r) {
+		d->stacks = stacks_new();
+		r = d->stacks ? 0 : err_set(e, -ENOMEM, "no memory for stacks");
+	}
 	if (!r)
 		r = make_poll(d, e);
 	for (unsigned i = 0; !r && i < setup->pid_count; i++)

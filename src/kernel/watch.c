@@ -215,10 +215,13 @@ static int attach_where_made(struct watch *w, struct err *e)
 
 int watch_open(struct watch **out, const struct watch_setup *setup, struct err *e)
 {
-	struct watch *w = calloc(1, sizeof(*w));
 	uint32_t buffer = setup->buffer ? setup->buffer : DEFAULT_BUFFER;
-	int r;
+	int r = watch_check_descriptors(e);
+	struct watch *w;
 
+	if (r)
+		return r;
+	w = calloc(1, sizeof(*w));
 	if (!w)
 		return err_set(e, -ENOMEM, "no memory for a watch");
 	log_to = setup->log;

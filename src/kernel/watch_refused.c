@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 #include "kernel/watch_refused.h"
 
+#include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/capability.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 #include "base/fd.h"
@@ -44,6 +47,33 @@ void watch_refused(const struct watch_rights *r, char *text, size_t cap)
 		snprintf(text, cap,
 			 "every capability is there, so a security module of this host forbids it; "
 			 "its log says more");
+}
+
+/* How many descriptors may still be opened, counted up to `enough`. */
+static unsigned free_descriptors(uint64_t limit, unsigned enough)
+{
+	unsigned n = 0;
+
+	for (uint64_t fd = 0; fd < limit && fd <= INT_MAX && n < enough; fd++)
+		n += fcntl((int)fd, F_GETFD) < 0;
+	return n;
+}
+
+int watch_check_descriptors(struct err *e)
+{
+	struct rlimit limit;
+	unsigned n;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit))
+		return 0;
+	n = free_descriptors(limit.rlim_cur, WATCH_DESCRIPTORS);
+	if (n == WATCH_DESCRIPTORS)
+		return 0;
+	return err_set(e, -EMFILE,
+		       "a watch takes %d descriptors, and ulimit -n, which is %ju, leaves it %u; "
+		       "allow more, with ulimit -n %ju",
+		       WATCH_DESCRIPTORS, (uintmax_t)limit.rlim_cur, n,
+		       (uintmax_t)limit.rlim_cur + WATCH_DESCRIPTORS - n);
 }
 
 /* The number after a field's name in /proc/self/status; `base` as for strtoull(). 0: none. */

@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-/* Why the kernel refused to load programs: -EPERM has many reasons, and none is told. */
+/* Why the kernel refused to load programs: -EPERM has many reasons, and none is told; and where
+ * descriptors run out, libbpf may say something else. */
 #pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include "base/err.h"
 
 /* What the reasons can be told by. */
 struct watch_rights {
@@ -19,3 +22,10 @@ struct watch_rights watch_rights(void);
 
 /* What is missing, and what to do: a clause for after "not permitted: ". Pure. */
 void watch_refused(const struct watch_rights *r, char *text, size_t cap);
+
+/* What a watch has open at most: 47 for its programs, maps and links, and some at a time for walks,
+ * processes and files with names of functions. */
+#define WATCH_DESCRIPTORS 64
+
+/* Returns 0 where this process may still open so many, else -EMFILE with text. */
+int watch_check_descriptors(struct err *e);

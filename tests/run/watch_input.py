@@ -262,4 +262,36 @@ def intervals_are_counted_from_the_start():
     raise AssertionError(f"offsets from the turn that was due: {seen}")
 
 
+# Descriptors.
+
+def with_descriptors(n):
+    return lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (n, n))
+
+
+@cases(10, 20, 45, 60)
+def too_few_descriptors_are_named(n):
+    r = run(*WATCH, "--duration", "10ms", *HERE, preexec_fn=with_descriptors(n))
+    equal((r.returncode, r.stdout), (3, ""), "answer")
+    said = re.fullmatch(rf"unclosed watch: a watch takes \d+ descriptors, and ulimit -n, which is {n}, leaves it \d+; "
+                        r"allow more, with ulimit -n (\d+)\n", r.stderr)
+    true(said, f"what it says: {r.stderr}")
+    r = run(*WATCH, "--duration", "10ms", *HERE, preexec_fn=with_descriptors(int(said[1])))
+    equal((r.returncode, r.stderr), (0, ""), "with as many as it says")
+
+
+@test
+def as_many_as_it_asks_for_are_enough():
+    """Also where it has most to open: stacks, names of functions, a walk over one process."""
+    with Holder("leaks") as holder:
+        few = run(*WATCH, "--duration", "10ms", *HERE, preexec_fn=with_descriptors(20)).stderr
+        enough = re.search(r"with ulimit -n (\d+)", few)[1]
+        with Watch("--json", "--after", "50ms", "--made", "--pid", str(holder.pid), "--interval", "100ms",
+                   before=("prlimit", f"--nofile={enough}")) as w:
+            w.ready()
+            line = json.loads(w.line("half-closed", f'"local":"{holder.leak()[0]}"', seconds=30))
+            true(line["told"]["stack"] and line["made"]["stack"], f"stacks of {line}")
+            has(json.dumps(line["told"]["stack"]), "recv")
+            equal(w.stop(), (0, ""), "exit")
+
+
 main()
