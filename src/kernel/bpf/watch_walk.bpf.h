@@ -105,6 +105,21 @@ static __always_inline __u64 fin_came(const struct tcp_sock *tp, __u32 *flags)
 	return since;
 }
 
+/* Whether the end is not this socket's, but that of one before it at this address, whose end was
+ * missed: the side that closed first is the other one, or more was written since than ever was. */
+static __always_inline bool is_another(const struct end *e, const struct tcp_sock *tp, int state)
+{
+	bool holder = e->flags & WATCH_HOLDER;
+
+	if (state == TCP_CLOSE)
+		return false;
+	if (holder != (state == TCP_CLOSE_WAIT || state == TCP_LAST_ACK))
+		return true;
+	/* The two: SYN and FIN. */
+	return tp->write_seq - e->write_seq >
+	       tp->bytes_acked + (__u32)(tp->write_seq - tp->snd_una) + 2;
+}
+
 /* Follows an end that was half-closed already. Since when is not always known: at least since the
  * last packet came or went, which the socket's clock remembers. */
 static __always_inline void take_in(struct sock *sk)
@@ -114,9 +129,15 @@ static __always_inline void take_in(struct sock *sk)
 	__u8 state = sk->__sk_common.skc_state;
 	__u64 since = tp ? tp->tcp_mstamp * 1000 : 0;
 	__u32 flags = WATCH_TAKEN_IN;
+	struct end *e;
 
-	if (!tp || find(key))
+	if (!tp)
 		return;
+	e = find(key);
+	if (e && !is_another(e, tp, state))
+		return;
+	if (e)
+		finish(key, e);
 	if (state == TCP_CLOSE) {
 		/* Never was connected; a refusal is one segment. */
 		if (tp->segs_in <= 1 && !tp->bytes_acked && !tp->bytes_received)
