@@ -137,8 +137,6 @@ static void say_fresh(struct doctor *d)
 		if (!end || end->began != ev->conn.began)
 			continue;
 		end->waiting = watch_is_waiting(ev);
-		if (end->waiting)
-			watch_borrow_listener(d, end);
 		find_container(d, end);
 		watch_due(d, end, ev);
 	}
@@ -182,10 +180,10 @@ static int glance(struct doctor *d, struct err *e)
 	return r;
 }
 
-static int search(struct doctor *d, bool match, struct err *e)
+static int search(struct doctor *d, struct err *e)
 {
 	uint64_t begun = (uint64_t)clock_mono_ns(), rest;
-	int r = watch_turn(d->watch, match, on_event, d, &d->found, e);
+	int r = watch_turn(d->watch, on_event, d, &d->found, e);
 
 	rest = ((uint64_t)clock_mono_ns() - begun) * SEARCH_REST;
 	if (rest < SEARCH_MS * CLOCK_NS_PER_MS)
@@ -199,16 +197,6 @@ static int search(struct doctor *d, bool match, struct err *e)
 		d->next_search = begun;
 	d->unmatched |= d->found.due > 0;
 	return r;
-}
-
-/* Those that wait in the accept queue of one who is watched. What the walk brought is said first.
- */
-static int match_ports(struct doctor *d, struct err *e)
-{
-	if (!d->ports_unmatched || d->fresh_count)
-		return 0;
-	d->ports_unmatched = false;
-	return search(d, true, e);
 }
 
 /* Of those that may have changed, what they are now. */
@@ -258,8 +246,6 @@ static int wait_for(const struct doctor *d)
 		next = d->next_glance;
 	if (d->setup.watch.rules.by_owner && watch_next_matching(d) < next)
 		next = watch_next_matching(d);
-	if (d->ports_unmatched)
-		return 0;
 	if (next > now + TURN_MS * CLOCK_NS_PER_MS)
 		return TURN_MS;
 	return next > now ? (int)((next - now) / CLOCK_NS_PER_MS) + 1 : 0;
@@ -273,7 +259,7 @@ static int look(struct doctor *d, struct err *e)
 	if (r)
 		return r;
 	if ((uint64_t)clock_mono_ns() >= next_search(d))
-		r = search(d, false, e);
+		r = search(d, e);
 	else if ((uint64_t)clock_mono_ns() >= d->next_glance)
 		r = glance(d, e);
 	else
@@ -282,7 +268,7 @@ static int look(struct doctor *d, struct err *e)
 		r = look_again(d, e);
 	if (!r && d->setup.watch.rules.by_owner)
 		r = watch_match_owners(d, e);
-	return r ? r : match_ports(d, e);
+	return r;
 }
 
 int doctor_turn(struct doctor *d, int *wait_ms, struct err *e)
@@ -410,7 +396,6 @@ void doctor_close(struct doctor *d)
 	ends_free(&d->ends);
 	free(d->fresh);
 	free(d->late);
-	free(d->listeners);
 	free(d);
 }
 
@@ -433,7 +418,7 @@ static struct tw_losses losses(const struct doctor *d, const struct watch_counts
 		.unkept = stacks_missing(d->stacks),
 		.makings = c->made_lost + d->unsuspected,
 		.children = c->children_lost,
-		.listeners = c->ports_lost,
+		.listeners = c->queues_cut,
 		.namespaces = d->unentered,
 	};
 }

@@ -4,9 +4,7 @@
 #include <string.h>
 
 #include "base/clock.h"
-#include "base/vec.h"
 #include "doctor/watch_state.h"
-#include "tcp/state.h"
 
 /* Between two attempts to match ends that nobody who is watched held so far; and so many times as
  * long as the attempt takes, where that is more. */
@@ -21,39 +19,17 @@ static struct tw_owner owner_of(const struct watch_owner *o)
 	return owner;
 }
 
-static void add_listener(struct doctor *d, const struct watch_owner *o)
-{
-	if (vec_reserve(&d->listeners, &d->listener_cap, d->listener_count + 1,
-			sizeof(*d->listeners)))
-		return;
-	d->listeners[d->listener_count++] = (struct listener){ o->netns, o->port, owner_of(o) };
-}
-
 static void on_owner(const struct watch_owner *o, void *arg)
 {
 	struct doctor *d = arg;
 	struct tw_owner owner = owner_of(o);
-	struct open_end *end;
+	struct open_end *end = ends_find(&d->ends, o->sk);
 
-	if (o->state == TCPS_LISTEN) {
-		add_listener(d, o);
-		return;
-	}
-	end = ends_find(&d->ends, o->sk);
 	if (!end || end->began != o->began)
 		return;
-	end->cookie = o->cookie;
+	if (o->cookie)
+		end->cookie = o->cookie;
 	ends_add_owner(&d->ends, end, &owner);
-}
-
-void watch_borrow_listener(struct doctor *d, struct open_end *end)
-{
-	for (uint32_t i = 0; i < d->listener_count; i++) {
-		const struct listener *l = &d->listeners[i];
-
-		if (l->port == end->local_port && l->netns == end->netns)
-			ends_add_owner(&d->ends, end, &l->owner);
-	}
 }
 
 /* In pid namespaces of their own processes may have no number that they could be asked for by. */
@@ -64,7 +40,6 @@ static bool can_ask(const struct doctor *d)
 
 int watch_find_owners(struct doctor *d, bool take_in, struct err *e)
 {
-	d->listener_count = 0;
 	d->owners_unseen = false;
 	return watch_owners(d->watch, take_in, on_owner, d, e);
 }
@@ -111,7 +86,6 @@ int watch_find_fresh_owners(struct doctor *d, struct err *e)
 			ends_drop_owners(&d->ends, end);
 	}
 	d->owners_unseen = false;
-	d->listener_count = 0;
 	if (n == 0)
 		return 0;
 	if (n > 0)
@@ -125,8 +99,6 @@ static int match_with_watched(struct doctor *d, struct err *e)
 {
 	int r = -E2BIG;
 
-	d->listener_count = 0;
-	watch_forget_ports(d->watch);
 	if (can_ask(d)) {
 		d->matching_few = true;
 		r = watch_owners_of(d->watch, NULL, 0, on_owner, d, e);
@@ -157,6 +129,5 @@ int watch_match_owners(struct doctor *d, struct err *e)
 	took = (uint64_t)clock_mono_ns() - now;
 	d->next_walk = now + 2 * took;
 	d->next_match = now + MATCH_MS * CLOCK_NS_PER_MS + MATCH_REST * took;
-	d->ports_unmatched = true;
 	return r;
 }

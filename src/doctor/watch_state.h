@@ -6,12 +6,6 @@
 #include "doctor/stacks.h"
 #include "doctor/watch.h"
 
-struct listener {
-	uint32_t netns;
-	uint16_t port;
-	struct tw_owner owner;
-};
-
 /* What is not said yet. */
 struct late {
 	uint64_t due; /* said then in any case; 0: when those before it are */
@@ -33,11 +27,9 @@ struct doctor {
 	uint64_t unentered;        /* namespaces that could not be looked into */
 	struct watch_event *fresh; /* reported in this turn, owners not yet known; and their news */
 	struct late *late;
-	struct listener *listeners;
-	uint32_t fresh_count, fresh_cap, late_count, late_cap, listener_count, listener_cap;
+	uint32_t fresh_count, fresh_cap, late_count, late_cap;
 	bool owners_unseen;   /* of some that are fresh */
 	bool matching_few;    /* only those who are watched are being looked at */
-	bool ports_unmatched; /* since the last walk over those who are watched */
 	struct stacks *stacks;
 	struct watch_found found;  /* by the last search or glance */
 	uint64_t searched, rested; /* the last search; the earliest that the next one may be */
@@ -83,8 +75,8 @@ uint64_t watch_next_late(const struct doctor *d, uint64_t next);
 /* Gets the stacks; for watch_stacks(). */
 void watch_keep_stack(const struct watch_stack *stack, void *doctor);
 
-/* Walks over all descriptors: gives the reported ends their holders, and notes the listeners. With
- * `take_in` first follows what is half-closed already. Returns 0 or -errno with text. */
+/* Walks over all descriptors: gives the reported ends their holders; to those that wait to be
+ * accepted, and have none, their listeners'. With `take_in` first follows what is half-closed already. Returns 0 or -errno with text. */
 int watch_find_owners(struct doctor *d, bool take_in, struct err *e);
 
 /* The same for the ends that were reported in this turn, whose holders are counted anew. */
@@ -94,9 +86,6 @@ int watch_find_fresh_owners(struct doctor *d, struct err *e);
  * watch_next_matching() says; UINT64_MAX: there is nothing to match. */
 int watch_match_owners(struct doctor *d, struct err *e);
 uint64_t watch_next_matching(const struct doctor *d);
-
-/* An end that waits to be accepted has no descriptor: its listener's owner stands in. */
-void watch_borrow_listener(struct doctor *d, struct open_end *end);
 
 /* Whether the event is of an end that was reported in an accept queue and has left it since: its
  * holders are still the listener's. */

@@ -416,10 +416,10 @@ static int run_search(struct watch *w, struct watch_turn in, watch_event_fn *eac
 	return 0;
 }
 
-int watch_turn(struct watch *w, bool match, watch_event_fn *each, void *arg,
-	       struct watch_found *found, struct err *e)
+int watch_turn(struct watch *w, watch_event_fn *each, void *arg, struct watch_found *found,
+	       struct err *e)
 {
-	struct watch_turn in = { .match = match, .ahead = UINT64_MAX / 2 };
+	struct watch_turn in = { .ahead = UINT64_MAX / 2 };
 
 	return run_search(w, in, each, arg, found, e);
 }

@@ -104,16 +104,6 @@ int watch_owners_of(struct watch *w, const uint64_t *files, unsigned count, watc
 	return r;
 }
 
-void watch_forget_ports(struct watch *w)
-{
-	int fd = bpf_map__fd(w->skel->maps.ports);
-	uint64_t port;
-
-	while (!bpf_map_get_next_key(fd, NULL, &port))
-		if (bpf_map_delete_elem(fd, &port))
-			return;
-}
-
 /* For one that writes nothing. */
 static int run_iterator(const struct bpf_link *link, const char *what, struct err *e)
 {

@@ -32,7 +32,7 @@ static void every_loss_is_said_by_its_cause(void **state)
 		{ { .unkept = 3 }, "  3 stacks not shown: there was", "\"stacks_not_kept\":3" },
 		{ { .makings = 3 }, "  3 makings of sockets not noted", "\"makings\":3" },
 		{ { .children = 3 }, "  3 child processes not watched", "\"children\":3" },
-		{ { .listeners = 3 }, "  3 listeners not noted", "\"listeners\":3" },
+		{ { .listeners = 3 }, "  3 accept queues not looked at to their end", "\"listeners\":3" },
 		{ { .namespaces = 3 },
 		  "  3 network namespaces not looked into",
 		  "\"namespaces\":3" },

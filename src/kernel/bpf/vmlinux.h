@@ -110,6 +110,7 @@ struct sock_common {
 	atomic64_t skc_cookie;
 	union {
 		unsigned long skc_flags;
+		struct sock *skc_listener;
 	};
 };
 
@@ -148,8 +149,19 @@ struct inet_sock {
 	__be16 inet_sport;
 };
 
+struct request_sock {
+	struct sock_common __req_common;
+	struct request_sock *dl_next;
+	struct sock *sk;
+};
+
+struct request_sock_queue {
+	struct request_sock *rskq_accept_head;
+};
+
 struct inet_connection_sock {
 	struct inet_sock icsk_inet;
+	struct request_sock_queue icsk_accept_queue;
 	__u8 icsk_retransmits;
 	struct {
 		__u32 lrcvtime;

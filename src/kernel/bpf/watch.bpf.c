@@ -169,8 +169,11 @@ static __always_inline void on_closed(struct sock *sk)
 		finish(key, e);
 }
 
+/* clang-format off */
 #include "watch_reads.bpf.h"
 #include "watch_walk.bpf.h"
+#include "watch_holders.bpf.h"
+/* clang-format on */
 
 SEC("tp_btf/inet_sock_set_state")
 int BPF_PROG(on_state, struct sock *sk, int old, int new)

@@ -44,15 +44,6 @@ struct {
 	__type(value, __u8);
 } pids SEC(".maps");
 
-/* Listening ports of the processes that are watched: network namespace << 16 | port. */
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__uint(max_entries, 16384);
-	__type(key, __u64);
-	__type(value, __u8);
-} ports SEC(".maps");
-
 /* Stacks that were seen: the place, and a hash of the return addresses into the program itself that
  * lie on top of the stack, which tells apart two ways to the same place. */
 struct site_key {

@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: MIT
+"""Whose an end is, where its descriptor alone does not say so."""
+import json
+import os
+import subprocess
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
+from tap import cases, equal, json_lines, main, test, true, wait_for  # noqa: E402
+from watching import Watch  # noqa: E402
+
+# Listens at an address, and says at which port and descriptor; each line that it reads has it make a connection
+# to itself, which it does not accept, and close it, or keep it; it says from where.
+LISTENS = """
+import os, socket, sys
+address, port = sys.argv[1], int(sys.argv[2])
+ls = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET)
+if ":" in address:
+    ls.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+ls.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+ls.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+ls.bind((address, port))
+ls.listen(512)
+print(ls.getsockname()[1], ls.fileno(), flush=True)
+kept = []
+for word in map(str.strip, sys.stdin):
+    if word == "fork":
+        if os.fork() == 0:
+            sys.stdin.close()
+            os.close(1)
+            os.read(int(sys.argv[3]), 1)
+            os._exit(0)
+        print(flush=True)
+        continue
+    c = socket.socket(ls.family)
+    c.connect(ls.getsockname())
+    name = "[%s]:%d" if ":" in address else "%s:%d"
+    print(name % c.getsockname()[:2], flush=True)
+    kept.append(c)
+    if word == "close":
+        c.close()
+"""
+
+
+class Listener:
+    def __init__(self, address, port=0):
+        self.end, far = os.pipe()  # what it forks ends with this process
+        # pylint: disable-next=consider-using-with
+        self.process = subprocess.Popen([sys.executable, "-ISc", LISTENS, address, str(port), str(self.end)],
+                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+                                        pass_fds=[self.end])
+        os.close(self.end)
+        self.end = far
+        self.pid = self.process.pid
+        self.port, self.fd = map(int, self.process.stdout.readline().split())
+
+    def do(self, word):
+        self.process.stdin.write(word + "\n")
+        self.process.stdin.flush()
+        return self.process.stdout.readline().strip()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *unused):
+        os.close(self.end)
+        self.process.stdin.close()
+        self.process.stdout.close()
+        self.process.kill()
+        self.process.wait()
+
+
+@cases("127.0.0.2", "::1")
+def what_waits_at_another_s_listener_is_the_other_s(other):
+    """At the same port, but another address, or of another family."""
+    with Listener("127.0.0.1") as a, Listener(other, a.port) as b, \
+            Watch("--after", "50ms", "--json", "--new", "--pid", str(a.pid)) as first, \
+            Watch("--after", "50ms", "--json", "--new", "--pid", str(b.pid)) as second, \
+            Watch("--after", "50ms", "--json", "--new", "--port", str(a.port)) as both:
+        for w in (first, second, both):
+            w.ready()
+        own = {}
+        for listener, w in ((a, first), (b, second)):
+            own[w] = listener.do("close")
+            for who in (w, both):
+                line = json.loads(who.line("not-accepted", f'"peer":"{own[w]}"'))
+                equal([(h["pid"], h["fd"]) for h in line["listeners"]], [(listener.pid, listener.fd)], "listener")
+        for w in (first, second):
+            w.stop()
+            equal([x["peer"] for x in json_lines(w.text()) if "peer" in x], [own[w]], "what is spoken of")
+
+
+@test
+def of_two_that_share_an_address_each_has_its_own_queue():
+    with Listener("127.0.0.1") as a, Listener("127.0.0.1", a.port) as b, \
+            Watch("--after", "50ms", "--json", "--new", "--pid", str(a.pid)) as first, \
+            Watch("--after", "50ms", "--json", "--new", "--pid", str(b.pid)) as second:
+        first.ready()
+        second.ready()
+        made = {a.do("close") for _ in range(16)}
+
+        def said(w):
+            return {x["peer"] for x in json_lines(w.whole_lines()) if x.get("cause") == "not-accepted"}
+        wait_for(lambda: said(first) | said(second) == made, "all of them")
+        first.stop()
+        second.stop()
+        equal(said(first) & said(second), set(), "spoken of twice")
+
+
+@test
+def all_who_hold_the_listener_are_named():
+    with Listener("127.0.0.1") as a, Watch("--after", "50ms", "--json", "--new", "--pid", str(a.pid)) as w:
+        w.ready()
+        a.do("fork")
+        line = json.loads(w.line("not-accepted", f'"peer":"{a.do("close")}"'))
+        pids = {h["pid"] for h in line["listeners"]}
+        true(len(pids) == 2 and a.pid in pids, f"holders {line['listeners']}")
+
+
+@test
+def one_deep_in_the_queue_is_found():
+    with Listener("127.0.0.1") as a, Watch("--after", "50ms", "--json", "--new", "--pid", str(a.pid)) as w:
+        w.ready()
+        for _ in range(400):
+            a.do("keep")
+        w.line("not-accepted", f'"peer":"{a.do("close")}"')
+
+
+main()
