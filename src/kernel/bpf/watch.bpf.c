@@ -183,12 +183,15 @@ int BPF_PROG(on_state, struct sock *sk, int old, int new)
 		if (suspecting)
 			record_if_suspect((__u64)sk);
 		break;
+	/* close() after shutdown() sets the state that it has again. */
 	case TCP_CLOSE_WAIT:
 	case TCP_FIN_WAIT1:
-		on_half_closed(sk, old, new);
+		if (old != new)
+			on_half_closed(sk, old, new);
 		break;
 	case TCP_LAST_ACK:
-		on_fin_sent(sk);
+		if (old != new)
+			on_fin_sent(sk);
 		break;
 	case TCP_CLOSE:
 		if (old != TCP_LISTEN && old != TCP_SYN_SENT && old != TCP_CLOSE)
