@@ -1,13 +1,17 @@
 # SPDX-License-Identifier: MIT
 """Whose an end is, where its descriptor alone does not say so."""
+import functools
 import json
 import os
+import socket
 import subprocess
 import sys
+import threading
+from contextlib import contextmanager
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
-from tap import cases, equal, json_lines, main, test, true, wait_for  # noqa: E402
-from watching import Watch  # noqa: E402
+from tap import binary, cases, equal, json_lines, main, run, test, true, wait_for, within  # noqa: E402
+from watching import HERE, Watch, name  # noqa: E402
 
 # Listens at an address, and says at which port and descriptor; each line that it reads has it make a connection
 # to itself, which it does not accept, and close it, or keep it; it says from where.
@@ -70,6 +74,36 @@ class Listener:
         self.process.wait()
 
 
+class Command:
+    """A Python program under a watch that ends it should it not end; what is said of it comes on the standard error."""
+
+    def __init__(self, script):
+        self.process = subprocess.Popen(  # pylint: disable=consider-using-with
+            [binary("unclosed"), "watch", "--after", "50ms", "--duration", "20s", "--json", "--", sys.executable,
+             "-ISc", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    def line(self, *parts):
+        for line in self.process.stderr:
+            if all(p in line for p in parts):
+                return json.loads(line)
+        raise AssertionError(f"no line with {parts}")
+
+    def end(self):
+        """Its exit code, and what else was said."""
+        self.process.stdin.close()
+        rest = self.process.stderr.read()
+        return self.process.wait(within(20)), rest
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *unused):
+        self.process.kill()
+        self.process.wait()
+        for f in (self.process.stdin, self.process.stdout, self.process.stderr):
+            f.close()
+
+
 @cases("127.0.0.2", "::1")
 def what_waits_at_another_s_listener_is_the_other_s(other):
     """At the same port, but another address, or of another family."""
@@ -124,6 +158,88 @@ def one_deep_in_the_queue_is_found():
         for _ in range(400):
             a.do("keep")
         w.line("not-accepted", f'"peer":"{a.do("close")}"')
+
+
+MPTCP = 262
+TIERS = ("sock_recv_length", "fexit", "syscalls")
+
+
+@contextmanager
+def mptcp_client():
+    """A connection whose other end speaks TCP alone: an end of MPTCP and its peer."""
+    with socket.create_server(("127.0.0.1", 0)) as ls, \
+            socket.socket(socket.AF_INET, socket.SOCK_STREAM, MPTCP) as client:
+        client.connect(ls.getsockname())
+        server = ls.accept()[0]
+        yield client, server
+        server.close()
+
+
+@functools.cache
+def works(tier):
+    return run(binary("unclosed"), "watch", "--reads", tier, "--duration", "1ms", *HERE).returncode == 0
+
+
+def holders(line):
+    return [(h["pid"], h["fd"]) for h in line["holders"]]
+
+
+@test
+def who_holds_an_mptcp_socket_is_found_and_was_told():
+    for tier in filter(works, TIERS):
+        with Watch("--after", "50ms", "--json", "--new", "--reads", tier, *HERE) as w, mptcp_client() as (c, s):
+            w.ready()
+            s.send(b"x")
+            s.close()
+            # The byte has left the subflow, and nobody has read it.
+            line = json.loads(w.line("half-closed", f'"local":"{name(c)}"'))
+            equal((line["cause"], holders(line)), ("drained", [(os.getpid(), c.fileno())]), tier)
+            c.recv(0)
+            c.recv(1, socket.MSG_PEEK)
+            c.recv(1)
+            c.recv(1, socket.MSG_PEEK)
+            true('"told"' not in w.text().replace('"told":null', ""), f"{tier}: told by a read that tells nothing")
+            equal(c.recv(1), b"", "the end")
+            line = json.loads(w.line('"event":"told"', f'"local":"{name(c)}"'))
+            equal((line["cause"], holders(line), line["told"]["tid"]),
+                  ("told", [(os.getpid(), c.fileno())], threading.get_native_id()), tier)
+            equal((line["inode"], line["told"]["stack_note"]), (os.fstat(c.fileno()).st_ino, ""), tier)
+
+
+@test
+def an_mptcp_socket_that_was_half_closed_before_is_found():
+    with mptcp_client() as (c, s):
+        s.close()
+        with Watch("--after", "50ms", "--json", *HERE) as w:
+            line = json.loads(w.line("half-closed", f'"local":"{name(c)}"'))
+            equal((line["cause"], holders(line)), ("drained", [(os.getpid(), c.fileno())]), "the line")
+
+
+@test
+def a_command_that_leaks_an_mptcp_socket_is_found_out():
+    with socket.create_server(("127.0.0.1", 0)) as ls:
+        script = ("import socket; c = socket.socket(socket.AF_INET, socket.SOCK_STREAM, 262);"
+                  f"c.connect({ls.getsockname()}); c.recv(1); input()")
+        with Command(script) as command:
+            ls.accept()[0].close()
+            command.line("half-closed")
+            command.process.stdin.write("\n")
+            equal(command.end()[0], 1, "exit code")
+
+
+@test
+def what_waits_at_an_mptcp_listener_is_its_own():
+    with Watch("--after", "50ms", "--json", "--new", *HERE) as w, \
+            socket.socket(socket.AF_INET, socket.SOCK_STREAM, MPTCP) as ls, \
+            socket.socket() as client:
+        w.ready()
+        ls.bind(("127.0.0.1", 0))
+        ls.listen()
+        client.connect(ls.getsockname())
+        end = name(client)
+        client.close()
+        line = json.loads(w.line("not-accepted", f'"peer":"{end}"'))
+        equal([(h["pid"], h["fd"]) for h in line["listeners"]], [(os.getpid(), ls.fileno())], "listener")
 
 
 main()

@@ -37,6 +37,7 @@ char LICENSE[] SEC("license") = "Dual MIT/GPL";
 #include "watch_stack.bpf.h"
 #include "watch_event.bpf.h"
 #include "watch_lag.bpf.h"
+#include "watch_mptcp.bpf.h"
 /* clang-format on */
 
 /* Not inlined: rare. Such an end changes its state no more: only on_destroy sees it go. Most

@@ -20,25 +20,29 @@ struct sight {
 	int fd;
 };
 
-/* What a descriptor leads to: where it is an end, it is matched, and its holder given. */
-static __noinline int see(const struct sight *by, __u64 key)
+/* Not inlined: for the stack, of which 512 bytes are all. */
+static __noinline int give(const struct sight *by, __u64 key, __u64 began)
 {
-	struct watch_owner o = { .sk = key, .fd = by->fd };
-	struct end *e = find_number(key);
+	struct watch_owner o = { .sk = key, .began = began, .fd = by->fd };
 
-	if (!e)
-		return 0;
-	if (e->flags & WATCH_WANTED)
-		match(by->task, key, e);
-	if (!(e->flags & WATCH_REPORTED))
-		return 0;
-	o.began = e->began;
 	o.cookie = BPF_CORE_READ((const struct sock *)key, __sk_common.skc_cookie.counter);
 	o.start = by->task->group_leader->start_boottime;
 	o.tgid = process_of(by->task);
 	name_process(by->task, o.comm);
 	bpf_seq_write(by->seq, &o, sizeof(o));
 	return 0;
+}
+
+/* What a descriptor leads to: where it is an end, it is matched, and its holder given. */
+static __noinline int see(const struct sight *by, __u64 key)
+{
+	struct end *e = find_number(key);
+
+	if (!e)
+		return 0;
+	if (e->flags & WATCH_WANTED)
+		match(by->task, key, e);
+	return e->flags & WATCH_REPORTED ? give(by, key, e->began) : 0;
 }
 
 /* So much of a queue is looked at. */
@@ -81,6 +85,29 @@ static __noinline int see_queue(const struct sight *by, __u64 listener)
 	return 0;
 }
 
+struct connection {
+	struct sight by;
+	struct subflows subflows;
+};
+
+static long see_subflow(__u32 number, struct connection *c)
+{
+	__u64 key = next_subflow(&c->subflows);
+
+	if (!key)
+		return 1;
+	see(&c->by, key);
+	return 0;
+}
+
+static __noinline int see_subflows(const struct sight *by, __u64 msk)
+{
+	struct connection c = { .by = *by, .subflows = subflows_of(msk) };
+
+	bpf_loop(SUBFLOWS_MOST, see_subflow, &c, 0);
+	return 0;
+}
+
 /* Every descriptor of every process: gives those that refer to a reported end, or to the listener
  * that it waits at, reports those that waited for their owner, and at the start takes in the
  * half-closed. */
@@ -99,12 +126,18 @@ int holders(struct bpf_iter__task_file *ctx)
 	if (!sock)
 		return 0;
 	sk = sock->sk;
-	if (!sk || sk->sk_protocol != IPPROTO_TCP)
+	if (!sk)
+		return 0;
+	by.seq = ctx->meta->seq;
+	by.task = task;
+	if (is_mptcp(sk) && sk->__sk_common.skc_state == TCP_LISTEN)
+		return see_queue(&by, first_subflow((__u64)sk));
+	if (is_mptcp(sk))
+		return see_subflows(&by, plain_number((__u64)sk));
+	if (sk->sk_protocol != IPPROTO_TCP)
 		return 0;
 	if (taking_in)
 		take_in(sk);
-	by.seq = ctx->meta->seq;
-	by.task = task;
 	if (sk->__sk_common.skc_state == TCP_LISTEN)
 		return see_queue(&by, plain_number((__u64)sk));
 	if (!find((__u64)sk))

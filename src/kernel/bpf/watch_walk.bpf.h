@@ -4,8 +4,8 @@
 
 struct walk {
 	struct watch_turn turn;
-	__u64 word;    /* of `live` */
-	__u32 base;    /* the word's first place */
+	__u64 word; /* of `live` */
+	__u32 base; /* the word's first place */
 };
 
 /* Those that need not be looked at. */
@@ -37,24 +37,24 @@ static __always_inline bool is_gone(__u64 key, const struct end *e)
 }
 
 /* Nobody holds the end still meanwhile: it may finish, and its place have another, at any step.
- * What was set on another is taken back. */
-static __always_inline void send_report(__u64 key, struct end *e, __u64 began)
+ * What was set on another is taken back. Not inlined: for the stack. */
+static __noinline int send_report(__u64 key, struct end *e, __u64 began)
 {
 	__u32 flags = __sync_fetch_and_or(&e->flags, WATCH_REPORTED);
 	struct end now = *e;
 
 	if (flags & (WATCH_FINISHED | WATCH_REPORTED))
-		return;
+		return 0;
 	if (!is_still(e, key, began)) {
 		__sync_fetch_and_and(&e->flags, ~WATCH_REPORTED);
-		return;
+		return 0;
 	}
 	emit(WATCH_REPORT, key, &now, BPF_RB_NO_WAKEUP);
 	if (is_still(e, key, began) && !(*(volatile __u32 *)&e->flags & WATCH_FINISHED))
-		return;
+		return 0;
 	/* Its end may have been sent before its report was. */
 	now.flags |= WATCH_FINISHED;
-	emit(WATCH_END, key, &now, BPF_RB_NO_WAKEUP);
+	return emit(WATCH_END, key, &now, BPF_RB_NO_WAKEUP);
 }
 
 /* `wanted` is counted up first, since whoever finishes the end counts it down. */
