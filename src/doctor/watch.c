@@ -79,7 +79,7 @@ static bool still_fresh(const struct doctor *d, const struct watch_event *ev)
 	return false;
 }
 
-static int on_event(const struct watch_event *ev, void *arg)
+int watch_on_event(const struct watch_event *ev, void *arg)
 {
 	struct doctor *d = arg;
 
@@ -170,7 +170,7 @@ static void read_ahead(uint32_t slot, void *arg)
 /* Finds the stacks that may be needed soon. What is found to be due meanwhile is reported. */
 static int glance(struct doctor *d, struct err *e)
 {
-	int r = watch_glance(d->watch, ahead_age(d), on_event, d, &d->found, e);
+	int r = watch_glance(d->watch, ahead_age(d), watch_on_event, d, &d->found, e);
 
 	d->next_glance = (uint64_t)clock_mono_ns() + glance_interval(d);
 	if (d->found.more)
@@ -183,7 +183,7 @@ static int glance(struct doctor *d, struct err *e)
 static int search(struct doctor *d, struct err *e)
 {
 	uint64_t begun = (uint64_t)clock_mono_ns(), rest;
-	int r = watch_turn(d->watch, on_event, d, &d->found, e);
+	int r = watch_turn(d->watch, watch_on_event, d, &d->found, e);
 
 	rest = ((uint64_t)clock_mono_ns() - begun) * SEARCH_REST;
 	if (rest < SEARCH_MS * CLOCK_NS_PER_MS)
@@ -216,10 +216,10 @@ static int look_again(struct doctor *d, struct err *e)
 			continue;
 		r = watch_look(d->watch, end->sk, end->began, e);
 		if (!r && ++asked % LOOKS_AT_ONCE == 0)
-			r = watch_drain(d->watch, on_event, d, e);
+			r = watch_drain(d->watch, watch_on_event, d, e);
 	}
 	if (!r && asked)
-		r = watch_drain(d->watch, on_event, d, e);
+		r = watch_drain(d->watch, watch_on_event, d, e);
 	if (rest < SEARCH_MS * CLOCK_NS_PER_MS)
 		rest = SEARCH_MS * CLOCK_NS_PER_MS;
 	if (asked && now + rest < d->next_again)
@@ -263,7 +263,7 @@ static int look(struct doctor *d, struct err *e)
 	else if ((uint64_t)clock_mono_ns() >= d->next_glance)
 		r = glance(d, e);
 	else
-		r = watch_drain(d->watch, on_event, d, e);
+		r = watch_drain(d->watch, watch_on_event, d, e);
 	if (!r)
 		r = look_again(d, e);
 	if (!r && d->setup.watch.rules.by_owner)
@@ -291,7 +291,7 @@ int doctor_finish(struct doctor *d, struct err *e)
 	int r;
 
 	watch_detach(d->watch);
-	r = watch_drain(d->watch, on_event, d, e);
+	r = watch_drain(d->watch, watch_on_event, d, e);
 	if (!r)
 		r = watch_stacks(d->watch, watch_keep_stack, d, e);
 	say_fresh(d); /* whose owners can no longer be asked for */

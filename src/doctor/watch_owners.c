@@ -126,6 +126,8 @@ int watch_match_owners(struct doctor *d, struct err *e)
 		return 0;
 	d->unmatched = false; /* but for what comes due during the walk */
 	r = match_with_watched(d, e);
+	if (!r)
+		r = watch_settle_claims(d->watch, watch_on_event, d, e);
 	took = (uint64_t)clock_mono_ns() - now;
 	d->next_walk = now + 2 * took;
 	d->next_match = now + MATCH_MS * CLOCK_NS_PER_MS + MATCH_REST * took;

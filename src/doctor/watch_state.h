@@ -40,6 +40,9 @@ struct doctor {
 	int poll;            /* readable when something may have happened */
 };
 
+/* Gets the events; for watch_turn(). */
+int watch_on_event(const struct watch_event *ev, void *doctor);
+
 /* Whether it is in an accept queue, or was reset there, as of the event. */
 bool watch_is_waiting(const struct watch_event *ev);
 

@@ -126,6 +126,12 @@ int watch_owners(struct watch *w, bool take_in, watch_owner_fn *each, void *arg,
 int watch_owners_of(struct watch *w, const uint64_t *files, unsigned count, watch_owner_fn *each,
 		    void *arg, struct err *e);
 
+/* After a walk over those who are watched, where rules.by_owner is set: reports the ends that waited
+ * for their owner, and to which no descriptor refers, but of which one who is watched was told. A few
+ * milliseconds where there may be some, and 10 ns for each descriptor of the machine. Not in a pid
+ * namespace, where others may have descriptors unseen. */
+int watch_settle_claims(struct watch *w, watch_event_fn *each, void *arg, struct err *e);
+
 /* Follows every end that is half-closed now in the calling thread's network namespace, those in
  * accept queues included, which watch_owners() cannot see. */
 int watch_take_in(struct watch *w, struct err *e);

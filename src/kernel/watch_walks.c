@@ -117,6 +117,37 @@ static int run_iterator(const struct bpf_link *link, const char *what, struct er
 	return n < 0 ? err_errno(e, (int)n, "%s", what) : 0;
 }
 
+static int run_program(const struct bpf_program *program, const char *what, struct err *e)
+{
+	LIBBPF_OPTS(bpf_test_run_opts, opts);
+	int r = bpf_prog_test_run_opts(bpf_program__fd(program), &opts);
+
+	return r ? err_errno(e, r, "%s", what) : 0;
+}
+
+int watch_settle_claims(struct watch *w, watch_event_fn *each, void *arg, struct err *e)
+{
+	uint64_t files[WATCH_ASKED_MOST];
+	unsigned count;
+	int r;
+
+	if (!w->skel->bss->claimed || w->pidns)
+		return 0;
+	r = run_program(w->skel->progs.claim_ends, "looking for ends without a descriptor", e);
+	count = w->skel->bss->claim_count;
+	if (r || !count)
+		return r;
+	for (unsigned i = 0; i < count && i < WATCH_ASKED_MOST; i++)
+		files[i] = w->skel->bss->claims[i].file;
+	ask(&w->skel->bss->asked_files, files, count);
+	w->skel->bss->asked_files.mark = 1;
+	r = run_iterator(w->skel->links.holding, "the walk over processes", e);
+	if (!r)
+		r = run_program(w->skel->progs.settle_claims, "reporting what has no descriptor",
+				e);
+	return r ? r : watch_drain(w, each, arg, e);
+}
+
 int watch_take_in(struct watch *w, struct err *e)
 {
 	return run_iterator(w->skel->links.sockets, "the walk over sockets", e);

@@ -6,11 +6,13 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
+import time
 from contextlib import contextmanager
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
-from tap import binary, cases, equal, json_lines, main, run, test, true, wait_for, within  # noqa: E402
+from tap import BUILD, binary, cases, equal, json_lines, main, run, test, true, wait_for, within  # noqa: E402
 from watching import HERE, Watch, name  # noqa: E402
 
 # Listens at an address, and says at which port and descriptor; each line that it reads has it make a connection
@@ -240,6 +242,64 @@ def what_waits_at_an_mptcp_listener_is_its_own():
         client.close()
         line = json.loads(w.line("not-accepted", f'"peer":"{end}"'))
         equal([(h["pid"], h["fd"]) for h in line["listeners"]], [(os.getpid(), ls.fileno())], "listener")
+
+
+# Connects, and becomes a program that has the connection in a file table of io_uring's alone, and reads it.
+BECOMES = """
+import os, socket
+c = socket.create_connection({})
+os.set_inheritable(c.fileno(), True)
+os.execv({!r}, ["uread", str(c.fileno()), "fixed"])
+"""
+
+
+@test
+def what_no_descriptor_refers_to_is_who_was_told_s():
+    with socket.create_server(("127.0.0.1", 0)) as ls, \
+            Command(BECOMES.format(ls.getsockname(), os.path.join(BUILD, "tests", "uread"))) as command:
+        server, end = ls.accept()
+        server.close()
+        equal(command.process.stdout.readline(), "0\n", "the read")
+        line = command.line("half-closed")
+        equal((line["local"], line["holder_count"], line["told"]["comm"]), ("%s:%d" % end, 0, "uread"), "the line")
+        equal(command.end()[0], 1, "exit code")
+
+
+# Is told of the end of one, of which somebody else has a descriptor, and closes its own; then keeps another.
+PASSES_ON = """
+import socket
+passer = socket.socket(socket.AF_UNIX)
+passer.connect({!r})
+c = socket.create_connection({})
+socket.send_fds(passer, [b"x"], [c.fileno()])
+c.recv(1)
+c.close()
+c = socket.create_connection({})
+c.recv(1)
+input()
+"""
+
+
+@test
+def what_another_has_a_descriptor_of_is_the_other_s():
+    with tempfile.TemporaryDirectory() as folder, socket.socket(socket.AF_UNIX) as unix, \
+            socket.create_server(("127.0.0.1", 0)) as ls:
+        unix.bind(f"{folder}/unix")
+        unix.listen()
+        with Command(PASSES_ON.format(f"{folder}/unix", ls.getsockname(), ls.getsockname())) as command:
+            passer = unix.accept()[0]
+            server, passed = ls.accept()
+            fd = socket.recv_fds(passer, 1, 1)[1][0]
+            server.close()
+            server, kept = ls.accept()
+            time.sleep(0.5)  # not synchronisation: so that the first is looked for more than once
+            server.close()
+            equal(command.line("half-closed")["local"], "%s:%d" % kept, "the first line")
+            command.process.stdin.write("\n")
+            code, rest = command.end()
+            equal((code, "%s:%d" % passed in rest), (1, False), f"exit code, and whether it is spoken of in {rest}")
+            os.close(fd)
+            passer.close()
 
 
 main()

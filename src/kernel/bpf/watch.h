@@ -35,6 +35,7 @@ enum watch_flag {
 	WATCH_FINISHED = 256, /* on its way out of the table */
 	WATCH_OTHERS = 512,   /* while it waited, one that does not match was seen to hold it */
 	WATCH_EXACT = 1024,   /* with WATCH_TAKEN_IN: its age is known all the same */
+	WATCH_OURS = 2048,    /* with WATCH_TOLD: the one that was told is watched */
 };
 
 /* What is known of one end that is half-closed or dead, and that the socket does not remember. */
@@ -144,7 +145,13 @@ struct watch_asked {
 	__u64 file[WATCH_ASKED_MOST];
 	__u64 filter[64];
 	__u32 count; /* 0: looks for the processes that are watched */
-	__u32 pad;
+	__u32 mark;  /* gives no process, but notes in `held` which of the files one holds */
+	__u64 held;  /* a bit for each file */
+};
+
+/* An end whose owner is asked for last of all: see watch_holders.bpf.h. */
+struct watch_claim {
+	__u64 sk, began, file;
 };
 
 /* The number of a file's bit. */

@@ -160,9 +160,13 @@ struct scan {
  * turn: that took half of the time in which the watch starts. */
 __noinline int is_asked(__u64 file)
 {
-	for (__u32 i = 0; i < WATCH_ASKED_MOST; i++)
-		if (asked_files.file[i] == file)
-			return i < asked_files.count;
+	for (__u32 i = 0; i < WATCH_ASKED_MOST; i++) {
+		if (asked_files.file[i] != file)
+			continue;
+		if (asked_files.mark)
+			__sync_fetch_and_or(&asked_files.held, 1ULL << i);
+		return i < asked_files.count;
+	}
 	return 0;
 }
 
@@ -176,7 +180,7 @@ static long scan_files(__u32 number, struct scan *s)
 
 		if (!file || !(asked_files.filter[bit >> 6 & 63] >> (bit & 63) & 1))
 			continue;
-		if (is_asked(file)) {
+		if (is_asked(file) && !asked_files.mark) {
 			s->found = true;
 			return 1;
 		}
@@ -214,5 +218,81 @@ int holding(struct bpf_iter__task *ctx)
 		return 0;
 	number = process_of(task);
 	bpf_seq_write(ctx->meta->seq, &number, sizeof(number));
+	return 0;
+}
+
+/* What the watched hold without a descriptor: io_uring has tables of files of its own. Nothing
+ * leads from a process there; but of whom it is known that it was told, to that it belongs, unless
+ * somebody has a descriptor. So where a walk has matched what it could, the ends that are left and
+ * of which one who is watched was told are claimed; user space has `holding` mark those whose files
+ * are held; and the others are reported. */
+struct watch_claim claims[WATCH_ASKED_MOST] = {};
+__u32 claim_count = 0;
+
+static __always_inline long claim_end(__u64 key, const struct end *e)
+{
+	__u32 flags = *(volatile __u32 *)&e->flags, n = claim_count;
+	struct watch_claim *c = &claims[n & (WATCH_ASKED_MOST - 1)];
+	const struct sock *sk = (const struct sock *)key;
+
+	if (!key || !is_whole(flags) || !(flags & WATCH_WANTED) || !(flags & WATCH_OURS) ||
+	    flags & WATCH_OTHERS)
+		return 0;
+	if (n >= WATCH_ASKED_MOST) {
+		claimed = true;
+		return 1;
+	}
+	c->sk = key;
+	c->began = *(volatile __u64 *)&e->began;
+	c->file = (__u64)BPF_CORE_READ(sk, sk_socket, file);
+	if (c->file) /* it is not closed meanwhile */
+		claim_count = n + 1;
+	return 0;
+}
+
+static long claim_place(__u32 number, void *unused)
+{
+	struct end *e = place(number);
+
+	return e ? claim_end(*(volatile __u64 *)&e->sk, e) : 0;
+}
+
+static long claim_spilled(void *map, __u64 *key, struct end *e, void *unused)
+{
+	return claim_end(*key, e);
+}
+
+SEC("syscall")
+int claim_ends(void *ctx)
+{
+	claim_count = 0;
+	claimed = false;
+	bpf_loop(PLACES, claim_place, NULL, 0);
+	if (spilled)
+		bpf_for_each_map_elem(&spill, claim_spilled, NULL, 0);
+	return 0;
+}
+
+static long settle_claim(__u32 number, void *unused)
+{
+	struct watch_claim *c = &claims[number & (WATCH_ASKED_MOST - 1)];
+	struct end *e;
+
+	if (number >= claim_count)
+		return 1;
+	e = find_number(c->sk);
+	if (!e || !is_still(e, c->sk, c->began))
+		return 0;
+	if (asked_files.held >> (number & 63) & 1)
+		__sync_fetch_and_or(&e->flags, WATCH_OTHERS);
+	else
+		report_wanted(c->sk, e);
+	return 0;
+}
+
+SEC("syscall")
+int settle_claims(void *ctx)
+{
+	bpf_loop(WATCH_ASKED_MOST, settle_claim, NULL, 0);
 	return 0;
 }

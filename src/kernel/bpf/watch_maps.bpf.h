@@ -15,7 +15,8 @@ bool has_destroy = false;   /* user space has attached on_destroy */
 bool suspecting = false;    /* there may be a suspect: is_suspect() tells */
 __u32 last_site = 0;
 __u64 stack_second = 0, stacks_this_second = 0;
-__u64 wanted = 0; /* ends with WATCH_WANTED */
+__u64 wanted = 0;     /* ends with WATCH_WANTED */
+bool claimed = false; /* of some of these one who is watched was told */
 
 /* A bit for each site, modulo WATCH_SITES, whose stack may be asked for soon. */
 __u64 marked[WATCH_SITES / 64] = {};

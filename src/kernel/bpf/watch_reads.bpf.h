@@ -7,16 +7,21 @@
 static __always_inline void on_told(__u64 key, struct end *e)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
+	__u32 flags = WATCH_TOLD, was;
 
 	if (e->told_at || __sync_val_compare_and_swap(&e->told_at, 0, bpf_ktime_get_ns()))
 		return;
-	if (owner_fits(task))
+	if (owner_fits(task)) {
 		e->told_site = take_site(task);
+		flags |= WATCH_OURS;
+	}
 	e->told_tgid = process_of(task);
 	e->told_tid = number_of(task);
 	copy_comm(e->told_comm, task);
-	__sync_fetch_and_or(&e->flags, WATCH_TOLD);
-	if (e->flags & WATCH_REPORTED)
+	was = __sync_fetch_and_or(&e->flags, flags);
+	if (was & WATCH_WANTED)
+		claimed = true;
+	if (was & WATCH_REPORTED)
 		emit(WATCH_NEWS, key, e, 0);
 }
 

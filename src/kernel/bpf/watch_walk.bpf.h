@@ -64,6 +64,8 @@ static __always_inline void want(__u64 key, struct end *e, __u64 began)
 
 	__sync_fetch_and_add(&wanted, 1);
 	flags = __sync_fetch_and_or(&e->flags, WATCH_WANTED);
+	if (flags & WATCH_OURS)
+		claimed = true;
 	if (flags & (WATCH_FINISHED | WATCH_WANTED)) {
 		__sync_fetch_and_add(&wanted, -1);
 		return;
