@@ -79,6 +79,13 @@ static bool still_fresh(const struct doctor *d, const struct watch_event *ev)
 	return false;
 }
 
+static bool asks_for_owners(struct doctor *d, const struct watch_event *ev)
+{
+	if (watch_was_accepted(d, ev))
+		return true;
+	return (!d->fresh_count || !still_fresh(d, ev)) && watch_renews_owners(d, ev);
+}
+
 int watch_on_event(const struct watch_event *ev, void *arg)
 {
 	struct doctor *d = arg;
@@ -88,7 +95,7 @@ int watch_on_event(const struct watch_event *ev, void *arg)
 	d->received[ev->kind]++;
 	if (ev->kind == WATCH_REPORT)
 		on_report(d, ev);
-	else if (watch_was_accepted(d, ev) && !remember_fresh(d, ev))
+	else if (asks_for_owners(d, ev) && !remember_fresh(d, ev))
 		d->owners_unseen = true;
 	else if (!d->fresh_count || !still_fresh(d, ev))
 		watch_follow_up(d, ev);
@@ -131,6 +138,8 @@ static void say_fresh(struct doctor *d)
 		if (end && watch_was_accepted(d, ev))
 			end->waiting = false;
 		if (ev->kind != WATCH_REPORT) {
+			if (end && end->began == ev->conn.began)
+				find_container(d, end);
 			watch_follow_up(d, ev);
 			continue;
 		}

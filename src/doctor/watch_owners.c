@@ -6,6 +6,11 @@
 #include "base/clock.h"
 #include "doctor/watch_state.h"
 
+/* Looking for the holders of later lines takes at most this part of the time, with as much ahead: a
+ * look takes a millisecond, and 0.1 s where a process has 100,000 descriptors. */
+#define RENEW_PART  20
+#define RENEW_AHEAD (250 * CLOCK_NS_PER_MS)
+
 /* Between two attempts to match ends that nobody who is watched held so far; and so many times as
  * long as the attempt takes, where that is more. */
 #define MATCH_MS   250
@@ -27,6 +32,9 @@ static void on_owner(const struct watch_owner *o, void *arg)
 
 	if (!end || end->began != o->began)
 		return;
+	if (end->renewing)
+		ends_drop_owners(&d->ends, end);
+	end->renewing = false;
 	if (o->cookie)
 		end->cookie = o->cookie;
 	ends_add_owner(&d->ends, end, &owner);
@@ -52,6 +60,29 @@ bool watch_was_accepted(const struct doctor *d, const struct watch_event *ev)
 	       !watch_is_waiting(ev);
 }
 
+bool watch_renews_owners(struct doctor *d, const struct watch_event *ev)
+{
+	const struct open_end *end = ends_find(&d->ends, ev->sk);
+	uint64_t now = (uint64_t)clock_mono_ns();
+
+	if (!end || end->began != ev->conn.began || end->hidden || !ev->file || !can_ask(d))
+		return false;
+	if (ev->kind == WATCH_NEWS && !(ev->conn.flags & ~end->flags & (WATCH_TOLD | WATCH_DEAD)))
+		return false;
+	if (ev->kind == WATCH_END || (ev->kind == WATCH_LOOK && !watch_is_other_now(d, end, ev)))
+		return false;
+	d->renewing_ns += (int64_t)((now - d->renewed) / RENEW_PART);
+	if (!d->renewed || d->renewing_ns > RENEW_AHEAD)
+		d->renewing_ns = RENEW_AHEAD;
+	d->renewed = now;
+	return d->renewing_ns > 0;
+}
+
+static bool is_counted_anew(const struct doctor *d, const struct watch_event *ev)
+{
+	return ev->kind == WATCH_REPORT || watch_was_accepted(d, ev);
+}
+
 /* The files of the fresh ends. Returns how many; -1: they are too many, or one waits in an accept
  * queue and has none. */
 static int fresh_files(const struct doctor *d, uint64_t files[WATCH_ASKED_MOST])
@@ -61,7 +92,7 @@ static int fresh_files(const struct doctor *d, uint64_t files[WATCH_ASKED_MOST])
 	for (uint32_t i = 0; i < d->fresh_count; i++) {
 		const struct watch_event *ev = &d->fresh[i];
 
-		if (ev->kind != WATCH_REPORT && !watch_was_accepted(d, ev))
+		if (!is_counted_anew(d, ev))
 			continue;
 		if (n == WATCH_ASKED_MOST || watch_is_waiting(ev))
 			return -1;
@@ -71,18 +102,51 @@ static int fresh_files(const struct doctor *d, uint64_t files[WATCH_ASKED_MOST])
 	return n;
 }
 
-/* Those of which owners may be missing have them counted anew. Where they are few, only their
- * holders are looked at. */
-int watch_find_fresh_owners(struct doctor *d, struct err *e)
+/* Adds those of the ends whose owners may be others now; what there is no room for keeps those that
+ * are known. Where all descriptors are to be looked at (-1), none need be named. */
+static int add_renewed_files(struct doctor *d, uint64_t files[WATCH_ASKED_MOST], int n)
 {
-	uint64_t files[WATCH_ASKED_MOST];
-	int n = can_ask(d) ? fresh_files(d, files) : -1, r = -E2BIG;
+	for (uint32_t i = 0; i < d->fresh_count && n < WATCH_ASKED_MOST; i++) {
+		const struct watch_event *ev = &d->fresh[i];
+		struct open_end *end = ends_find(&d->ends, ev->sk);
+
+		if (!end || end->began != ev->conn.began || !ev->file || is_counted_anew(d, ev))
+			continue;
+		end->renewing = true;
+		if (n >= 0)
+			files[n++] = ev->file;
+	}
+	return n;
+}
+
+/* Of an end that nobody was seen to hold now the owners stay: it is being closed, or passed on. */
+static void end_renewal(struct doctor *d, uint64_t begun)
+{
+	bool any = false;
 
 	for (uint32_t i = 0; i < d->fresh_count; i++) {
 		struct open_end *end = ends_find(&d->ends, d->fresh[i].sk);
 
-		if (end &&
-		    (d->fresh[i].kind == WATCH_REPORT || watch_was_accepted(d, &d->fresh[i])))
+		any |= !is_counted_anew(d, &d->fresh[i]);
+		if (end)
+			end->renewing = false;
+	}
+	if (any)
+		d->renewing_ns -= clock_mono_ns() - (int64_t)begun;
+}
+
+/* Those of which owners may be missing have them counted anew. Where they are few, only their
+ * holders are looked at. */
+int watch_find_fresh_owners(struct doctor *d, struct err *e)
+{
+	uint64_t files[WATCH_ASKED_MOST], begun = (uint64_t)clock_mono_ns();
+	int n = can_ask(d) ? fresh_files(d, files) : -1, r = -E2BIG;
+
+	n = add_renewed_files(d, files, n);
+	for (uint32_t i = 0; i < d->fresh_count; i++) {
+		struct open_end *end = ends_find(&d->ends, d->fresh[i].sk);
+
+		if (end && is_counted_anew(d, &d->fresh[i]))
 			ends_drop_owners(&d->ends, end);
 	}
 	d->owners_unseen = false;
@@ -90,7 +154,10 @@ int watch_find_fresh_owners(struct doctor *d, struct err *e)
 		return 0;
 	if (n > 0)
 		r = watch_owners_of(d->watch, files, (unsigned)n, on_owner, d, e);
-	return r == -E2BIG || r == -EOPNOTSUPP ? watch_find_owners(d, false, e) : r;
+	if (r == -E2BIG || r == -EOPNOTSUPP)
+		r = watch_find_owners(d, false, e);
+	end_renewal(d, begun);
+	return r;
 }
 
 /* Matches the wanted ends with the descriptors of those who are watched; of the others that may

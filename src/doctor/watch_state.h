@@ -28,16 +28,18 @@ struct doctor {
 	struct watch_event *fresh; /* reported in this turn, owners not yet known; and their news */
 	struct late *late;
 	uint32_t fresh_count, fresh_cap, late_count, late_cap;
-	bool owners_unseen;   /* of some that are fresh */
-	bool matching_few;    /* only those who are watched are being looked at */
+	bool owners_unseen; /* of some that are fresh */
+	bool matching_few;  /* only those who are watched are being looked at */
 	struct stacks *stacks;
 	struct watch_found found;  /* by the last search or glance */
 	uint64_t searched, rested; /* the last search; the earliest that the next one may be */
 	uint64_t next_search, next_glance, next_match, next_walk;
 	uint64_t next_late;  /* when the first end is due that waits for its partner */
 	uint64_t next_again; /* when those ends are to be looked at that are `again` */
-	bool unmatched;      /* some came due since the last walk over descriptors */
-	int poll;            /* readable when something may have happened */
+	int64_t renewing_ns; /* how long owners may be looked for anew, as of `renewed` */
+	uint64_t renewed;
+	bool unmatched; /* some came due since the last walk over descriptors */
+	int poll;       /* readable when something may have happened */
 };
 
 /* Gets the events; for watch_turn(). */
@@ -79,16 +81,28 @@ uint64_t watch_next_late(const struct doctor *d, uint64_t next);
 void watch_keep_stack(const struct watch_stack *stack, void *doctor);
 
 /* Walks over all descriptors: gives the reported ends their holders; to those that wait to be
- * accepted, and have none, their listeners'. With `take_in` first follows what is half-closed already. Returns 0 or -errno with text. */
+ * accepted, and have none, their listeners'. With `take_in` first follows what is half-closed
+ * already. Returns 0 or -errno with text. */
 int watch_find_owners(struct doctor *d, bool take_in, struct err *e);
 
-/* The same for the ends that were reported in this turn, whose holders are counted anew. */
+/* The same for the ends that were reported in this turn, whose holders are counted anew, and for
+ * those that have other lines, whose holders may be others now. */
 int watch_find_fresh_owners(struct doctor *d, struct err *e);
 
 /* Where only some processes are watched: matches with their descriptors what came due, when
  * watch_next_matching() says; UINT64_MAX: there is nothing to match. */
 int watch_match_owners(struct doctor *d, struct err *e);
 uint64_t watch_next_matching(const struct doctor *d);
+
+/* Whether a line about it would say that it is another now than when it was said last, of one that
+ * was looked at again. */
+bool watch_is_other_now(const struct doctor *d, const struct open_end *end,
+			const struct watch_event *ev);
+
+/* Whether the event makes a line whose holders are those of its moment: all but the first line's,
+ * which has its own, and those of an end that was closed. Not so while looking for them would take
+ * too much of the time: then they are the last that are known. */
+bool watch_renews_owners(struct doctor *d, const struct watch_event *ev);
 
 /* Whether the event is of an end that was reported in an accept queue and has left it since: its
  * holders are still the listener's. */

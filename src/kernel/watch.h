@@ -114,8 +114,8 @@ typedef void watch_owner_fn(const struct watch_owner *owner, void *arg);
 /* Events that the walk brings about go to the callback of the last watch_turn(), each before the
  * owners that were seen after it.
  * Walks every descriptor of every process and gives those that refer to a reported end, or to the
- * listener in whose accept queue it waits. With `take_in`, first follows every end that is half-closed or dead now. Blocks for
- * about a microsecond per descriptor on the machine. */
+ * listener in whose accept queue it waits. With `take_in`, first follows every end that is
+ * half-closed or dead now. Blocks for about a microsecond per descriptor on the machine. */
 int watch_owners(struct watch *w, bool take_in, watch_owner_fn *each, void *arg, struct err *e);
 
 /* The same as watch_owners(), without `take_in`, for the processes that hold one of the `count`
@@ -126,10 +126,10 @@ int watch_owners(struct watch *w, bool take_in, watch_owner_fn *each, void *arg,
 int watch_owners_of(struct watch *w, const uint64_t *files, unsigned count, watch_owner_fn *each,
 		    void *arg, struct err *e);
 
-/* After a walk over those who are watched, where rules.by_owner is set: reports the ends that waited
- * for their owner, and to which no descriptor refers, but of which one who is watched was told. A few
- * milliseconds where there may be some, and 10 ns for each descriptor of the machine. Not in a pid
- * namespace, where others may have descriptors unseen. */
+/* After a walk over those who are watched, where rules.by_owner is set: reports the ends that
+ * waited for their owner, and to which no descriptor refers, but of which one who is watched was
+ * told. A few milliseconds where there may be some, and 10 ns for each descriptor of the machine.
+ * Not in a pid namespace, where others may have descriptors unseen. */
 int watch_settle_claims(struct watch *w, watch_event_fn *each, void *arg, struct err *e);
 
 /* Follows every end that is half-closed now in the calling thread's network namespace, those in

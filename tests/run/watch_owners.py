@@ -4,6 +4,7 @@ import functools
 import json
 import os
 import socket
+import struct
 import subprocess
 import sys
 import tempfile
@@ -300,6 +301,76 @@ def what_another_has_a_descriptor_of_is_the_other_s():
             equal((code, "%s:%d" % passed in rest), (1, False), f"exit code, and whether it is spoken of in {rest}")
             os.close(fd)
             passer.close()
+
+
+# A process that makes a connection, hands it to a child and keeps nothing of it; the child reads it when it is told to.
+HANDS_ON = """
+import os, socket, sys
+c = socket.create_connection(("127.0.0.1", int(sys.argv[1])))
+sys.stdin.readline()
+child = os.fork()
+if child:
+    c.close()
+    print(child, flush=True)
+    os.waitpid(child, 0)
+    sys.exit()
+for line in sys.stdin:
+    c.recv(1)
+"""
+
+
+@contextmanager
+def handed_on(*options):
+    """What waits for a line of a watch about an end; the end's peer; and the process."""
+    with socket.create_server(("127.0.0.1", 0)) as ls, \
+            Watch("--json", "--new", "--port", str(ls.getsockname()[1]), *options) as w:
+        w.ready()
+        with subprocess.Popen([sys.executable, "-ISc", HANDS_ON, str(ls.getsockname()[1])], text=True, bufsize=1,
+                              stdin=subprocess.PIPE, stdout=subprocess.PIPE) as p:
+            peer, end = ls.accept()
+            end = "%s:%d" % end
+            yield (lambda event: json.loads(w.line(f'"event":"{event}"', f'"local":"{end}"'))), peer, p
+            p.stdin.close()
+            peer.close()
+
+
+@test
+def later_lines_name_who_holds_it_then():
+    with handed_on("--after", "50ms") as (line, peer, process):
+        peer.shutdown(socket.SHUT_WR)
+        equal([pid for pid, _ in holders(line("half-closed"))], [process.pid], "the first line")
+        process.stdin.write("\n")
+        child = int(process.stdout.readline())
+        process.stdin.write("\n")
+        said = line("told")
+        equal(([pid for pid, _ in holders(said)], said["told"]["pid"], said["cause"]), ([child], child, "told"), "told")
+
+
+@test
+def who_holds_a_dead_one_is_who_did_when_it_died():
+    with handed_on("--after", "50ms") as (line, peer, process):
+        peer.shutdown(socket.SHUT_WR)
+        line("half-closed")
+        process.stdin.write("\n")
+        child = int(process.stdout.readline())
+        peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        peer.close()
+        equal([pid for pid, _ in holders(line("dead"))], [child], "dead")
+
+
+@test
+def one_that_is_closed_as_it_is_told_keeps_its_holder():
+    with socket.create_server(("127.0.0.1", 0)) as ls, Watch("--after", "20ms", "--json", "--new", *HERE) as w:
+        w.ready()
+        for _ in range(20):
+            client = socket.create_connection(ls.getsockname())
+            ls.accept()[0].close()
+            end, fd = name(client), client.fileno()
+            w.line("half-closed", f'"local":"{end}"')
+            client.recv(1)
+            client.close()
+            line = json.loads(w.line('"event":"told"', f'"local":"{end}"'))
+            equal(holders(line), [(os.getpid(), fd)], "holder")
 
 
 main()
