@@ -305,9 +305,19 @@ def what_another_has_a_descriptor_of_is_the_other_s():
 
 # A process that makes a connection, hands it to a child and keeps nothing of it; the child reads it when it is told to.
 HANDS_ON = """
-import os, socket, sys
+import os, socket, sys, threading
 c = socket.create_connection(("127.0.0.1", int(sys.argv[1])))
+quiet = threading.Event()
+def send():
+    while not quiet.wait(0.01):
+        c.send(b"x")
+sender = threading.Thread(target=send)
+if sys.argv[2] == "replies":
+    sender.start()
 sys.stdin.readline()
+quiet.set()
+if sender.ident:
+    sender.join()
 child = os.fork()
 if child:
     c.close()
@@ -320,13 +330,13 @@ for line in sys.stdin:
 
 
 @contextmanager
-def handed_on(*options):
+def handed_on(after, how="keeps"):
     """What waits for a line of a watch about an end; the end's peer; and the process."""
     with socket.create_server(("127.0.0.1", 0)) as ls, \
-            Watch("--json", "--new", "--port", str(ls.getsockname()[1]), *options) as w:
+            Watch("--json", "--new", "--after", after, "--port", str(ls.getsockname()[1])) as w:
         w.ready()
-        with subprocess.Popen([sys.executable, "-ISc", HANDS_ON, str(ls.getsockname()[1])], text=True, bufsize=1,
-                              stdin=subprocess.PIPE, stdout=subprocess.PIPE) as p:
+        with subprocess.Popen([sys.executable, "-ISc", HANDS_ON, str(ls.getsockname()[1]), how], text=True,
+                              bufsize=1, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as p:
             peer, end = ls.accept()
             end = "%s:%d" % end
             yield (lambda event: json.loads(w.line(f'"event":"{event}"', f'"local":"{end}"'))), peer, p
@@ -336,7 +346,7 @@ def handed_on(*options):
 
 @test
 def later_lines_name_who_holds_it_then():
-    with handed_on("--after", "50ms") as (line, peer, process):
+    with handed_on("50ms") as (line, peer, process):
         peer.shutdown(socket.SHUT_WR)
         equal([pid for pid, _ in holders(line("half-closed"))], [process.pid], "the first line")
         process.stdin.write("\n")
@@ -348,7 +358,7 @@ def later_lines_name_who_holds_it_then():
 
 @test
 def who_holds_a_dead_one_is_who_did_when_it_died():
-    with handed_on("--after", "50ms") as (line, peer, process):
+    with handed_on("50ms") as (line, peer, process):
         peer.shutdown(socket.SHUT_WR)
         line("half-closed")
         process.stdin.write("\n")
@@ -356,6 +366,16 @@ def who_holds_a_dead_one_is_who_did_when_it_died():
         peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         peer.close()
         equal([pid for pid, _ in holders(line("dead"))], [child], "dead")
+
+
+@test
+def who_holds_one_that_went_quiet_is_who_does_then():
+    with handed_on("500ms", "replies") as (line, peer, process):
+        peer.shutdown(socket.SHUT_WR)
+        equal(line("half-closed")["cause"], "replying", "the first line")
+        process.stdin.write("\n")
+        child = int(process.stdout.readline())
+        equal([pid for pid, _ in holders(line("still"))], [child], "still")
 
 
 @test

@@ -130,9 +130,9 @@ int holders(struct bpf_iter__task_file *ctx)
 		return 0;
 	by.seq = ctx->meta->seq;
 	by.task = task;
-	if (is_mptcp(sk) && sk->__sk_common.skc_state == TCP_LISTEN)
+	if (is_mptcp(sk->sk_protocol) && sk->__sk_common.skc_state == TCP_LISTEN)
 		return see_queue(&by, first_subflow((__u64)sk));
-	if (is_mptcp(sk))
+	if (is_mptcp(sk->sk_protocol))
 		return see_subflows(&by, plain_number((__u64)sk));
 	if (sk->sk_protocol != IPPROTO_TCP)
 		return 0;
@@ -245,7 +245,7 @@ static __always_inline long claim_end(__u64 key, const struct end *e)
 	c->sk = key;
 	c->began = *(volatile __u64 *)&e->began;
 	c->file = (__u64)BPF_CORE_READ(sk, sk_socket, file);
-	if (c->file) /* it is not closed meanwhile */
+	if (c->file)
 		claim_count = n + 1;
 	return 0;
 }
@@ -276,6 +276,7 @@ int claim_ends(void *ctx)
 static long settle_claim(__u32 number, void *unused)
 {
 	struct watch_claim *c = &claims[number & (WATCH_ASKED_MOST - 1)];
+	const struct sock *sk = (const struct sock *)c->sk;
 	struct end *e;
 
 	if (number >= claim_count)
@@ -285,8 +286,8 @@ static long settle_claim(__u32 number, void *unused)
 		return 0;
 	if (asked_files.held >> (number & 63) & 1)
 		__sync_fetch_and_or(&e->flags, WATCH_OTHERS);
-	else
-		report_wanted(c->sk, e);
+	else if ((__u64)BPF_CORE_READ(sk, sk_socket, file) == c->file)
+		report_wanted(c->sk, e); /* it was not closed meanwhile */
 	return 0;
 }
 

@@ -14,10 +14,9 @@ struct subflows {
 	__u64 at;
 };
 
-static __always_inline bool is_mptcp(const struct sock *sk)
+static __always_inline bool is_mptcp(__u32 protocol)
 {
-	return bpf_core_type_exists(struct mptcp_sock) &&
-	       BPF_CORE_READ(sk, sk_protocol) == IPPROTO_MPTCP;
+	return protocol == IPPROTO_MPTCP && bpf_core_type_exists(struct mptcp_sock);
 }
 
 static __always_inline struct subflows subflows_of(__u64 msk)

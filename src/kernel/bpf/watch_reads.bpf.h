@@ -44,7 +44,7 @@ static __noinline int on_read_of_another(__u64 key)
 	const struct sock *sk = (const struct sock *)key;
 	struct subflows s;
 
-	if (!is_mptcp(sk) || BPF_CORE_READ(sk, __sk_common.skc_state) != TCP_CLOSE_WAIT ||
+	if (!is_mptcp(BPF_CORE_READ(sk, sk_protocol)) || BPF_CORE_READ(sk, __sk_common.skc_state) != TCP_CLOSE_WAIT ||
 	    !is_read_to_the_end(key))
 		return 0;
 	s = subflows_of(key);
