@@ -2,8 +2,8 @@
 /* Reads that returned 0: the program was told. */
 #pragma once
 
-/* A read of a socket in CLOSE_WAIT returned 0, in the reader's context. The socket is not locked any
- * more: of several readers that are told at once, the first to set the time is the one. */
+/* A read of a socket in CLOSE_WAIT returned 0, in the reader's context. The socket is not locked
+ * any more: of several readers that are told at once, the first to set the time is the one. */
 static __always_inline void on_told(__u64 key, struct end *e)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
@@ -44,8 +44,8 @@ static __noinline int on_read_of_another(__u64 key)
 	const struct sock *sk = (const struct sock *)key;
 	struct subflows s;
 
-	if (!is_mptcp(BPF_CORE_READ(sk, sk_protocol)) || BPF_CORE_READ(sk, __sk_common.skc_state) != TCP_CLOSE_WAIT ||
-	    !is_read_to_the_end(key))
+	if (!is_mptcp(BPF_CORE_READ(sk, sk_protocol)) ||
+	    BPF_CORE_READ(sk, __sk_common.skc_state) != TCP_CLOSE_WAIT || !is_read_to_the_end(key))
 		return 0;
 	s = subflows_of(key);
 	bpf_loop(SUBFLOWS_MOST, tell_subflow, &s, 0);
