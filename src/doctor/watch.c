@@ -81,7 +81,14 @@ static bool still_fresh(const struct doctor *d, const struct watch_event *ev)
 	return false;
 }
 
-static int on_event(const struct watch_event *ev, void *arg)
+static bool asks_for_owners(struct doctor *d, const struct watch_event *ev)
+{
+	if (watch_was_accepted(d, ev))
+		return true;
+	return (!d->fresh_count || !still_fresh(d, ev)) && watch_renews_owners(d, ev);
+}
+
+int watch_on_event(const struct watch_event *ev, void *arg)
 {
 	struct doctor *d = arg;
 
@@ -90,7 +97,7 @@ static int on_event(const struct watch_event *ev, void *arg)
 	d->received[ev->kind]++;
 	if (ev->kind == WATCH_REPORT)
 		on_report(d, ev);
-	else if (watch_was_accepted(d, ev) && !remember_fresh(d, ev))
+	else if (asks_for_owners(d, ev) && !remember_fresh(d, ev))
 		d->owners_unseen = true;
 	else if (!d->fresh_count || !still_fresh(d, ev))
 		watch_follow_up(d, ev);
@@ -133,14 +140,14 @@ static void say_fresh(struct doctor *d)
 		if (end && watch_was_accepted(d, ev))
 			end->waiting = false;
 		if (ev->kind != WATCH_REPORT) {
+			if (end && end->began == ev->conn.began)
+				find_container(d, end);
 			watch_follow_up(d, ev);
 			continue;
 		}
 		if (!end || end->began != ev->conn.began)
 			continue;
 		end->waiting = watch_is_waiting(ev);
-		if (end->waiting)
-			watch_borrow_listener(d, end);
 		find_container(d, end);
 		watch_due(d, end, ev);
 	}
@@ -174,7 +181,7 @@ static void read_ahead(uint32_t slot, void *arg)
 /* Finds the stacks that may be needed soon. What is found to be due meanwhile is reported. */
 static int glance(struct doctor *d, struct err *e)
 {
-	int r = watch_glance(d->watch, ahead_age(d), on_event, d, &d->found, e);
+	int r = watch_glance(d->watch, ahead_age(d), watch_on_event, d, &d->found, e);
 
 	d->next_glance = (uint64_t)clock_mono_ns() + glance_interval(d);
 	if (d->found.more)
@@ -184,10 +191,10 @@ static int glance(struct doctor *d, struct err *e)
 	return r;
 }
 
-static int search(struct doctor *d, bool match, struct err *e)
+static int search(struct doctor *d, struct err *e)
 {
 	uint64_t begun = (uint64_t)clock_mono_ns(), rest;
-	int r = watch_turn(d->watch, match, on_event, d, &d->found, e);
+	int r = watch_turn(d->watch, watch_on_event, d, &d->found, e);
 
 	rest = ((uint64_t)clock_mono_ns() - begun) * SEARCH_REST;
 	if (rest < SEARCH_MS * CLOCK_NS_PER_MS)
@@ -263,16 +270,6 @@ static int take_in_missed(struct doctor *d, struct err *e)
 	return r;
 }
 
-/* Those that wait in the accept queue of one who is watched. What the walk brought is said first.
- */
-static int match_ports(struct doctor *d, struct err *e)
-{
-	if (!d->ports_unmatched || d->fresh_count)
-		return 0;
-	d->ports_unmatched = false;
-	return search(d, true, e);
-}
-
 /* Of those that may have changed, what they are now. */
 static int look_again(struct doctor *d, struct err *e)
 {
@@ -290,10 +287,10 @@ static int look_again(struct doctor *d, struct err *e)
 			continue;
 		r = watch_look(d->watch, end->sk, end->began, e);
 		if (!r && ++asked % LOOKS_AT_ONCE == 0)
-			r = watch_drain(d->watch, on_event, d, e);
+			r = watch_drain(d->watch, watch_on_event, d, e);
 	}
 	if (!r && asked)
-		r = watch_drain(d->watch, on_event, d, e);
+		r = watch_drain(d->watch, watch_on_event, d, e);
 	if (rest < SEARCH_MS * CLOCK_NS_PER_MS)
 		rest = SEARCH_MS * CLOCK_NS_PER_MS;
 	if (asked && now + rest < d->next_again)
@@ -322,8 +319,6 @@ static int wait_for(const struct doctor *d)
 		next = d->next_missed;
 	if (d->setup.watch.rules.by_owner && watch_next_matching(d) < next)
 		next = watch_next_matching(d);
-	if (d->ports_unmatched)
-		return 0;
 	if (next > now + TURN_MS * CLOCK_NS_PER_MS)
 		return TURN_MS;
 	return next > now ? (int)((next - now) / CLOCK_NS_PER_MS) + 1 : 0;
@@ -340,16 +335,16 @@ static int look(struct doctor *d, struct err *e)
 	if (r)
 		return r;
 	if ((uint64_t)clock_mono_ns() >= next_search(d))
-		r = search(d, false, e);
+		r = search(d, e);
 	else if ((uint64_t)clock_mono_ns() >= d->next_glance)
 		r = glance(d, e);
 	else
-		r = watch_drain(d->watch, on_event, d, e);
+		r = watch_drain(d->watch, watch_on_event, d, e);
 	if (!r)
 		r = look_again(d, e);
 	if (!r && d->setup.watch.rules.by_owner)
 		r = watch_match_owners(d, e);
-	return r ? r : match_ports(d, e);
+	return r;
 }
 
 int doctor_turn(struct doctor *d, int *wait_ms, struct err *e)
@@ -372,7 +367,7 @@ int doctor_finish(struct doctor *d, struct err *e)
 	int r;
 
 	watch_detach(d->watch);
-	r = watch_drain(d->watch, on_event, d, e);
+	r = watch_drain(d->watch, watch_on_event, d, e);
 	if (!r)
 		r = watch_stacks(d->watch, watch_keep_stack, d, e);
 	say_fresh(d); /* whose owners can no longer be asked for */
@@ -444,7 +439,6 @@ void doctor_close(struct doctor *d)
 	ends_free(&d->ends);
 	free(d->fresh);
 	free(d->late);
-	free(d->listeners);
 	free(d);
 }
 
@@ -467,7 +461,7 @@ static struct tw_losses losses(const struct doctor *d, const struct watch_counts
 		.unkept = stacks_missing(d->stacks),
 		.makings = c->made_lost + d->unsuspected,
 		.children = c->children_lost,
-		.listeners = c->ports_lost,
+		.listeners = c->queues_cut,
 		.namespaces = d->unentered,
 	};
 }

@@ -64,6 +64,16 @@ static void mind(struct doctor *d, struct open_end *end, const struct watch_even
 	}
 }
 
+bool watch_is_other_now(const struct doctor *d, const struct open_end *end,
+			const struct watch_event *ev)
+{
+	enum tcp_cause cause = watch_cause_now(d, end, ev);
+
+	if (!end->again || end->hidden || cause == TCP_CAUSE_REPLYING)
+		return false;
+	return cause != TCP_CAUSE_DEAD || ev->at >= ev->conn.since + d->setup.watch.rules.after;
+}
+
 /* Whether it is to be said of one that was looked at again that it has changed; for dead it counts
  * once it is that for as long as is allowed. */
 static bool has_changed(struct doctor *d, struct open_end *end, const struct watch_event *ev)
@@ -71,10 +81,9 @@ static bool has_changed(struct doctor *d, struct open_end *end, const struct wat
 	uint64_t after = d->setup.watch.rules.after;
 	enum tcp_cause cause = watch_cause_now(d, end, ev);
 
-	if (!end->again || end->hidden || cause == TCP_CAUSE_REPLYING)
-		return false; /* the next look comes */
-	if (cause == TCP_CAUSE_DEAD && ev->at < ev->conn.since + after) {
-		look_at(d, ev->conn.since + after);
+	if (!watch_is_other_now(d, end, ev)) { /* the next look comes */
+		if (end->again && !end->hidden && cause == TCP_CAUSE_DEAD)
+			look_at(d, ev->conn.since + after);
 		return false;
 	}
 	end->again = false;

@@ -4,9 +4,12 @@
 #include <string.h>
 
 #include "base/clock.h"
-#include "base/vec.h"
 #include "doctor/watch_state.h"
-#include "tcp/state.h"
+
+/* Looking for the holders of later lines takes at most this part of the time, with as much ahead: a
+ * look takes a millisecond, and 0.1 s where a process has 100,000 descriptors. */
+#define RENEW_PART  20
+#define RENEW_AHEAD (250 * CLOCK_NS_PER_MS)
 
 /* Between two attempts to match ends that nobody who is watched held so far; and so many times as
  * long as the attempt takes, where that is more. */
@@ -21,39 +24,20 @@ static struct tw_owner owner_of(const struct watch_owner *o)
 	return owner;
 }
 
-static void add_listener(struct doctor *d, const struct watch_owner *o)
-{
-	if (vec_reserve(&d->listeners, &d->listener_cap, d->listener_count + 1,
-			sizeof(*d->listeners)))
-		return;
-	d->listeners[d->listener_count++] = (struct listener){ o->netns, o->port, owner_of(o) };
-}
-
 static void on_owner(const struct watch_owner *o, void *arg)
 {
 	struct doctor *d = arg;
 	struct tw_owner owner = owner_of(o);
-	struct open_end *end;
+	struct open_end *end = ends_find(&d->ends, o->sk);
 
-	if (o->state == TCPS_LISTEN) {
-		add_listener(d, o);
-		return;
-	}
-	end = ends_find(&d->ends, o->sk);
 	if (!end || end->began != o->began)
 		return;
-	end->cookie = o->cookie;
+	if (end->renewing)
+		ends_drop_owners(&d->ends, end);
+	end->renewing = false;
+	if (o->cookie)
+		end->cookie = o->cookie;
 	ends_add_owner(&d->ends, end, &owner);
-}
-
-void watch_borrow_listener(struct doctor *d, struct open_end *end)
-{
-	for (uint32_t i = 0; i < d->listener_count; i++) {
-		const struct listener *l = &d->listeners[i];
-
-		if (l->port == end->local_port && l->netns == end->netns)
-			ends_add_owner(&d->ends, end, &l->owner);
-	}
 }
 
 /* In pid namespaces of their own processes may have no number that they could be asked for by. */
@@ -64,7 +48,6 @@ static bool can_ask(const struct doctor *d)
 
 int watch_find_owners(struct doctor *d, bool take_in, struct err *e)
 {
-	d->listener_count = 0;
 	d->owners_unseen = false;
 	return watch_owners(d->watch, take_in, on_owner, d, e);
 }
@@ -77,6 +60,29 @@ bool watch_was_accepted(const struct doctor *d, const struct watch_event *ev)
 	       !watch_is_waiting(ev);
 }
 
+bool watch_renews_owners(struct doctor *d, const struct watch_event *ev)
+{
+	const struct open_end *end = ends_find(&d->ends, ev->sk);
+	uint64_t now = (uint64_t)clock_mono_ns();
+
+	if (!end || end->began != ev->conn.began || end->hidden || !ev->file || !can_ask(d))
+		return false;
+	if (ev->kind == WATCH_NEWS && !(ev->conn.flags & ~end->flags & (WATCH_TOLD | WATCH_DEAD)))
+		return false;
+	if (ev->kind == WATCH_END || (ev->kind == WATCH_LOOK && !watch_is_other_now(d, end, ev)))
+		return false;
+	d->renewing_ns += (int64_t)((now - d->renewed) / RENEW_PART);
+	if (!d->renewed || d->renewing_ns > RENEW_AHEAD)
+		d->renewing_ns = RENEW_AHEAD;
+	d->renewed = now;
+	return d->renewing_ns > 0;
+}
+
+static bool is_counted_anew(const struct doctor *d, const struct watch_event *ev)
+{
+	return ev->kind == WATCH_REPORT || watch_was_accepted(d, ev);
+}
+
 /* The files of the fresh ends. Returns how many; -1: they are too many, or one waits in an accept
  * queue and has none. */
 static int fresh_files(const struct doctor *d, uint64_t files[WATCH_ASKED_MOST])
@@ -86,7 +92,7 @@ static int fresh_files(const struct doctor *d, uint64_t files[WATCH_ASKED_MOST])
 	for (uint32_t i = 0; i < d->fresh_count; i++) {
 		const struct watch_event *ev = &d->fresh[i];
 
-		if (ev->kind != WATCH_REPORT && !watch_was_accepted(d, ev))
+		if (!is_counted_anew(d, ev))
 			continue;
 		if (n == WATCH_ASKED_MOST || watch_is_waiting(ev))
 			return -1;
@@ -96,27 +102,62 @@ static int fresh_files(const struct doctor *d, uint64_t files[WATCH_ASKED_MOST])
 	return n;
 }
 
-/* Those of which owners may be missing have them counted anew. Where they are few, only their
- * holders are looked at. */
-int watch_find_fresh_owners(struct doctor *d, struct err *e)
+/* Adds those of the ends whose owners may be others now; what there is no room for keeps those that
+ * are known. Where all descriptors are to be looked at (-1), none need be named. */
+static int add_renewed_files(struct doctor *d, uint64_t files[WATCH_ASKED_MOST], int n)
 {
-	uint64_t files[WATCH_ASKED_MOST];
-	int n = can_ask(d) ? fresh_files(d, files) : -1, r = -E2BIG;
+	for (uint32_t i = 0; i < d->fresh_count && n < WATCH_ASKED_MOST; i++) {
+		const struct watch_event *ev = &d->fresh[i];
+		struct open_end *end = ends_find(&d->ends, ev->sk);
+
+		if (!end || end->began != ev->conn.began || !ev->file || is_counted_anew(d, ev))
+			continue;
+		end->renewing = true;
+		if (n >= 0)
+			files[n++] = ev->file;
+	}
+	return n;
+}
+
+/* Of an end that nobody was seen to hold now the owners stay: it is being closed, or passed on. */
+static void end_renewal(struct doctor *d, uint64_t begun)
+{
+	bool any = false;
 
 	for (uint32_t i = 0; i < d->fresh_count; i++) {
 		struct open_end *end = ends_find(&d->ends, d->fresh[i].sk);
 
-		if (end &&
-		    (d->fresh[i].kind == WATCH_REPORT || watch_was_accepted(d, &d->fresh[i])))
+		any |= !is_counted_anew(d, &d->fresh[i]);
+		if (end)
+			end->renewing = false;
+	}
+	if (any)
+		d->renewing_ns -= clock_mono_ns() - (int64_t)begun;
+}
+
+/* Those of which owners may be missing have them counted anew. Where they are few, only their
+ * holders are looked at. */
+int watch_find_fresh_owners(struct doctor *d, struct err *e)
+{
+	uint64_t files[WATCH_ASKED_MOST], begun = (uint64_t)clock_mono_ns();
+	int n = can_ask(d) ? fresh_files(d, files) : -1, r = -E2BIG;
+
+	n = add_renewed_files(d, files, n);
+	for (uint32_t i = 0; i < d->fresh_count; i++) {
+		struct open_end *end = ends_find(&d->ends, d->fresh[i].sk);
+
+		if (end && is_counted_anew(d, &d->fresh[i]))
 			ends_drop_owners(&d->ends, end);
 	}
 	d->owners_unseen = false;
-	d->listener_count = 0;
 	if (n == 0)
 		return 0;
 	if (n > 0)
 		r = watch_owners_of(d->watch, files, (unsigned)n, on_owner, d, e);
-	return r == -E2BIG || r == -EOPNOTSUPP ? watch_find_owners(d, false, e) : r;
+	if (r == -E2BIG || r == -EOPNOTSUPP)
+		r = watch_find_owners(d, false, e);
+	end_renewal(d, begun);
+	return r;
 }
 
 /* Matches the wanted ends with the descriptors of those who are watched; of the others that may
@@ -125,8 +166,6 @@ static int match_with_watched(struct doctor *d, struct err *e)
 {
 	int r = -E2BIG;
 
-	d->listener_count = 0;
-	watch_forget_ports(d->watch);
 	if (can_ask(d)) {
 		d->matching_few = true;
 		r = watch_owners_of(d->watch, NULL, 0, on_owner, d, e);
@@ -154,9 +193,10 @@ int watch_match_owners(struct doctor *d, struct err *e)
 		return 0;
 	d->unmatched = false; /* but for what comes due during the walk */
 	r = match_with_watched(d, e);
+	if (!r)
+		r = watch_settle_claims(d->watch, watch_on_event, d, e);
 	took = (uint64_t)clock_mono_ns() - now;
 	d->next_walk = now + 2 * took;
 	d->next_match = now + MATCH_MS * CLOCK_NS_PER_MS + MATCH_REST * took;
-	d->ports_unmatched = true;
 	return r;
 }

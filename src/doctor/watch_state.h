@@ -6,12 +6,6 @@
 #include "doctor/stacks.h"
 #include "doctor/watch.h"
 
-struct listener {
-	uint32_t netns;
-	uint16_t port;
-	struct tw_owner owner;
-};
-
 /* What is not said yet. */
 struct late {
 	uint64_t due; /* said then in any case; 0: when those before it are */
@@ -33,23 +27,26 @@ struct doctor {
 	uint64_t unentered;        /* namespaces that could not be looked into */
 	struct watch_event *fresh; /* reported in this turn, owners not yet known; and their news */
 	struct late *late;
-	struct listener *listeners;
-	uint32_t fresh_count, fresh_cap, late_count, late_cap, listener_count, listener_cap;
-	bool owners_unseen;   /* of some that are fresh */
-	bool matching_few;    /* only those who are watched are being looked at */
-	bool ports_unmatched; /* since the last walk over those who are watched */
+	uint32_t fresh_count, fresh_cap, late_count, late_cap;
+	bool owners_unseen; /* of some that are fresh */
+	bool matching_few;  /* only those who are watched are being looked at */
 	struct stacks *stacks;
 	struct watch_found found;  /* by the last search or glance */
 	uint64_t searched, rested; /* the last search; the earliest that the next one may be */
 	uint64_t next_search, next_glance, next_match, next_walk;
 	uint64_t next_late;  /* when the first end is due that waits for its partner */
 	uint64_t next_again; /* when those ends are to be looked at that are `again` */
-	bool unmatched;      /* some came due since the last walk over descriptors */
+	int64_t renewing_ns; /* how long owners may be looked for anew, as of `renewed` */
+	uint64_t renewed;
+	bool unmatched; /* some came due since the last walk over descriptors */
 	/* Changes of state that the kernel had missed at the last look for what they hid; the next
 	 * look. */
 	uint64_t missed, next_missed;
 	int poll; /* readable when something may have happened */
 };
+
+/* Gets the events; for watch_turn(). */
+int watch_on_event(const struct watch_event *ev, void *doctor);
 
 /* Whether it is in an accept queue, or was reset there, as of the event. */
 bool watch_is_waiting(const struct watch_event *ev);
@@ -86,11 +83,13 @@ uint64_t watch_next_late(const struct doctor *d, uint64_t next);
 /* Gets the stacks; for watch_stacks(). */
 void watch_keep_stack(const struct watch_stack *stack, void *doctor);
 
-/* Walks over all descriptors: gives the reported ends their holders, and notes the listeners. With
- * `take_in` first follows what is half-closed already. Returns 0 or -errno with text. */
+/* Walks over all descriptors: gives the reported ends their holders; to those that wait to be
+ * accepted, and have none, their listeners'. With `take_in` first follows what is half-closed
+ * already. Returns 0 or -errno with text. */
 int watch_find_owners(struct doctor *d, bool take_in, struct err *e);
 
-/* The same for the ends that were reported in this turn, whose holders are counted anew. */
+/* The same for the ends that were reported in this turn, whose holders are counted anew, and for
+ * those that have other lines, whose holders may be others now. */
 int watch_find_fresh_owners(struct doctor *d, struct err *e);
 
 /* Where only some processes are watched: matches with their descriptors what came due, when
@@ -98,8 +97,15 @@ int watch_find_fresh_owners(struct doctor *d, struct err *e);
 int watch_match_owners(struct doctor *d, struct err *e);
 uint64_t watch_next_matching(const struct doctor *d);
 
-/* An end that waits to be accepted has no descriptor: its listener's owner stands in. */
-void watch_borrow_listener(struct doctor *d, struct open_end *end);
+/* Whether a line about it would say that it is another now than when it was said last, of one that
+ * was looked at again. */
+bool watch_is_other_now(const struct doctor *d, const struct open_end *end,
+			const struct watch_event *ev);
+
+/* Whether the event makes a line whose holders are those of its moment: all but the first line's,
+ * which has its own, and those of an end that was closed. Not so while looking for them would take
+ * too much of the time: then they are the last that are known. */
+bool watch_renews_owners(struct doctor *d, const struct watch_event *ev);
 
 /* Whether the event is of an end that was reported in an accept queue and has left it since: its
  * holders are still the listener's. */

@@ -87,6 +87,19 @@ static void ask_for_no_modules(struct watch *w)
 		bpf_program__set_attach_target(w->skel->progs.on_state, 0, "no such function");
 }
 
+/* Whether tcp_recvmsg() and mptcp_recvmsg() have the arguments that the programs at their returns
+ * take them to have; the second may not be there. Before Linux 5.19 they had one more, `nonblock`,
+ * before `flags` (net: remove noblock parameter from recvmsg() entities); some kernels of 2026 have
+ * one less, `addr_len`. */
+static bool knows_recvmsg(const char *function)
+{
+	struct btf *kernel = btf__load_vmlinux_btf();
+	bool knows = kernel && prototype_arguments(kernel, function) == RECVMSG_ARGUMENTS;
+
+	btf__free(kernel);
+	return knows;
+}
+
 static int load_at(struct watch *w, const struct watch_setup *setup, enum watch_reads how)
 {
 	int r;
@@ -102,6 +115,8 @@ static int load_at(struct watch *w, const struct watch_setup *setup, enum watch_
 				 setup->buffer ? setup->buffer : DEFAULT_BUFFER);
 	bpf_program__set_autoload(w->skel->progs.on_recv_length, how == WATCH_READS_TRACEPOINT);
 	bpf_program__set_autoload(w->skel->progs.on_recvmsg, how == WATCH_READS_FEXIT);
+	bpf_program__set_autoload(w->skel->progs.on_mptcp_recvmsg,
+				  how == WATCH_READS_FEXIT && knows_recvmsg("mptcp_recvmsg"));
 	bpf_program__set_autoload(w->skel->progs.on_read_exit, how == WATCH_READS_SYSCALLS);
 	bpf_program__set_autoload(w->skel->progs.on_accept, w->accepts_traced);
 	bpf_program__set_autoattach(w->skel->progs.on_accept, false);
@@ -122,18 +137,6 @@ static int load_at(struct watch *w, const struct watch_setup *setup, enum watch_
 	}
 	w->reads = how;
 	return 0;
-}
-
-/* Whether tcp_recvmsg() has the arguments that on_recvmsg takes it to have. Before Linux 5.19 it
- * had one more, `nonblock`, before `flags` (net: remove noblock parameter from recvmsg() entities);
- * some kernels of 2026 have one less, `addr_len`. */
-static bool knows_recvmsg(void)
-{
-	struct btf *kernel = btf__load_vmlinux_btf();
-	bool knows = kernel && prototype_arguments(kernel, "tcp_recvmsg") == RECVMSG_ARGUMENTS;
-
-	btf__free(kernel);
-	return knows;
 }
 
 /* Whether a program may run where inet_accept() returns: some kernels, and some hosts' rules,
@@ -165,8 +168,9 @@ static int load(struct watch *w, const struct watch_setup *setup, struct err *e)
 	for (int how = WATCH_READS_TRACEPOINT; how < WATCH_READS_COUNT; how++) {
 		if (setup->reads != WATCH_READS_AUTO && (int)setup->reads != how)
 			continue;
-		r = how == WATCH_READS_FEXIT && !knows_recvmsg() ? -EOPNOTSUPP
-								 : load_at(w, setup, how);
+		r = how == WATCH_READS_FEXIT && !knows_recvmsg("tcp_recvmsg")
+			    ? -EOPNOTSUPP
+			    : load_at(w, setup, how);
 		if (!r)
 			return 0;
 	}
@@ -429,10 +433,10 @@ static int run_search(struct watch *w, struct watch_turn in, watch_event_fn *eac
 	return 0;
 }
 
-int watch_turn(struct watch *w, bool match, watch_event_fn *each, void *arg,
-	       struct watch_found *found, struct err *e)
+int watch_turn(struct watch *w, watch_event_fn *each, void *arg, struct watch_found *found,
+	       struct err *e)
 {
-	struct watch_turn in = { .match = match, .ahead = UINT64_MAX / 2 };
+	struct watch_turn in = { .ahead = UINT64_MAX / 2 };
 
 	return run_search(w, in, each, arg, found, e);
 }
@@ -521,10 +525,15 @@ uint64_t watch_missed_changes(const struct watch *w)
 uint64_t watch_missed(const struct watch *w)
 {
 	const struct bpf_program *programs[] = {
-		w->skel->progs.on_state,       w->skel->progs.on_destroy,
-		w->skel->progs.on_recv_length, w->skel->progs.on_recvmsg,
-		w->skel->progs.on_read_exit,   w->skel->progs.on_space,
-		w->skel->progs.on_accept,      NULL,
+		w->skel->progs.on_state,
+		w->skel->progs.on_destroy,
+		w->skel->progs.on_recv_length,
+		w->skel->progs.on_recvmsg,
+		w->skel->progs.on_read_exit,
+		w->skel->progs.on_mptcp_recvmsg,
+		w->skel->progs.on_space,
+		w->skel->progs.on_accept,
+		NULL,
 	};
 	uint64_t sum = 0;
 

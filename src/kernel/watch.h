@@ -92,12 +92,10 @@ struct watch_found {
 	uint64_t tick_ns; /* the kernel's jiffy, as measured so far; 0: not yet */
 };
 
-/* Looks for what has come due, then hands on all events that wait. Takes some 0.1 ms; with `match`,
- * which also looks for those among the wanted that wait to be accepted by one who is watched, some
- * milliseconds. Does not block. Returns 0 with `found` filled, the callback's non-zero, or -errno
- * with text. */
-int watch_turn(struct watch *w, bool match, watch_event_fn *each, void *arg,
-	       struct watch_found *found, struct err *e);
+/* Looks for what has come due, then hands on all events that wait. Takes some 0.1 ms. Does not
+ * block. Returns 0 with `found` filled, the callback's non-zero, or -errno with text. */
+int watch_turn(struct watch *w, watch_event_fn *each, void *arg, struct watch_found *found,
+	       struct err *e);
 
 /* The same, but passes over some where very many are followed: `found->next` is not of all. Marks
  * the stacks of what is not due yet, but `ahead` ns old. */
@@ -127,9 +125,9 @@ typedef void watch_owner_fn(const struct watch_owner *owner, void *arg);
 
 /* Events that the walk brings about go to the callback of the last watch_turn(), each before the
  * owners that were seen after it.
- * Walks every descriptor of every process and gives those that refer to a reported end, or to a
- * listener. With `take_in`, first follows every end that is half-closed or dead now. Blocks for
- * about a microsecond per descriptor on the machine. */
+ * Walks every descriptor of every process and gives those that refer to a reported end, or to the
+ * listener in whose accept queue it waits. With `take_in`, first follows every end that is
+ * half-closed or dead now. Blocks for about a microsecond per descriptor on the machine. */
 int watch_owners(struct watch *w, bool take_in, watch_owner_fn *each, void *arg, struct err *e);
 
 /* The same as watch_owners(), without `take_in`, for the processes that hold one of the `count`
@@ -140,9 +138,11 @@ int watch_owners(struct watch *w, bool take_in, watch_owner_fn *each, void *arg,
 int watch_owners_of(struct watch *w, const uint64_t *files, unsigned count, watch_owner_fn *each,
 		    void *arg, struct err *e);
 
-/* Forgets at which ports the watched processes listen: the next walk over their descriptors tells
- * anew. */
-void watch_forget_ports(struct watch *w);
+/* After a walk over those who are watched, where rules.by_owner is set: reports the ends that
+ * waited for their owner, and to which no descriptor refers, but of which one who is watched was
+ * told. A few milliseconds where there may be some, and 10 ns for each descriptor of the machine.
+ * Not in a pid namespace, where others may have descriptors unseen. */
+int watch_settle_claims(struct watch *w, watch_event_fn *each, void *arg, struct err *e);
 
 /* Follows every end that is half-closed now in the calling thread's network namespace, those in
  * accept queues included, which watch_owners() cannot see. */

@@ -104,16 +104,6 @@ int watch_owners_of(struct watch *w, const uint64_t *files, unsigned count, watc
 	return r;
 }
 
-void watch_forget_ports(struct watch *w)
-{
-	int fd = bpf_map__fd(w->skel->maps.ports);
-	uint64_t port;
-
-	while (!bpf_map_get_next_key(fd, NULL, &port))
-		if (bpf_map_delete_elem(fd, &port))
-			return;
-}
-
 /* For one that writes nothing. */
 static int run_iterator(const struct bpf_link *link, const char *what, struct err *e)
 {
@@ -125,6 +115,37 @@ static int run_iterator(const struct bpf_link *link, const char *what, struct er
 		return err_errno(e, -errno, "starting %s", what);
 	n = fd_read_all(fd, space, sizeof(space));
 	return n < 0 ? err_errno(e, (int)n, "%s", what) : 0;
+}
+
+static int run_program(const struct bpf_program *program, const char *what, struct err *e)
+{
+	LIBBPF_OPTS(bpf_test_run_opts, opts);
+	int r = bpf_prog_test_run_opts(bpf_program__fd(program), &opts);
+
+	return r ? err_errno(e, r, "%s", what) : 0;
+}
+
+int watch_settle_claims(struct watch *w, watch_event_fn *each, void *arg, struct err *e)
+{
+	uint64_t files[WATCH_ASKED_MOST];
+	unsigned count;
+	int r;
+
+	if (!w->skel->bss->claimed || w->pidns)
+		return 0;
+	r = run_program(w->skel->progs.claim_ends, "looking for ends without a descriptor", e);
+	count = w->skel->bss->claim_count;
+	if (r || !count)
+		return r;
+	for (unsigned i = 0; i < count && i < WATCH_ASKED_MOST; i++)
+		files[i] = w->skel->bss->claims[i].file;
+	ask(&w->skel->bss->asked_files, files, count);
+	w->skel->bss->asked_files.mark = 1;
+	r = run_iterator(w->skel->links.holding, "the walk over processes", e);
+	if (!r)
+		r = run_program(w->skel->progs.settle_claims, "reporting what has no descriptor",
+				e);
+	return r ? r : watch_drain(w, each, arg, e);
 }
 
 int watch_take_in(struct watch *w, struct err *e)

@@ -198,7 +198,8 @@ void watch_text_summary(struct buf *out, const struct tw_summary *s)
 	add_loss(out, l->unkept, "stacks not shown: there was no room to keep them");
 	add_loss(out, l->makings, "makings of sockets not noted: the table was full");
 	add_loss(out, l->children, "child processes not watched: the table was full");
-	add_loss(out, l->listeners, "listeners not noted: the table was full");
+	add_loss(out, l->listeners,
+		 "accept queues not looked at to their end: too many wait there");
 	add_loss(
 		out, l->namespaces,
 		"network namespaces not looked into: what waited to be accepted there is not seen");

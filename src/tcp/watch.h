@@ -111,7 +111,7 @@ struct tw_losses {
 	uint64_t unkept;    /* stacks that a line would have shown; they were not kept so long */
 	uint64_t makings;  /* sockets, or processes, whose making was not noted: a table was full */
 	uint64_t children; /* processes not watched though their parent is: the table was full */
-	uint64_t listeners;  /* of the watched, not noted at one look: the table was full */
+	uint64_t listeners;  /* whose queue was not looked at to its end, at one look: too long */
 	uint64_t namespaces; /* network namespaces not looked into at the start */
 };
 

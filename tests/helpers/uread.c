@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Reads a descriptor through io_uring, or closes it, without a library.
- *   uread FD recv|read|readv|close [async]
- * async: from a worker thread of the kernel's. close: at a line of its standard input. Prints what
+ *   uread FD recv|read|readv|close|fixed [async]
+ * async: from a worker thread of the kernel's. close: at a line of its standard input. fixed: recv,
+ * from the ring's own table of files, once the descriptor is closed. Prints what
  * the call returned, then waits for the end of its standard input; exits 77 where the kernel
  * refuses a ring. */
 #include <errno.h>
@@ -27,7 +28,7 @@ static void *map_ring(int ring, size_t size, off_t what)
 
 static int operation(const char *how)
 {
-	if (!strcmp(how, "recv"))
+	if (!strcmp(how, "recv") || !strcmp(how, "fixed"))
 		return IORING_OP_RECV;
 	if (!strcmp(how, "close"))
 		return IORING_OP_CLOSE;
@@ -71,6 +72,16 @@ static int run(int ring, const struct io_uring_params *p, const struct io_uring_
 	return ((struct io_uring_cqe *)(cq + p->cq_off.cqes))[0].res;
 }
 
+/* From here on the file is number 0 in the ring's table, and there alone. */
+static void move_to_table(int ring, int fd, struct io_uring_sqe *sqe)
+{
+	if (syscall(SYS_io_uring_register, ring, IORING_REGISTER_FILES, &fd, 1))
+		exit(1);
+	close(fd);
+	sqe->fd = 0;
+	sqe->flags |= IOSQE_FIXED_FILE;
+}
+
 int main(int argc, char **argv)
 {
 	struct io_uring_params p = { 0 };
@@ -85,6 +96,8 @@ int main(int argc, char **argv)
 	if (!strcmp(argv[2], "close"))
 		getchar();
 	sqe = call_of(atoi(argv[1]), argv[2], argc > 3);
+	if (!strcmp(argv[2], "fixed"))
+		move_to_table(ring, sqe.fd, &sqe);
 	printf("%d\n", run(ring, &p, &sqe));
 	fflush(stdout);
 	while (getchar() != EOF)

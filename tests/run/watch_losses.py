@@ -300,30 +300,31 @@ def children_that_find_no_place_are_counted_exactly():
             equal(json_lines(f.read())[-1]["lost"]["children"], 3, "children")
 
 
-MANY_LISTENERS = """
-import resource, socket, sys
-resource.setrlimit(resource.RLIMIT_NOFILE, (17000, 17000))
-listeners = []
-for port in range(10000, 10000 + 16384 + 5):
-    listeners.append(socket.create_server(("127.0.0.1", port)))
+LONG_QUEUE = """
+import socket, sys
+n = 16384
+open("/proc/sys/net/core/somaxconn", "w").write(str(2 * n))
+ls = [socket.create_server(("127.0.0.1", 0), backlog=2 * n) for _ in range(2)]
+for i in range(n):
+    socket.create_connection(ls[0].getsockname()).close()
 print(flush=True)
-sys.stdin.readline()
-socket.create_connection(listeners[0].getsockname()).close()
-sys.stdin.read()
+for word in sys.stdin:  # past the end of the queue that is looked at, and at the front of another
+    for listener in ls:
+        socket.create_connection(listener.getsockname()).close()
 """
 
 
 @test
-def listeners_that_find_no_place_are_counted():
+def what_waits_far_back_in_a_queue_is_counted():
     apart = ["unshare", "-n", "sh", "-c", 'ip link set lo up && exec "$@"', "sh"]
-    with Python(MANY_LISTENERS, before=apart) as p:
+    with Python(LONG_QUEUE, before=apart) as p:
         p.says()
         with Watch("--after", "50ms", "--new", "--json", "--no-stacks", "--pid", str(p.pid)) as w:
             w.ready()
             p.tell()
             w.line("not-accepted", seconds=20)
-            _, lost = the_only_losses(w, "listeners")
-            equal(lost["listeners"] % 5, 0, f"{lost}: five at each look")
+            summary, _ = the_only_losses(w, "listeners")
+            equal(summary["reported"], 1, "what was reported")
 
 
 @test

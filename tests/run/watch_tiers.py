@@ -99,6 +99,12 @@ def the_best_is_taken_where_it_is_there():
 
 
 @test
+def a_kernel_without_mptcp_is_watched_all_the_same():
+    with a_kernel_without(b"mptcp_sock", b"mptcp_subflow_context") as before:
+        tells_through("sock_recv_length" if works("sock_recv_length") else next_tier(), before)
+
+
+@test
 def without_the_tracepoint_the_next_is_taken():
     with a_kernel_without(TRACEPOINT) as before:
         tells_through(next_tier(), before)

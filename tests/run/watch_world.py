@@ -213,6 +213,52 @@ def one_that_is_used_again_is_over(how):
         equal((last["open"], last["complete"]), (0, True), "summary")
 
 
+# What closes by halves, where nobody acknowledges it meanwhile; what is said of it goes to its output.
+CLOSES_TWICE = """
+import json, socket, subprocess, sys
+ls = socket.create_server(("127.0.0.1", 0))
+w = subprocess.Popen([sys.argv[1], "watch", "--json", "--after", "50ms", "--port", str(ls.getsockname()[1])],
+                     stdout=subprocess.PIPE, text=True)
+w.stdout.readline()
+c = socket.create_connection(ls.getsockname())
+s = ls.accept()[0]
+end = "%s:%d" % c.getsockname()
+def link(state):
+    subprocess.check_call(["ip", "link", "set", "lo", state])
+def await_line(event):
+    while True:
+        line = w.stdout.readline()
+        said = json.loads(line)
+        if said.get("local") == end or said["event"] == "lag" and said["by"] == "connect":
+            print(line, end="", flush=True)
+        if said["event"] == event and said.get("local", end) == end:
+            return
+if sys.argv[2] == "second":
+    s.close()
+    await_line("half-closed")
+link("down")
+c.shutdown(socket.SHUT_WR)
+await_line("closed" if sys.argv[2] == "second" else "half-closed")
+c.close()
+link("up")
+if sys.argv[2] == "first":
+    s.close()
+await_line("over")
+w.send_signal(2)
+await_line("summary")
+"""
+
+
+@cases(("first", ["half-closed", "over"], []), ("second", ["half-closed", "closed", "over"], [1]))
+def a_shutdown_and_a_close_are_one(which, events, closes):
+    r = run("unshare", "--net", "sh", "-c", 'ip link set lo up && exec "$@"', "sh", sys.executable, "-ISc",
+            CLOSES_TWICE, binary("unclosed"), which)
+    equal((r.returncode, r.stderr), (0, ""), "exit")
+    said = json_lines(r.stdout)
+    equal([x["event"] for x in said if "local" in x], events, "what was said")
+    equal([x["count"] for x in said if x["event"] == "lag"], closes, "closes that were counted")
+
+
 @cases("port", "pid")
 def one_that_is_reset_before_it_is_accepted_waits_with_its_listener(how):
     with listen() as ls:

@@ -110,6 +110,7 @@ struct sock_common {
 	atomic64_t skc_cookie;
 	union {
 		unsigned long skc_flags;
+		struct sock *skc_listener;
 	};
 };
 
@@ -132,6 +133,10 @@ struct sock_cgroup_data {
 
 struct socket;
 
+struct sk_buff_head {
+	__u32 qlen;
+};
+
 struct sock {
 	struct sock_common __sk_common;
 	u16 sk_protocol;
@@ -139,6 +144,7 @@ struct sock {
 	u8 sk_shutdown;
 	u32 sk_ack_backlog;
 	u32 sk_max_ack_backlog;
+	struct sk_buff_head sk_receive_queue;
 	struct socket *sk_socket;
 	struct sock_cgroup_data sk_cgrp_data;
 };
@@ -148,8 +154,19 @@ struct inet_sock {
 	__be16 inet_sport;
 };
 
+struct request_sock {
+	struct sock_common __req_common;
+	struct request_sock *dl_next;
+	struct sock *sk;
+};
+
+struct request_sock_queue {
+	struct request_sock *rskq_accept_head;
+};
+
 struct inet_connection_sock {
 	struct inet_sock icsk_inet;
+	struct request_sock_queue icsk_accept_queue;
 	__u8 icsk_retransmits;
 	struct {
 		__u32 lrcvtime;
@@ -176,6 +193,22 @@ struct tcp_sock {
 	u64 tcp_mstamp;
 	u64 bytes_received;
 	u64 bytes_acked;
+};
+
+struct list_head {
+	struct list_head *next;
+};
+
+/* Kernels may have no MPTCP. */
+struct mptcp_sock {
+	struct list_head conn_list;
+	struct sock *first;
+	struct sk_buff_head receive_queue;
+};
+
+struct mptcp_subflow_context {
+	struct list_head node;
+	struct sock *tcp_sock;
 };
 
 struct inode {

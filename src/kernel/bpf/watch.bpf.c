@@ -37,6 +37,7 @@ char LICENSE[] SEC("license") = "Dual MIT/GPL";
 #include "watch_stack.bpf.h"
 #include "watch_event.bpf.h"
 #include "watch_lag.bpf.h"
+#include "watch_mptcp.bpf.h"
 /* clang-format on */
 
 /* Not inlined: rare. Such an end changes its state no more: only on_destroy sees it go. Most
@@ -181,8 +182,11 @@ static __noinline int on_used_again(struct sock *sk)
 	return 0;
 }
 
+/* clang-format off */
 #include "watch_reads.bpf.h"
 #include "watch_walk.bpf.h"
+#include "watch_holders.bpf.h"
+/* clang-format on */
 
 SEC("tp_btf/inet_sock_set_state")
 int BPF_PROG(on_state, struct sock *sk, int old, int new)
@@ -198,12 +202,15 @@ int BPF_PROG(on_state, struct sock *sk, int old, int new)
 		if (suspecting)
 			record_if_suspect((__u64)sk);
 		break;
+	/* close() after shutdown() sets the state that it has again. */
 	case TCP_CLOSE_WAIT:
 	case TCP_FIN_WAIT1:
-		on_half_closed(sk, old, new);
+		if (old != new)
+			on_half_closed(sk, old, new);
 		break;
 	case TCP_LAST_ACK:
-		on_fin_sent(sk);
+		if (old != new)
+			on_fin_sent(sk);
 		break;
 	case TCP_CLOSE:
 		if (old != TCP_LISTEN && old != TCP_SYN_SENT && old != TCP_CLOSE)

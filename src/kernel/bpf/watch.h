@@ -35,6 +35,7 @@ enum watch_flag {
 	WATCH_FINISHED = 256, /* on its way out of the table */
 	WATCH_OTHERS = 512,   /* while it waited, one that does not match was seen to hold it */
 	WATCH_EXACT = 1024,   /* with WATCH_TAKEN_IN: its age is known all the same */
+	WATCH_OURS = 2048,    /* with WATCH_TOLD: the one that was told is watched */
 };
 
 /* What is known of one end that is half-closed or dead, and that the socket does not remember. */
@@ -128,17 +129,13 @@ struct watch_stack {
 	__u8 data[WATCH_STACK_BYTES];
 };
 
-/* A descriptor that refers to a tracked socket or to a listener. */
+/* A descriptor that refers to a reported end, or to the listener in whose queue it waits. */
 struct watch_owner {
-	__u64 sk, began; /* of the end; `began` is 0 for a listener */
-	__u64 cookie, inode;
-	__u64 start; /* of the process: nanoseconds since boot */
+	__u64 sk, began; /* of the end */
+	__u64 cookie;    /* 0: none was made yet */
+	__u64 start;     /* of the process: nanoseconds since boot */
 	__u32 tgid;
 	__s32 fd;
-	__u32 netns;
-	__u16 port;
-	__u8 state;
-	__u8 pad;
 	char comm[WATCH_COMM];
 };
 
@@ -150,7 +147,13 @@ struct watch_asked {
 	__u64 file[WATCH_ASKED_MOST];
 	__u64 filter[64];
 	__u32 count; /* 0: looks for the processes that are watched */
-	__u32 pad;
+	__u32 mark;  /* gives no process, but notes in `held` which of the files one holds */
+	__u64 held;  /* a bit for each file */
+};
+
+/* An end whose owner is asked for last of all: see watch_holders.bpf.h. */
+struct watch_claim {
+	__u64 sk, began, file;
 };
 
 /* The number of a file's bit. */
@@ -162,16 +165,14 @@ static inline __u32 watch_asked_bit(__u64 file)
 /* What a search for the overdue found; in and out of the `mature` program. */
 struct watch_turn {
 	__u32 room;        /* in: how many reports the buffer holds */
-	__u32 match;       /* in: look at those that wait for their owner, too */
-	__u64 ahead;       /* in: the stacks of what is so old, but not due, are marked; ns */
 	__u32 but_spilled; /* in: does not look at what has spilled over */
+	__u64 ahead;       /* in: the stacks of what is so old, but not due, are marked; ns */
 	__u32 reported;    /* out: sent, or marked as wanted */
 	__u32 more;        /* out: stopped for lack of room */
-	__u32 pad;
-	__u64 next;    /* out: nothing that was looked at comes due before this */
-	__u64 now;     /* out */
-	__u64 jiffies; /* out */
-	__u64 wanted;  /* out: ends that wait for their owner to be matched */
+	__u64 next;        /* out: nothing that was looked at comes due before this */
+	__u64 now;         /* out */
+	__u64 jiffies;     /* out */
+	__u64 wanted;      /* out: ends that wait for their owner to be matched */
 };
 
 /* The end that user space wants to hear of; in to the `look_again` program. */
@@ -240,6 +241,6 @@ struct watch_counts {
 	__u64 lag_lost;             /* lags not counted: the table was full */
 	__u64 stacks_refused;       /* stacks not taken: too many new ones in one second */
 	__u64 children_lost;        /* processes not watched though their parent is: table full */
-	__u64 ports_lost; /* listeners of the watched not noted, at one look: table full */
+	__u64 queues_cut; /* accept queues not looked at to their end, at one look: too long */
 	__u64 made_lost;  /* where a socket was made not noted: table full */
 };

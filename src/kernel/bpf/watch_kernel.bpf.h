@@ -7,6 +7,7 @@
 #define AF_INET       2
 #define AF_INET6      10
 #define IPPROTO_TCP   6
+#define IPPROTO_MPTCP 262
 #define MSG_PEEK      2
 #define MSG_ERRQUEUE  0x2000
 #define PF_EXITING    4

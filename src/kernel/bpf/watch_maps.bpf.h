@@ -17,7 +17,8 @@ bool suspecting = false;    /* there may be a suspect: is_suspect() tells */
 __u32 last_site = 0;
 __u32 oldest_site = 0; /* of those before user space has no stack any more: they are as new */
 __u64 stack_second = 0, stacks_this_second = 0;
-__u64 wanted = 0; /* ends with WATCH_WANTED */
+__u64 wanted = 0;     /* ends with WATCH_WANTED */
+bool claimed = false; /* of some of these one who is watched was told */
 
 /* A bit for each site, modulo WATCH_SITES, whose stack may be asked for soon. */
 __u64 marked[WATCH_SITES / 64] = {};
@@ -45,15 +46,6 @@ struct {
 	__type(key, __u32);
 	__type(value, __u8);
 } pids SEC(".maps");
-
-/* Listening ports of the processes that are watched: network namespace << 16 | port. */
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__uint(max_entries, 16384);
-	__type(key, __u64);
-	__type(value, __u8);
-} ports SEC(".maps");
 
 /* Stacks that were seen: the place, and a hash of the return addresses into the program itself that
  * lie on top of the stack, which tells apart two ways to the same place. */

@@ -2,22 +2,54 @@
 /* Reads that returned 0: the program was told. */
 #pragma once
 
-/* A read of a socket in CLOSE_WAIT returned 0, in the reader's context. The socket is not locked any
- * more: of several readers that are told at once, the first to set the time is the one. */
+/* A read of a socket in CLOSE_WAIT returned 0, in the reader's context. The socket is not locked
+ * any more: of several readers that are told at once, the first to set the time is the one. */
 static __always_inline void on_told(__u64 key, struct end *e)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
+	__u32 flags = WATCH_TOLD, was;
 
 	if (e->told_at || __sync_val_compare_and_swap(&e->told_at, 0, bpf_ktime_get_ns()))
 		return;
-	if (owner_fits(task))
+	if (owner_fits(task)) {
 		e->told_site = take_site(task);
+		flags |= WATCH_OURS;
+	}
 	e->told_tgid = process_of(task);
 	e->told_tid = number_of(task);
 	copy_comm(e->told_comm, task);
-	__sync_fetch_and_or(&e->flags, WATCH_TOLD);
-	if (e->flags & WATCH_REPORTED)
+	was = __sync_fetch_and_or(&e->flags, flags);
+	if (was & WATCH_WANTED)
+		claimed = true;
+	if (was & WATCH_REPORTED)
 		emit(WATCH_NEWS, key, e, 0);
+}
+
+static long tell_subflow(__u32 number, struct subflows *s)
+{
+	__u64 key = next_subflow(s);
+	struct end *e;
+
+	if (!key)
+		return 1;
+	e = find_number(key);
+	if (e && e->flags & WATCH_HOLDER)
+		on_told(key, e);
+	return 0;
+}
+
+/* A read returned 0, and what was read was no TCP socket. Not inlined: rare. */
+static __noinline int on_read_of_another(__u64 key)
+{
+	const struct sock *sk = (const struct sock *)key;
+	struct subflows s;
+
+	if (!is_mptcp(BPF_CORE_READ(sk, sk_protocol)) ||
+	    BPF_CORE_READ(sk, __sk_common.skc_state) != TCP_CLOSE_WAIT || !is_read_to_the_end(key))
+		return 0;
+	s = subflows_of(key);
+	bpf_loop(SUBFLOWS_MOST, tell_subflow, &s, 0);
+	return 0;
 }
 
 /* 0 is also the answer to a peek, and to a read of no bytes: those tell nothing unless everything
@@ -32,7 +64,11 @@ static __always_inline void on_read(struct sock *sk, int ret, int flags)
 	    flags & (MSG_ERRQUEUE | MSG_PEEK))
 		return;
 	tp = as_tcp(sk);
-	if (!tp || tp->copied_seq != tp->rcv_nxt)
+	if (!tp) {
+		on_read_of_another(plain_number(key));
+		return;
+	}
+	if (tp->copied_seq != tp->rcv_nxt)
 		return;
 	e = find(key);
 	if (e)
@@ -50,6 +86,14 @@ int BPF_PROG(on_recv_length, struct sock *sk, int ret, int flags)
 SEC("fexit/tcp_recvmsg")
 int BPF_PROG(on_recvmsg, struct sock *sk, struct msghdr *msg, size_t len, int flags, int *addr_len,
 	     int ret)
+{
+	on_read(sk, ret, flags);
+	return 0;
+}
+
+SEC("fexit/mptcp_recvmsg")
+int BPF_PROG(on_mptcp_recvmsg, struct sock *sk, struct msghdr *msg, size_t len, int flags,
+	     int *addr_len, int ret)
 {
 	on_read(sk, ret, flags);
 	return 0;
@@ -103,9 +147,11 @@ int BPF_PROG(on_read_exit, struct pt_regs *regs, long ret)
 	if (ret != 0 || !may_be_the_end(regs))
 		return 0;
 	key = socket_of(first_argument(regs));
+	if (!key)
+		return 0;
 	e = find_number(key);
 	if (!e)
-		return 0;
+		return on_read_of_another(key);
 	tp = (struct tcp_sock *)key;
 	if (BPF_CORE_READ((struct sock *)key, __sk_common.skc_state) == TCP_CLOSE_WAIT &&
 	    BPF_CORE_READ(tp, copied_seq) == BPF_CORE_READ(tp, rcv_nxt))

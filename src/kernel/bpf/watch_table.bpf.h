@@ -112,14 +112,19 @@ static __always_inline struct end *find(__u64 sk)
 	return find_from(sk, home_of(sk));
 }
 
-/* The same for an address that was read from memory, which to the verifier is a plain number. What
- * was added to the stack atomically is one too. */
-static __always_inline struct end *find_number(__u64 sk)
+/* To the verifier what was added to the stack atomically is a plain number. */
+static __always_inline __u64 plain_number(__u64 address)
 {
 	__u64 number = 0;
 
-	__sync_fetch_and_add(&number, (__u64)&anchor);
-	return find_from(sk, scatter(sk - number));
+	__sync_fetch_and_add(&number, address);
+	return number;
+}
+
+/* The same for an address that was read from memory, which is a plain number, too. */
+static __always_inline struct end *find_number(__u64 sk)
+{
+	return find_from(sk, scatter(sk - plain_number((__u64)&anchor)));
 }
 
 /* An end that is neither being filled nor on its way out. */

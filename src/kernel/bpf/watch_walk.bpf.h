@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: (MIT OR GPL-2.0) */
-/* What user space runs: walks over descriptors and sockets, and the search for what has come due.
- */
+/* What user space runs: walks over sockets and processes, and the search for what has come due. */
 #pragma once
 
 struct walk {
 	struct watch_turn turn;
-	__u32 settled; /* flags of those that need not be looked at */
-	__u64 word;    /* of `live` */
-	__u32 base;    /* the word's first place */
+	__u64 word; /* of `live` */
+	__u32 base; /* the word's first place */
 };
+
+/* Those that need not be looked at. */
+#define SETTLED (WATCH_REPORTED | WATCH_WANTED)
 
 /* The end that was looked at is still the one in its place. */
 static __always_inline bool is_still(struct end *e, __u64 key, __u64 began)
@@ -36,24 +37,24 @@ static __always_inline bool is_gone(__u64 key, const struct end *e)
 }
 
 /* Nobody holds the end still meanwhile: it may finish, and its place have another, at any step.
- * What was set on another is taken back. */
-static __always_inline void send_report(__u64 key, struct end *e, __u64 began)
+ * What was set on another is taken back. Not inlined: for the stack. */
+static __noinline int send_report(__u64 key, struct end *e, __u64 began)
 {
 	__u32 flags = __sync_fetch_and_or(&e->flags, WATCH_REPORTED);
 	struct end now = *e;
 
 	if (flags & (WATCH_FINISHED | WATCH_REPORTED))
-		return;
+		return 0;
 	if (!is_still(e, key, began)) {
 		__sync_fetch_and_and(&e->flags, ~WATCH_REPORTED);
-		return;
+		return 0;
 	}
 	emit(WATCH_REPORT, key, &now, BPF_RB_NO_WAKEUP);
 	if (is_still(e, key, began) && !(*(volatile __u32 *)&e->flags & WATCH_FINISHED))
-		return;
+		return 0;
 	/* Its end may have been sent before its report was. */
 	now.flags |= WATCH_FINISHED;
-	emit(WATCH_END, key, &now, BPF_RB_NO_WAKEUP);
+	return emit(WATCH_END, key, &now, BPF_RB_NO_WAKEUP);
 }
 
 /* `wanted` is counted up first, since whoever finishes the end counts it down. */
@@ -63,6 +64,8 @@ static __always_inline void want(__u64 key, struct end *e, __u64 began)
 
 	__sync_fetch_and_add(&wanted, 1);
 	flags = __sync_fetch_and_or(&e->flags, WATCH_WANTED);
+	if (flags & WATCH_OURS)
+		claimed = true;
 	if (flags & (WATCH_FINISHED | WATCH_WANTED)) {
 		__sync_fetch_and_add(&wanted, -1);
 		return;
@@ -157,139 +160,6 @@ static __always_inline void take_in(struct sock *sk)
 		begin(sk, tp, since, flags);
 }
 
-static __always_inline void remember_port(const struct sock *sk)
-{
-	__u64 key = (__u64)sk->__sk_common.skc_net.net->ns.inum << 16 | sk->__sk_common.skc_num;
-	__u8 one = 1;
-
-	if (bpf_map_update_elem(&ports, &key, &one, BPF_ANY))
-		count(&counts.ports_lost);
-}
-
-static __always_inline void match(struct task_struct *task, __u64 key, struct end *e)
-{
-	if (owner_fits(task))
-		report_wanted(key, e);
-	else if (!(e->flags & WATCH_OTHERS))
-		__sync_fetch_and_or(&e->flags, WATCH_OTHERS);
-}
-
-/* Every descriptor of every process: gives those that refer to a reported end or to a listener,
- * reports those that waited for their owner, and at the start takes in the half-closed. */
-SEC("iter/task_file")
-int holders(struct bpf_iter__task_file *ctx)
-{
-	struct task_struct *task = ctx->task;
-	struct file *file = ctx->file;
-	struct watch_owner o = { .fd = ctx->fd };
-	struct socket *sock;
-	struct end *e;
-	struct sock *sk;
-	__u64 key;
-
-	if (!task || !file)
-		return 0;
-	sock = bpf_sock_from_file(file);
-	if (!sock)
-		return 0;
-	sk = sock->sk;
-	if (!sk || sk->sk_protocol != IPPROTO_TCP)
-		return 0;
-	if (taking_in)
-		take_in(sk);
-	key = (__u64)sk;
-	o.state = sk->__sk_common.skc_state;
-	e = find(key);
-	if (e && e->flags & WATCH_WANTED)
-		match(task, key, e);
-	if (o.state == TCP_LISTEN && rules.by_owner && owner_fits(task))
-		remember_port(sk);
-	if (e ? !(e->flags & WATCH_REPORTED) : o.state != TCP_LISTEN)
-		return 0;
-	o.sk = key;
-	o.began = e ? e->began : 0;
-	o.cookie = bpf_get_socket_cookie(sk);
-	o.inode = file->f_inode->i_ino;
-	o.start = task->group_leader->start_boottime;
-	o.tgid = process_of(task);
-	o.netns = sk->__sk_common.skc_net.net->ns.inum;
-	o.port = sk->__sk_common.skc_num;
-	name_process(task, o.comm);
-	bpf_seq_write(ctx->meta->seq, &o, sizeof(o));
-	return 0;
-}
-
-struct watch_asked asked_files = {};
-
-#define FILES_AT_ONCE 32
-
-struct scan {
-	struct file **table;
-	__u64 files[FILES_AT_ONCE];
-	bool found;
-};
-
-/* Not static, so that the verifier goes through its loop once, not for each of the files of each
- * turn: that took half of the time in which the watch starts. */
-__noinline int is_asked(__u64 file)
-{
-	for (__u32 i = 0; i < WATCH_ASKED_MOST; i++)
-		if (asked_files.file[i] == file)
-			return i < asked_files.count;
-	return 0;
-}
-
-static long scan_files(__u32 number, struct scan *s)
-{
-	if (bpf_probe_read_kernel(s->files, sizeof(s->files), s->table + number * FILES_AT_ONCE))
-		return 1;
-	for (__u32 i = 0; i < FILES_AT_ONCE; i++) {
-		__u64 file = s->files[i];
-		__u32 bit = watch_asked_bit(file);
-
-		if (!file || !(asked_files.filter[bit >> 6 & 63] >> (bit & 63) & 1))
-			continue;
-		if (is_asked(file)) {
-			s->found = true;
-			return 1;
-		}
-	}
-	return 0;
-}
-
-/* The table is read as plain memory, a hundred times faster than by the walk over descriptors,
- * which takes a reference to each file. What a process does meanwhile may be missed, as it may by
- * that. */
-static __always_inline bool holds_asked(const struct task_struct *task)
-{
-	struct fdtable *table = BPF_CORE_READ(task, files, fdt);
-	struct scan s = { .table = BPF_CORE_READ(table, fd) };
-
-	if (!s.table)
-		return false;
-	bpf_loop(BPF_CORE_READ(table, max_fds) / FILES_AT_ONCE, scan_files, &s, 0);
-	return s.found;
-}
-
-/* Gives the processes that hold one of the asked files, or, where none is asked for, those that are
- * watched. Threads that share their process's descriptors are passed over. */
-SEC("iter/task")
-int holding(struct bpf_iter__task *ctx)
-{
-	struct task_struct *task = ctx->task;
-	__u32 number;
-
-	if (!task)
-		return 0;
-	if (task->pid != task->tgid && task->files == task->group_leader->files)
-		return 0;
-	if (asked_files.count ? !holds_asked(task) : !owner_fits(task))
-		return 0;
-	number = process_of(task);
-	bpf_seq_write(ctx->meta->seq, &number, sizeof(number));
-	return 0;
-}
-
 __u32 asked = 0; /* the process that `processes` looks for, as user space numbers it */
 
 /* In a pid namespace only the kernel knows what number a process has outside. */
@@ -324,20 +194,6 @@ int sockets(struct bpf_iter__tcp *ctx)
 	return 0;
 }
 
-/* Not accepted: nobody has a descriptor, so the listener's owner counts. */
-static __always_inline bool waits_at_watched_port(__u64 key)
-{
-	const struct sock *sk = (const struct sock *)key;
-	__u64 port;
-
-	if (BPF_CORE_READ(sk, sk_socket)) /* nearly always, and there may be many */
-		return false;
-	/* One that was reset has let go of skc_num, but not of inet_sport. */
-	port = (__u64)BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum) << 16 |
-	       bpf_ntohs(BPF_CORE_READ((const struct inet_sock *)key, inet_sport));
-	return bpf_map_lookup_elem(&ports, &port);
-}
-
 static __always_inline void mark_site(__u32 site)
 {
 	marked[site % WATCH_SITES / 64] |= 1ULL << (site & 63);
@@ -364,11 +220,6 @@ static __always_inline bool look_at(__u64 key, struct end *e, struct watch_turn 
 {
 	__u64 began = *(volatile __u64 *)&e->began, due = e->since + rules.after;
 
-	if (e->flags & WATCH_WANTED) {
-		if (waits_at_watched_port(key))
-			report_wanted(key, e);
-		return false;
-	}
 	if (due > turn->now) {
 		if (e->since + turn->ahead <= turn->now)
 			mark_stacks(key, e);
@@ -396,7 +247,7 @@ static __always_inline bool look_at(__u64 key, struct end *e, struct watch_turn 
 }
 
 /* The place need not be looked at, unless it changes meanwhile. */
-static __always_inline void settle(__u32 number, struct end *e, __u32 settled)
+static __always_inline void settle(__u32 number, struct end *e)
 {
 	__u64 bit = 1ULL << (number & 63), *word, sk;
 	__u32 flags;
@@ -408,7 +259,7 @@ static __always_inline void settle(__u32 number, struct end *e, __u32 settled)
 	__sync_fetch_and_and(word, ~bit);
 	sk = *(volatile __u64 *)&e->sk;
 	flags = *(volatile __u32 *)&e->flags;
-	if (sk && !(is_whole(flags) && flags & settled))
+	if (sk && !(is_whole(flags) && flags & SETTLED))
 		__sync_fetch_and_or(word, bit);
 }
 
@@ -441,8 +292,8 @@ static long look_at_place(__u32 bit, struct walk *w)
 		return 0;
 	sk = *(volatile __u64 *)&e->sk;
 	flags = *(volatile __u32 *)&e->flags;
-	if (!sk || (is_whole(flags) && flags & w->settled))
-		settle(w->base + bit, e, w->settled);
+	if (!sk || (is_whole(flags) && flags & SETTLED))
+		settle(w->base + bit, e);
 	else if (is_whole(flags))
 		return look_at(sk, e, &w->turn);
 	return 0;
@@ -454,7 +305,7 @@ static long look_at_word(__u32 i, struct walk *w)
 
 	if (!word)
 		return 0;
-	w->word = w->turn.match ? ~0ULL : *word;
+	w->word = *word;
 	if (!w->word)
 		return 0;
 	w->base = i * 64;
@@ -464,7 +315,7 @@ static long look_at_word(__u32 i, struct walk *w)
 
 static long look_at_spilled(void *map, __u64 *key, struct end *e, struct walk *w)
 {
-	if (!is_whole(e->flags) || e->flags & w->settled)
+	if (!is_whole(e->flags) || e->flags & SETTLED)
 		return 0;
 	return look_at(*key, e, &w->turn);
 }
@@ -473,11 +324,8 @@ static long look_at_spilled(void *map, __u64 *key, struct end *e, struct walk *w
 SEC("syscall")
 int mature(struct watch_turn *ctx)
 {
-	struct walk w = { .turn.room = ctx->room,
-			  .turn.match = ctx->match,
-			  .turn.ahead = ctx->ahead };
+	struct walk w = { .turn.room = ctx->room, .turn.ahead = ctx->ahead };
 
-	w.settled = ctx->match ? WATCH_REPORTED : WATCH_REPORTED | WATCH_WANTED;
 	w.turn.now = bpf_ktime_get_ns();
 	w.turn.next = w.turn.now + rules.after;
 	bpf_loop(PLACES / 64, look_at_word, &w, 0);
