@@ -60,6 +60,7 @@ static void on_report(struct doctor *d, const struct watch_event *ev)
 	end->cookie = ev->cookie;
 	end->cgroup = ev->cgroup;
 	end->netns = ev->netns;
+	end->first_fin = ev->first_fin;
 	end->flags = (uint16_t)ev->conn.flags;
 	end->state = ev->state;
 	if (ends_set_address(&d->ends, end,

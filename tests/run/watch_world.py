@@ -351,6 +351,104 @@ def network_namespaces_come_and_go():
             true(json.loads(w.line('"event":"over"', address, f"netns-{i}"))["by_exit"], "ended by its exit")
 
 
+# In a network namespace of its own: connections between given addresses, both ends here. Each line from stdin is a
+# statement.
+NAMESAKES = """
+import os, socket, sys
+def pair(here, there):
+    ls = socket.socket(socket.AF_INET6 if ":" in here[0] else socket.AF_INET)
+    ls.bind(here)
+    ls.listen()
+    c = socket.socket(ls.family)
+    c.bind(there)
+    c.connect(here)
+    return c, ls.accept()[0]
+for line in sys.stdin:
+    exec(line)
+    print("done", flush=True)
+"""
+
+
+class Namesakes:
+    def __init__(self, setup):
+        # pylint: disable-next=consider-using-with
+        self.process = subprocess.Popen(["unshare", "-n", sys.executable, "-c", NAMESAKES],
+                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        for line in setup:
+            self.do(line)
+        self.netns = os.stat(f"/proc/{self.process.pid}/ns/net").st_ino
+
+    def do(self, line):
+        """Runs it, and gives what it printed."""
+        self.process.stdin.write(line + "\n")
+        self.process.stdin.flush()
+        return "".join(iter(self.process.stdout.readline, "done\n"))
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *unused):
+        self.process.kill()
+        self.process.communicate()
+
+
+SAME_PORTS = (18123, 18124)
+OVER_LO = ("os.system('ip link set lo up; for i in 1 2; do ip addr add 10.9.9.$i/32 dev lo; done')",
+           "c, s = pair(('10.9.9.1', %d), ('10.9.9.2', %d))" % SAME_PORTS)
+# Both addresses are on each of two links.
+LINK_LOCAL = ("os.system('for n in veth0 veth1; do ip link add name $n type veth peer name p$n; "
+              "for i in $n p$n; do ip link set $i addrgenmode none; ip link set $i up; done; "
+              "for a in 1 2; do ip addr add fe80::$a/64 dev $n nodad; done; done; ip link set lo up')",
+              "both = [pair(('fe80::1', %d, 0, n), ('fe80::2', %d, 0, n)) for n in "
+              "map(socket.if_nametoindex, ('veth0', 'veth1'))]" % SAME_PORTS)
+
+
+def namesakes_watch():
+    return Watch("--after", "100ms", "--json", "--new", "--no-stacks", "--port", str(SAME_PORTS[0]))
+
+
+@test
+def a_namesake_in_another_namespace_does_not_speak_for_an_end():
+    """There a server keeps what it was told of. Here the client's FIN does not arrive."""
+    with Namesakes(OVER_LO) as there, Namesakes(OVER_LO) as here, namesakes_watch() as w:
+        w.ready()
+        there.do("c.shutdown(socket.SHUT_WR)")
+        line = json.loads(w.line("half-closed", f'"netns":{there.netns}', "CLOSE_WAIT"))
+        equal((line["closer"]["state"], line["closer"]["netns"]), ("FIN_WAIT_2", there.netns), "who waits there")
+        here.do("os.system('ip link set lo down'); c.send(b'x'); c.shutdown(socket.SHUT_WR)")
+        line = json.loads(w.line("half-closed", f'"netns":{here.netns}'))
+        equal((line["state"], line["closer"]), ("FIN_WAIT_1", None), "who waits here")
+
+
+@test
+def connections_of_the_same_addresses_in_two_namespaces_are_two():
+    with Namesakes(OVER_LO) as one, Namesakes(OVER_LO) as two, namesakes_watch() as w:
+        w.ready()
+        one.do("c.shutdown(socket.SHUT_WR)")
+        two.do("s.shutdown(socket.SHUT_WR)")
+        for there, port in ((one, SAME_PORTS[0]), (two, SAME_PORTS[1])):
+            line = json.loads(w.line("half-closed", "CLOSE_WAIT", f'"netns":{there.netns}'))
+            equal((line["local"].rpartition(":")[2], line["closer"]["netns"]), (str(port), there.netns), "the line")
+        time.sleep(0.3)  # not synchronisation: for lines that must not come
+        w.stop()
+        equal(len([x for x in json_lines(w.text()) if x["event"] == "half-closed"]), 2, "lines")
+
+
+@test
+def connections_of_the_same_addresses_on_two_links_are_two():
+    with Namesakes(LINK_LOCAL) as both, namesakes_watch() as w:
+        w.ready()
+        both.do("for c, s in both: c.shutdown(socket.SHUT_WR)")
+        ends = [tuple(map(int, x.split())) for x in
+                both.do("for c, s in both: print(s.fileno(), c.fileno())").splitlines()]
+        wait_for(lambda: w.whole_lines().count('"half-closed"') >= 2, "two lines")
+        time.sleep(0.3)  # not synchronisation: for lines that must not come
+        w.stop()
+        said = [x for x in json_lines(w.text()) if x["event"] == "half-closed"]
+        equal(sorted((holders(x)[0][1], holders(x["closer"] or x)[0][1]) for x in said), sorted(ends),
+              "descriptors that hold, and that wait")
+
+
 INSIDE = """
 import json, os, signal, socket, subprocess, sys
 w = subprocess.Popen([sys.argv[1], "watch", "--json", "--after", "50ms", *sys.argv[2:]],
