@@ -107,7 +107,7 @@ static int load_at(struct watch *w, const struct watch_setup *setup, enum watch_
 	bpf_program__set_autoattach(w->skel->progs.on_accept, false);
 	bpf_program__set_autoattach(w->skel->progs.on_accept_exit, false);
 	bpf_program__set_autoattach(w->skel->progs.on_destroy, false);
-	bpf_program__set_autoload(w->skel->progs.processes, w->pidns);
+	bpf_program__set_autoload(w->skel->progs.processes, setup->rules.by_owner);
 	if (setup->rules.made)
 		bpf_map__set_max_entries(w->skel->maps.made, ALL_MADE);
 	bpf_program__set_autoload(w->skel->progs.on_fork, setup->rules.follow);

@@ -139,9 +139,10 @@ int watch_take_in(struct watch *w, struct err *e);
 /* Adds a process to those that are watched, where rules.by_owner is set. */
 int watch_add_pid(struct watch *w, pid_t pid, struct err *e);
 
-/* How many processes still run that are watched because an ancestor was, or was named, but for
- * `but`. 0 in a pid namespace, where they cannot be told. */
-unsigned watch_pids_left(const struct watch *w, pid_t but);
+/* Counts the processes that still run and are watched because an ancestor was, or was named, where
+ * rules.by_owner is set. One whose threads have all ended is none, though nobody has waited for it.
+ * Returns 0, or -errno with text. */
+int watch_pids_left(struct watch *w, unsigned *left, struct err *e);
 
 /* A counter, and whether it is one of the array's, not of the map's. */
 typedef void watch_lag_fn(const struct watch_lag_key *key, const struct watch_lag *lag,

@@ -613,6 +613,36 @@ def a_command_s_status_is_the_watch_s(script, code):
     equal(watched("sh", "-c", script).returncode, code, "exit code")
 
 
+# A command that gives the number of a child that has just ended to the next, which keeps a connection for a second.
+SAME_NUMBER = """
+import ctypes, os, signal, socket, struct, time
+first = os.fork()
+if not first:
+    os._exit(0)
+os.waitpid(first, 0)
+number = (ctypes.c_int * 1)(first)
+args = struct.pack("=11Q", 0, 0, 0, 0, signal.SIGCHLD, 0, 0, 0, ctypes.addressof(number), 1, 0)
+second = ctypes.CDLL(None).syscall(435, args, len(args))  # clone3
+if not second:
+    ls = socket.create_server(("127.0.0.1", 0))
+    c = socket.create_connection(ls.getsockname())
+    ls.accept()[0].close()
+    time.sleep(1)
+    os._exit(0)
+print(first == second, flush=True)
+os.waitpid(second, 0)
+"""
+
+
+@test
+def a_child_with_the_number_of_one_before_it_is_watched():
+    """The kernel frees the one before it a while after that has ended."""
+    for _ in range(3):
+        r = watched(sys.executable, "-ISc", SAME_NUMBER, options=("--after", "100ms", "--no-stacks"))
+        true("True\n" in r.stdout, f"the same number: {r.stdout}")
+        equal(r.returncode, 1, f"exit code, with what it says:\n{r.stdout}")
+
+
 @test
 def what_the_command_says_is_its_own():
     with tempfile.TemporaryDirectory() as folder:
@@ -623,6 +653,35 @@ def what_the_command_says_is_its_own():
             said = json_lines(f.read())
         equal([x["event"] for x in said], ["watching", "command-ended", "summary"], "events")
         equal((said[1]["status"], said[1]["left_running"]), (0, 1), "a child that was left")
+
+
+# A command that leaves a child behind, which has one of its own that has ended.
+LEAVES_ONE = """
+import os, time
+ready, write = os.pipe()
+if not os.fork():
+    ended = os.fork()
+    if not ended:
+        os._exit(0)
+    os.waitid(os.P_PID, ended, os.WEXITED | os.WNOWAIT)
+    os.dup2(os.open("/dev/null", os.O_RDWR), 1)
+    os.dup2(1, 2)
+    os.write(write, b"x")
+    time.sleep(3)
+    os._exit(0)
+os.read(ready, 1)
+"""
+
+
+@cases([], ["unshare", "--pid", "--fork", "--mount-proc"])
+def children_that_are_left_are_counted(before):
+    with tempfile.TemporaryDirectory() as folder:
+        r = run(*before, binary("unclosed"), "watch", "--json", "--output", f"{folder}/lines", "--",
+                sys.executable, "-ISc", LEAVES_ONE)
+        equal((r.returncode, r.stderr), (0, ""), "exit")
+        with open(f"{folder}/lines", encoding="utf-8") as f:
+            said = json_lines(f.read())
+        equal([x["left_running"] for x in said if x["event"] == "command-ended"], [1], "left running")
 
 
 def interrupted(script, send, *options):

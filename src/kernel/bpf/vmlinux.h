@@ -85,6 +85,10 @@ typedef struct {
 } possible_net_t;
 
 typedef struct {
+	int counter;
+} atomic_t;
+
+typedef struct {
 	s64 counter;
 } atomic64_t;
 
@@ -199,6 +203,11 @@ struct socket_alloc {
 	struct inode vfs_inode;
 };
 
+/* Of a process: threads that run. */
+struct signal_struct {
+	atomic_t live;
+};
+
 struct mm_struct {
 	unsigned long start_code, end_code, start_stack;
 };
@@ -259,6 +268,7 @@ struct task_struct {
 	struct pid *thread_pid;
 	struct mm_struct *mm;
 	struct files_struct *files;
+	struct signal_struct *signal;
 	unsigned int flags;
 	int pid;
 	int tgid;

@@ -242,22 +242,18 @@ int BPF_PROG(on_accept_exit, struct pt_regs *regs, long ret)
 SEC("tp_btf/sched_process_fork")
 int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
 {
-	__u32 tgid = parent->tgid, child_tgid = child->tgid;
-	__u8 one = 1;
-
-	if (tgid != child_tgid && bpf_map_lookup_elem(&pids, &tgid) &&
-	    bpf_map_update_elem(&pids, &child_tgid, &one, BPF_ANY))
-		count(&counts.children_lost);
+	if (parent->tgid != child->tgid && is_watched(parent))
+		watch_process(child);
 	return 0;
 }
 
-/* The number is free for another process from here on. */
+/* It has let go of its number some time ago, which may be another's that is watched. */
 SEC("tp_btf/sched_process_free")
 int BPF_PROG(on_free, struct task_struct *task)
 {
 	__u32 tgid = task->tgid;
 
-	if (task->pid == task->tgid)
+	if (task->pid == task->tgid && is_watched(task))
 		bpf_map_delete_elem(&pids, &tgid);
 	return 0;
 }

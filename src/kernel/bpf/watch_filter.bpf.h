@@ -2,12 +2,31 @@
 /* Whether a process or a socket is one that is watched. */
 #pragma once
 
+/* Whether its number is among those that are watched, and not as that of one before it. */
+static __always_inline bool is_watched(struct task_struct *task)
+{
+	__u32 tgid = task->tgid;
+	__u64 *start = bpf_map_lookup_elem(&pids, &tgid);
+
+	return start && *start == task->group_leader->start_boottime;
+}
+
+/* Takes the place of one that had its number before. `leader`: not another of its threads. */
+static __always_inline void watch_process(const struct task_struct *leader)
+{
+	__u32 tgid = leader->tgid;
+	__u64 start = leader->start_boottime;
+
+	if (bpf_map_update_elem(&pids, &tgid, &start, BPF_ANY))
+		count(&counts.children_lost);
+}
+
 static __always_inline bool owner_fits(struct task_struct *task)
 {
-	__u32 tgid = task->tgid, states = GLOB_START;
+	__u32 states = GLOB_START;
 	char comm[WATCH_COMM];
 
-	if (!rules.by_owner || bpf_map_lookup_elem(&pids, &tgid))
+	if (!rules.by_owner || is_watched(task))
 		return true;
 	if (!rules.by_name || bpf_probe_read_kernel(comm, sizeof(comm), task->group_leader->comm))
 		return false;
