@@ -5,7 +5,7 @@ import os
 import re
 import sys
 import time
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 from tap import binary, cases, equal, has, json_lines, main, run, test, true, wait_for, within  # noqa: E402
@@ -14,12 +14,16 @@ from watching import HERE, Holder, Watch  # noqa: E402
 CONTAINER = "0123456789abcdef" * 4
 
 
+def cgroups():
+    """Wherever that is mounted."""
+    with open("/proc/self/mounts", encoding="utf-8") as f:
+        return next(line.split()[1] for line in f if line.split()[2] == "cgroup2")
+
+
 @contextmanager
 def a_cgroup(name):
-    """A fresh cgroup of the unified hierarchy, wherever that is mounted."""
-    with open("/proc/self/mounts", encoding="utf-8") as f:
-        root = next(line.split()[1] for line in f if line.split()[2] == "cgroup2")
-    folder = f"{root}/{name}-{os.getpid()}.scope"
+    """A fresh cgroup of the unified hierarchy."""
+    folder = f"{cgroups()}/{name}-{os.getpid()}.scope"
     os.mkdir(folder)
     try:
         yield folder
@@ -50,6 +54,30 @@ def options(how, wanted, folder):
     return {"pid": ["--pid", wanted.pid], "comm": ["--comm", wanted.comm],
             "pattern": ["--comm", "wan?ed-[nop]*"], "port": ["--port", wanted.port],
             "cgroup": ["--cgroup", folder]}[how]
+
+
+@contextmanager
+def cgroups_down_to(depth):
+    """A fresh one, and so many below it, each in the one before."""
+    with ExitStack() as stack:
+        folders = [stack.enter_context(a_cgroup("unclosed-deep"))]
+        for _ in range(depth):
+            folders.append(stack.enter_context(a_cgroup(f"{os.path.relpath(folders[-1], cgroups())}/in")))
+        yield folders
+
+
+@cases("the root", "a child")
+def a_cgroup_reaches_as_far_down_as_there_are_any(wanted):
+    with cgroups_down_to(20) as folders, Holder("above", folders[0]) as above, Holder("at", folders[1]) as at, \
+            Holder("deep", folders[-1]) as deep:
+        at_root = wanted == "the root"
+        top = cgroups() if at_root else folders[1]
+        with Watch("--after", "100ms", "--json", "--no-stacks", "--new", "--cgroup", top) as w:
+            w.ready()
+            first = above.leak()[0]
+            for holder in (deep, at):
+                w.line("half-closed", f'"local":"{holder.leak()[0]}"')
+            equal(f'"local":"{first}"' in w.text(), at_root, "whether the line of the one above is there")
 
 
 @cases("pid", "comm", "pattern", "port", "cgroup")

@@ -121,13 +121,16 @@ struct kernfs_node {
 	u64 id;
 };
 
-struct cgroup_subsys_state {
-	struct cgroup_subsys_state *parent;
+struct cgroup {
+	int level;
+	struct kernfs_node *kn;
+	struct cgroup *ancestors[];
 };
 
-struct cgroup {
-	struct cgroup_subsys_state self;
-	struct kernfs_node *kn;
+/* Before Linux 6.1. */
+struct cgroup___old {
+	int level;
+	u64 ancestor_ids[];
 };
 
 struct sock_cgroup_data {
