@@ -87,6 +87,16 @@ static void ask_for_no_modules(struct watch *w)
 		bpf_program__set_attach_target(w->skel->progs.on_state, 0, "no such function");
 }
 
+/* Finds where in the tree of pid namespaces this one lies: processes are known by the numbers that
+ * they have here. Returns -ENOTRECOVERABLE where it is another one than /proc says. */
+static int find_pidns(const struct watch *w)
+{
+	LIBBPF_OPTS(bpf_test_run_opts, opts);
+	int r = bpf_prog_test_run_opts(bpf_program__fd(w->skel->progs.find_pidns), &opts);
+
+	return r || opts.retval ? r : -ENOTRECOVERABLE;
+}
+
 static int load_at(struct watch *w, const struct watch_setup *setup, enum watch_reads how)
 {
 	int r;
@@ -113,6 +123,8 @@ static int load_at(struct watch *w, const struct watch_setup *setup, enum watch_
 	bpf_program__set_autoload(w->skel->progs.on_fork, setup->rules.follow);
 	bpf_program__set_autoload(w->skel->progs.on_free, setup->rules.by_owner);
 	r = watch_bpf__load(w->skel);
+	if (!r)
+		r = find_pidns(w);
 	if (!r)
 		r = watch_bpf__attach(w->skel);
 	if (r) {
@@ -169,6 +181,10 @@ static int load(struct watch *w, const struct watch_setup *setup, struct err *e)
 								 : load_at(w, setup, how);
 		if (!r)
 			return 0;
+		if (r == -ENOTRECOVERABLE)
+			return err_set(e, r,
+				       "finding this pid namespace: /proc is of another one, "
+				       "or not mounted");
 	}
 	if (r == -EPERM || r == -EACCES) {
 		struct watch_rights rights = watch_rights();

@@ -468,15 +468,17 @@ sys.exit(w.wait())
 """
 
 
-def in_a_pid_namespace(*options):
-    r = run("unshare", "--pid", "--fork", "--mount-proc", sys.executable, "-c", INSIDE, binary("unclosed"), *options)
+def in_a_pid_namespace(*options, above=0):
+    """So many levels below one that is below this."""
+    r = run(*["unshare", "--pid", "--fork"] * above, "unshare", "--pid", "--fork", "--mount-proc",
+            sys.executable, "-c", INSIDE, binary("unclosed"), *options)
     equal((r.returncode, r.stderr), (0, ""), "exit")
     return json_lines(r.stdout)
 
 
-@test
-def in_a_pid_namespace_numbers_are_its_own():
-    first, *rest = in_a_pid_namespace("--pid", "1")
+@cases(0, 20)
+def in_a_pid_namespace_numbers_are_its_own(above):
+    first, *rest = in_a_pid_namespace("--pid", "1", above=above)
     line = first["line"]
     equal(first["pid"], 1, "the program's own number")
     equal((line["cause"], holders(line)), ("told", [(1, first["fd"])]), "holder")
@@ -484,6 +486,14 @@ def in_a_pid_namespace_numbers_are_its_own():
     true("_PyEval_EvalFrameDefault" in [f["function"] for f in line["told"]["stack"]], "the stack is read")
     true("_PyEval_EvalFrameDefault" in [f["function"] for f in line["made"]["stack"]], "and where it was made")
     equal([(x["pid"], x["count"]) for x in rest if x["event"] == "lag" and x["by"] == "connect"], [(1, 1)], "lag")
+
+
+@test
+def without_the_proc_of_its_pid_namespace_it_says_so():
+    r = run("unshare", "--pid", "--fork", "--mount", "sh", "-c", 'mount -t tmpfs none /proc; exec "$0" watch',
+            binary("unclosed"))
+    equal((r.returncode, r.stdout), (3, ""), "exit")
+    equal(r.stderr, "unclosed watch: finding this pid namespace: /proc is of another one, or not mounted\n", "why")
 
 
 @test

@@ -268,6 +268,17 @@ int holding(struct bpf_iter__task *ctx)
 	return 0;
 }
 
+/* User space runs it: where its own pid namespace lies, of which a process has its last number.
+ * Returns whether that is the one of the rules. */
+SEC("syscall")
+int find_pidns(void *ctx)
+{
+	const struct pid *pid = BPF_CORE_READ(bpf_get_current_task_btf(), thread_pid);
+
+	pidns_level = BPF_CORE_READ(pid, level);
+	return rules.pidns ? number_at(pid, pidns_level) > 0 : pidns_level == 0;
+}
+
 __u32 asked = 0; /* the process that is to be watched, as user space numbers it; 0: none */
 __u32 left = 0;  /* those that are, and still run, are added */
 
