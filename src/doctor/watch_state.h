@@ -69,6 +69,12 @@ enum tcp_cause watch_cause_now(const struct doctor *d, const struct open_end *en
 void watch_say(struct doctor *d, const struct open_end *end, const struct watch_event *ev,
 	       enum tw_what what);
 
+/* What is to be said next of an end with these flags, of which those in `before` were said: one of
+ * WATCH_DEAD, WATCH_TOLD and WATCH_CLOSED, or 0: nothing. An event that came while the end was
+ * reported may bring nothing that was not in the report, and one of two that came at the same time
+ * may bring both. */
+uint32_t watch_news(uint32_t flags, uint32_t before);
+
 /* Says the report, or sees to it that it is said when it can be; what follows on it, likewise. */
 void watch_due(struct doctor *d, struct open_end *end, const struct watch_event *ev);
 void watch_follow_up(struct doctor *d, const struct watch_event *ev);

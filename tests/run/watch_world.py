@@ -490,8 +490,8 @@ def in_a_pid_namespace_numbers_are_its_own(above):
 
 @test
 def without_the_proc_of_its_pid_namespace_it_says_so():
-    r = run("unshare", "--pid", "--fork", "--mount", "sh", "-c", 'mount -t tmpfs none /proc; exec "$0" watch',
-            binary("unclosed"))
+    r = run("unshare", "--pid", "--fork", "--mount", "sh", "-c",
+            'mount -t tmpfs none /proc; exec "$0" watch --duration 1ms', binary("unclosed"))
     equal((r.returncode, r.stdout), (3, ""), "exit")
     equal(r.stderr, "unclosed watch: finding this pid namespace: /proc is of another one, or not mounted\n", "why")
 

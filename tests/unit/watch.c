@@ -447,6 +447,20 @@ static void told_is_of_one_process(void **state)
 	assert_int_equal(watch_cause(&ev, &s, 0, false, false), TCP_CAUSE_DRAINED);
 }
 
+/* Also of events that came while the end was reported, or two at the same time. */
+static void each_news_is_said_once(void **state)
+{
+	uint32_t told = WATCH_HOLDER | WATCH_REPORTED | WATCH_TOLD, both = told | WATCH_CLOSED;
+
+	assert_int_equal(watch_news(told, WATCH_HOLDER), WATCH_TOLD);
+	assert_int_equal(watch_news(told, WATCH_HOLDER | WATCH_TOLD), 0);
+	assert_int_equal(watch_news(both, WATCH_HOLDER), WATCH_TOLD);
+	assert_int_equal(watch_news(both, WATCH_HOLDER | WATCH_TOLD), WATCH_CLOSED);
+	assert_int_equal(watch_news(both | WATCH_EXITING, both), 0);
+	assert_int_equal(watch_news(both | WATCH_DEAD, both), WATCH_DEAD);
+	assert_int_equal(watch_news(told | WATCH_FINISHED | WATCH_OTHERS, told), 0);
+}
+
 /* Many ends of few processes: each process is kept once, and no longer than one of its ends. */
 static void a_process_is_kept_once(void **state)
 {
@@ -523,6 +537,7 @@ int main(void)
 		cmocka_unit_test(data_that_nobody_takes_is_no_reply),
 		cmocka_unit_test(half_the_threshold_is_quiet),
 		cmocka_unit_test(told_is_of_one_process),
+		cmocka_unit_test(each_news_is_said_once),
 		cmocka_unit_test(a_process_is_kept_once),
 		cmocka_unit_test(a_record_is_small),
 		cmocka_unit_test(more_owners_than_are_kept_are_counted),
