@@ -264,7 +264,18 @@ struct thread_struct {
 };
 #endif
 
+#ifdef __TARGET_ARCH_arm64
+struct thread_info {
+	unsigned long flags;
+};
+#else
+struct thread_info {
+	u32 status;
+};
+#endif
+
 struct task_struct {
+	struct thread_info thread_info;
 #ifndef __TARGET_ARCH_arm64
 	struct thread_struct thread;
 #endif

@@ -230,7 +230,8 @@ int BPF_PROG(on_accept_exit, struct pt_regs *regs, long ret)
 	int number = syscall_number(regs);
 	__u64 sk;
 
-	if ((number != NR_ACCEPT && number != NR_ACCEPT4) || ret < 0 || !is_suspect())
+	if ((number != NR_ACCEPT && number != NR_ACCEPT4) || ret < 0 || is_compat_call() ||
+	    !is_suspect())
 		return 0;
 	sk = socket_of(ret);
 	if (sk)

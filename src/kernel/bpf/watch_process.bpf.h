@@ -70,6 +70,17 @@ static __always_inline void copy_comm(char to[WATCH_COMM], const struct task_str
 	words[1] = from[1];
 }
 
+/* Whether the call that the current task makes is one of a 32-bit program, which has other numbers
+ * and other registers. On x86 any program may make one. */
+static __always_inline bool is_compat_call(void)
+{
+#ifdef __TARGET_ARCH_arm64
+	return bpf_get_current_task_btf()->thread_info.flags & TIF_32BIT_BIT;
+#else
+	return bpf_get_current_task_btf()->thread_info.status & TS_COMPAT;
+#endif
+}
+
 static __always_inline int syscall_number(const struct pt_regs *regs)
 {
 #ifdef __TARGET_ARCH_arm64

@@ -2,8 +2,8 @@
 /* Reads that returned 0: the program was told. */
 #pragma once
 
-/* A read of a socket in CLOSE_WAIT returned 0, in the reader's context. The socket is not locked any
- * more: of several readers that are told at once, the first to set the time is the one. */
+/* A read of a socket in CLOSE_WAIT returned 0, in the reader's context. The socket is not locked
+ * any more: of several readers that are told at once, the first to set the time is the one. */
 static __always_inline void on_told(__u64 key, struct end *e)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
@@ -100,7 +100,7 @@ int BPF_PROG(on_read_exit, struct pt_regs *regs, long ret)
 	struct tcp_sock *tp;
 	__u64 key;
 
-	if (ret != 0 || !may_be_the_end(regs))
+	if (ret != 0 || !may_be_the_end(regs) || is_compat_call())
 		return 0;
 	key = socket_of(first_argument(regs));
 	e = find_number(key);
