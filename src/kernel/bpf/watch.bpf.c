@@ -60,32 +60,66 @@ static __noinline int note_death(struct end *e, const struct sock *sk)
 static __always_inline void fill(struct end *e, const struct sock *sk, const struct tcp_sock *tp,
 				 __u64 since, __u32 flags)
 {
+	if (flags & WATCH_DEAD)
+		note_death(e, sk);
 	e->began = e->since = since;
 	e->close_at = flags & (WATCH_HOLDER | WATCH_DEAD) ? 0 : since;
 	e->told_at = 0;
 	e->read_seq = tp->copied_seq;
 	e->write_seq = tp->write_seq;
-	if (flags & WATCH_DEAD)
-		note_death(e, sk);
+}
+
+/* A place for the end, where it is one that is wanted; else NULL. */
+static __always_inline struct end *claim_for(const struct sock *sk, const struct tcp_sock *tp,
+					     __u32 *number)
+{
+	struct end *e;
+
+	if (!port_fits(sk, tp) || !cgroup_fits(sk))
+		return NULL;
+	e = claim((__u64)sk, number);
+	if (!e)
+		count(&counts.untracked);
+	return e;
+}
+
+static __always_inline void count_start(void)
+{
+	count(&started[bpf_get_smp_processor_id() & (WATCH_CPUS - 1)].n);
 }
 
 static __always_inline void begin(struct sock *sk, const struct tcp_sock *tp, __u64 since,
 				  __u32 flags)
 {
-	__u64 key = (__u64)sk;
-	struct end *e;
 	__u32 number;
+	struct end *e = claim_for(sk, tp, &number);
 
-	if (!port_fits(sk, tp) || !cgroup_fits(sk))
+	if (!e)
 		return;
-	e = claim(key, &number);
-	if (!e) {
-		count(&counts.untracked);
-		return;
-	}
 	fill(e, sk, tp, since, flags);
 	publish(e, flags, number);
-	count(&started[bpf_get_smp_processor_id() & (WATCH_CPUS - 1)].n);
+	count_start();
+}
+
+/* The same without the socket's lock. Where somebody who has it is faster, that is the end's death,
+ * which has come to it as it was when it was looked at. */
+static __always_inline void begin_unlocked(struct sock *sk, const struct tcp_sock *tp, __u64 since,
+					   __u32 flags)
+{
+	__u32 number;
+	struct end *e = claim_for(sk, tp, &number);
+
+	if (!e)
+		return;
+	if (seize(e)) {
+		fill(e, sk, tp, since, flags);
+		if (publish_seized(e, flags, number)) {
+			count_start();
+			return;
+		}
+		e->since = bpf_ktime_get_ns();
+	}
+	__sync_fetch_and_or(&e->flags, flags | WATCH_EXACT);
 }
 
 /* Of this and report(), which other CPUs may run at the same time, one sees the other's bit: an end
@@ -121,7 +155,7 @@ static __always_inline void on_fin_sent(struct sock *sk)
 	__u64 key = (__u64)sk, now;
 	struct end *e = find(key);
 
-	if (!e)
+	if (!e || !is_whole(e->flags))
 		return;
 	now = bpf_ktime_get_ns();
 	e->close_at = now;
@@ -140,7 +174,7 @@ static __noinline int on_died(struct sock *sk)
 	struct end *e = find(key);
 	struct tcp_sock *tp;
 
-	if (!e) {
+	if (!e || !is_whole(e->flags)) {
 		tp = as_tcp(sk);
 		if (tp)
 			begin(sk, tp, bpf_ktime_get_ns(), WATCH_DEAD);

@@ -132,7 +132,7 @@ static __always_inline void take_in(struct sock *sk)
 		/* The only way to LAST_ACK is through CLOSE_WAIT. */
 		flags |= state == TCP_LAST_ACK ? WATCH_HOLDER | WATCH_CLOSED : WATCH_CLOSED;
 	}
-	begin(sk, tp, since, flags);
+	begin_unlocked(sk, tp, since, flags);
 }
 
 static __always_inline void remember_port(const struct sock *sk)
