@@ -131,6 +131,21 @@ def who_closed_first_of_one_that_was_dead_before():
                 client.close()
 
 
+@cases(("peer", "peer"), ("here", "unknown"), ("nobody", "nobody"))
+def who_closed_first_of_one_that_was_half_closed_before_and_dies(first, said):
+    with listen() as ls:
+        client, server = pair(ls)
+        if first != "nobody":
+            (server if first == "peer" else client).shutdown(socket.SHUT_WR)
+        with Watch("--after", "50ms", "--json", "--new", *HERE) as w:
+            w.ready()
+            reset(server)
+            line = json.loads(w.line("half-closed", f'"local":"{name(client)}"'))
+            equal((line["cause"], line["closed_first"], line["taken_in"], line["age_is"]),
+                  ("dead", said, first != "nobody", "exact"), first)
+        client.close()
+
+
 @test
 def list_and_watch_tell_the_same_age_of_a_dead_one():
     with listen() as ls:

@@ -167,8 +167,25 @@ static __always_inline void on_fin_sent(struct sock *sk)
 		emit(WATCH_NEWS, key, e, 0);
 }
 
+/* What its last state tells of one that is not followed: it was half-closed before the watch began.
+ */
+static __always_inline __u32 dead_after(int state)
+{
+	switch (state) {
+	case TCP_CLOSE_WAIT:
+	case TCP_LAST_ACK:
+		return WATCH_DEAD | WATCH_HOLDER | WATCH_TAKEN_IN | WATCH_EXACT;
+	case TCP_FIN_WAIT1:
+	case TCP_FIN_WAIT2:
+	case TCP_CLOSING:
+		return WATCH_DEAD | WATCH_CLOSED | WATCH_TAKEN_IN | WATCH_EXACT;
+	default:
+		return WATCH_DEAD;
+	}
+}
+
 /* Not inlined: rare. */
-static __noinline int on_died(struct sock *sk)
+static __noinline int on_died(struct sock *sk, int old)
 {
 	__u64 key = (__u64)sk;
 	struct end *e = find(key);
@@ -177,7 +194,7 @@ static __noinline int on_died(struct sock *sk)
 	if (!e || !is_whole(e->flags)) {
 		tp = as_tcp(sk);
 		if (tp)
-			begin(sk, tp, bpf_ktime_get_ns(), WATCH_DEAD);
+			begin(sk, tp, bpf_ktime_get_ns(), dead_after(old));
 		return 0;
 	}
 	e->since = bpf_ktime_get_ns();
@@ -189,13 +206,13 @@ static __noinline int on_died(struct sock *sk)
 }
 
 /* The state is CLOSE: finished where nobody holds the socket any more, else dead from now on. */
-static __always_inline void on_closed(struct sock *sk)
+static __always_inline void on_closed(struct sock *sk, int old)
 {
 	__u64 key = (__u64)sk;
 	struct end *e;
 
 	if (!(sk->__sk_common.skc_flags & SOCK_DEAD_BIT)) {
-		on_died(sk);
+		on_died(sk, old);
 		return;
 	}
 	e = find(key);
@@ -223,7 +240,7 @@ int BPF_PROG(on_state, struct sock *sk, int old, int new)
 		break;
 	case TCP_CLOSE:
 		if (old != TCP_LISTEN && old != TCP_SYN_SENT && old != TCP_CLOSE)
-			on_closed(sk);
+			on_closed(sk, old);
 		break;
 	default:
 		break;
