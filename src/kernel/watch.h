@@ -149,7 +149,9 @@ typedef void watch_lag_fn(const struct watch_lag_key *key, const struct watch_la
 			  bool in_slot, void *arg);
 
 /* Gives every counter of the close lag, in no order. One key may have two, in the array and in the
- * map, of which each has counted others; and the map's may be given twice. */
+ * map, of which each has counted others; and the map's may be given twice. Where there were very
+ * many, those of processes that have ended have no process any more (`start` and `tgid` are 0), and
+ * one for each name, port and size. */
 int watch_lags(struct watch *w, watch_lag_fn *each, void *arg, struct err *e);
 
 /* A consistent enough copy of the kernel's counters: each is exact, but not all at one moment. */

@@ -36,6 +36,8 @@ struct {
 	__type(value, struct watch_lag);
 } lags SEC(".maps");
 
+__u32 lag_rows = 0; /* in `lags`; user space, which takes some out, counts down */
+
 /* The processes that are watched: number, and when it started. A number may be another's before the
  * one that had it is forgotten. */
 struct {
