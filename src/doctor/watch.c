@@ -198,6 +198,8 @@ static int search(struct doctor *d, bool match, struct err *e)
 	d->next_search = d->found.next > d->rested ? d->found.next : d->rested;
 	if (d->found.more)
 		d->next_search = begun;
+	else
+		d->searched_all = begun;
 	d->unmatched |= d->found.due > 0;
 	return r;
 }

@@ -296,7 +296,7 @@ static bool waits_on(struct doctor *d, struct late *l, uint64_t now, bool all)
 	if (end->reading) /* something before it waits on */
 		return true;
 	if (!l->reading) {
-		if (l->due > d->searched && (!all || end->hidden)) {
+		if (l->due > d->searched_all && (!all || end->hidden)) {
 			d->next_late = l->due < d->next_late ? l->due : d->next_late;
 			return true;
 		}

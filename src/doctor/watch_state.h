@@ -41,6 +41,7 @@ struct doctor {
 	struct stacks *stacks;
 	struct watch_found found;  /* by the last search or glance */
 	uint64_t searched, rested; /* the last search; the earliest that the next one may be */
+	uint64_t searched_all;     /* the last search that left nothing that was due */
 	uint64_t next_search, next_glance, next_match, next_walk;
 	uint64_t next_late;  /* when the first end is due that waits for its partner */
 	uint64_t next_again; /* when those ends are to be looked at that are `again` */
