@@ -194,12 +194,15 @@ static void put_summary(struct run *run)
 }
 
 /* How the command ended, and what of it goes on unwatched. */
-static void put_command(struct run *run)
+static int put_command(struct run *run, struct err *e)
 {
-	unsigned left = watch_pids_left(doctor_watch(run->doctor), run->child.pid);
 	bool killed = WIFSIGNALED(run->child_status);
 	struct buf b = { 0 };
+	unsigned left;
+	int r = watch_pids_left(doctor_watch(run->doctor), &left, e);
 
+	if (r)
+		return r;
 	if (run->job->json)
 		watch_json_command(&b, wall_ns(), killed,
 				   killed ? WTERMSIG(run->child_status)
@@ -208,6 +211,7 @@ static void put_command(struct run *run)
 	else
 		watch_text_command(&b, left);
 	put(run, &b);
+	return 0;
 }
 
 static void put_named(struct run *run)
@@ -457,7 +461,7 @@ static int watch_all(struct run *run, struct err *e)
 	screen_close(run->screen);
 	run->screen = NULL;
 	if (!r && run->child_ended)
-		put_command(run);
+		r = put_command(run, e);
 	if (!r && run->named_ended)
 		put_named(run);
 	if (!r)

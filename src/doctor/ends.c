@@ -6,6 +6,8 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "kernel/bpf/watch.h"
+
 #define FIRST_CAP 256
 
 /* At most three of four slots are taken: a probe is short. */
@@ -196,10 +198,20 @@ static bool is_loopback(const struct open_end *end)
 	return v4 ? v4[0] == 127 : !memcmp(ends_peer(end), one, 16);
 }
 
+/* Whether one end sent the first FIN, and the other got just that. Numbers start anew with each
+ * connection, so that another one has the same by one chance in 2^32. */
+static bool share_a_fin(const struct open_end *a, const struct open_end *b)
+{
+	const struct open_end *closer = a->flags & WATCH_HOLDER ? b : a;
+
+	return (a->flags ^ b->flags) & WATCH_HOLDER && closer->flags & WATCH_CLOSED &&
+	       a->first_fin == b->first_fin;
+}
+
 static bool are_partners(const struct open_end *a, const struct open_end *b)
 {
-	return a->local_port == b->peer_port && a->peer_port == b->local_port &&
-	       same_address(a, ends_local(a), b, ends_peer(b)) &&
+	return share_a_fin(a, b) && a->local_port == b->peer_port &&
+	       a->peer_port == b->local_port && same_address(a, ends_local(a), b, ends_peer(b)) &&
 	       same_address(a, ends_peer(a), b, ends_local(b)) &&
 	       (a->netns == b->netns || !is_loopback(a));
 }

@@ -28,6 +28,7 @@ struct open_end {
 	struct end_owner first;
 	uint16_t local_port, peer_port;
 	uint32_t netns;
+	uint32_t first_fin;   /* as in watch_event */
 	uint16_t flags;       /* enum watch_flag, as last heard */
 	uint16_t owner_count; /* may exceed TW_MAX_OWNERS */
 	uint8_t family;       /* 0: no address was set */
@@ -74,14 +75,16 @@ struct open_end *ends_find(const struct ends *t, uint64_t sk);
  * room. Moves the others. */
 struct open_end *ends_insert(struct ends *t, uint64_t sk);
 
-/* Sets the end's addresses, once. `netns` of the end is set before. Returns 0 or -ENOMEM. */
+/* Sets the end's addresses, once. Returns 0 or -ENOMEM. */
 int ends_set_address(struct ends *t, struct open_end *end, const struct end_address *a);
 
 const uint8_t *ends_local(const struct open_end *end);
 const uint8_t *ends_peer(const struct open_end *end);
 
-/* The other end of the same connection, where it is here too; else NULL. An address of the host
- * itself (127.0.0.1) means that only in its own network namespace. */
+/* The other end of the same connection, where it is here too; else NULL. Addresses are no proof: in
+ * other network namespaces, and on other links, they may be another's. So one of the two closed
+ * first, the other holds, and both number the FIN that came first alike. An address of the host
+ * itself (127.0.0.1) is the same only in its own network namespace. */
 struct open_end *ends_partner(const struct ends *t, const struct open_end *end);
 
 /* Sets whether it is hidden. */

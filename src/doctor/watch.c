@@ -62,6 +62,7 @@ static void on_report(struct doctor *d, const struct watch_event *ev)
 	end->cookie = ev->cookie;
 	end->cgroup = ev->cgroup;
 	end->netns = ev->netns;
+	end->first_fin = ev->first_fin;
 	end->flags = (uint16_t)ev->conn.flags;
 	end->state = ev->state;
 	if (ends_set_address(&d->ends, end,
@@ -206,6 +207,8 @@ static int search(struct doctor *d, struct err *e)
 	d->next_search = d->found.next > d->rested ? d->found.next : d->rested;
 	if (d->found.more)
 		d->next_search = begun;
+	else
+		d->searched_all = begun;
 	d->unmatched |= d->found.due > 0;
 	return r;
 }

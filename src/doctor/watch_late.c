@@ -17,13 +17,13 @@
 /* Files that take longer to read, on a server that does not answer, say, are not waited for. */
 #define STACK_NS (5 * CLOCK_NS_PER_S)
 
-static enum tw_what news(uint32_t flags, uint32_t before)
+uint32_t watch_news(uint32_t flags, uint32_t before)
 {
 	uint32_t fresh = flags & ~before;
 
 	if (fresh & WATCH_DEAD)
-		return TW_DEAD;
-	return fresh & WATCH_TOLD ? TW_TOLD : TW_CLOSED;
+		return WATCH_DEAD;
+	return fresh & WATCH_TOLD ? WATCH_TOLD : fresh & WATCH_CLOSED;
 }
 
 /* Where its next sockets come from is worth knowing. That it cannot be had is no reason to stop,
@@ -107,7 +107,7 @@ static bool shows_stacks(const struct open_end *end, const struct watch_event *e
 	if (ev->kind == WATCH_REPORT || ev->kind == WATCH_LOOK)
 		return true;
 	return ev->kind == WATCH_NEWS && !end->hidden &&
-	       news(ev->conn.flags, end->flags) != TW_CLOSED;
+	       watch_news(ev->conn.flags, end->flags) & (WATCH_DEAD | WATCH_TOLD);
 }
 
 /* Whether the line can be said with the stacks that it shows. */
@@ -240,14 +240,25 @@ static void hurry(struct doctor *d, struct open_end *end)
 	}
 }
 
+static void say_one(struct doctor *d, struct open_end *end, const struct watch_event *ev,
+		    uint32_t flag)
+{
+	if (!flag)
+		return;
+	watch_say(d, end, ev,
+		  flag == WATCH_DEAD   ? TW_DEAD
+		  : flag == WATCH_TOLD ? TW_TOLD
+				       : TW_CLOSED);
+	end->flags |= (uint16_t)flag;
+	mind(d, end, ev);
+}
+
 static void say_news(struct doctor *d, struct open_end *end, const struct watch_event *ev)
 {
 	if (ev->kind == WATCH_NEWS && end->hidden) {
 		on_hidden_news(d, end, ev);
 	} else if (ev->kind == WATCH_NEWS) {
-		watch_say(d, end, ev, news(ev->conn.flags, end->flags));
-		end->flags = (uint16_t)ev->conn.flags;
-		mind(d, end, ev);
+		say_one(d, end, ev, watch_news(ev->conn.flags, end->flags));
 	} else if (ev->kind == WATCH_LOOK && !end->hidden) {
 		watch_say(d, end, ev, TW_STILL);
 		end->blameless = !tw_is_fault(watch_cause_now(d, end, ev));
@@ -294,7 +305,7 @@ static bool waits_on(struct doctor *d, struct late *l, uint64_t now, bool all)
 	if (end->reading) /* something before it waits on */
 		return true;
 	if (!l->reading) {
-		if (l->due > d->searched && (!all || end->hidden)) {
+		if (l->due > d->searched_all && (!all || end->hidden)) {
 			d->next_late = l->due < d->next_late ? l->due : d->next_late;
 			return true;
 		}

@@ -33,6 +33,7 @@ struct doctor {
 	struct stacks *stacks;
 	struct watch_found found;  /* by the last search or glance */
 	uint64_t searched, rested; /* the last search; the earliest that the next one may be */
+	uint64_t searched_all;     /* the last search that left nothing that was due */
 	uint64_t next_search, next_glance, next_match, next_walk;
 	uint64_t next_late;  /* when the first end is due that waits for its partner */
 	uint64_t next_again; /* when those ends are to be looked at that are `again` */
@@ -68,6 +69,12 @@ enum tcp_cause watch_cause_now(const struct doctor *d, const struct open_end *en
 /* Makes the line and gives it to the doctor's caller. */
 void watch_say(struct doctor *d, const struct open_end *end, const struct watch_event *ev,
 	       enum tw_what what);
+
+/* What is to be said next of an end with these flags, of which those in `before` were said: one of
+ * WATCH_DEAD, WATCH_TOLD and WATCH_CLOSED, or 0: nothing. An event that came while the end was
+ * reported may bring nothing that was not in the report, and one of two that came at the same time
+ * may bring both. */
+uint32_t watch_news(uint32_t flags, uint32_t before);
 
 /* Says the report, or sees to it that it is said when it can be; what follows on it, likewise. */
 void watch_due(struct doctor *d, struct open_end *end, const struct watch_event *ev);

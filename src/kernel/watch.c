@@ -100,6 +100,16 @@ static bool knows_recvmsg(const char *function)
 	return knows;
 }
 
+/* Finds where in the tree of pid namespaces this one lies: processes are known by the numbers that
+ * they have here. Returns -ENOTRECOVERABLE where it is another one than /proc says. */
+static int find_pidns(const struct watch *w)
+{
+	LIBBPF_OPTS(bpf_test_run_opts, opts);
+	int r = bpf_prog_test_run_opts(bpf_program__fd(w->skel->progs.find_pidns), &opts);
+
+	return r || opts.retval ? r : -ENOTRECOVERABLE;
+}
+
 static int load_at(struct watch *w, const struct watch_setup *setup, enum watch_reads how)
 {
 	int r;
@@ -122,12 +132,14 @@ static int load_at(struct watch *w, const struct watch_setup *setup, enum watch_
 	bpf_program__set_autoattach(w->skel->progs.on_accept, false);
 	bpf_program__set_autoattach(w->skel->progs.on_accept_exit, false);
 	bpf_program__set_autoattach(w->skel->progs.on_destroy, false);
-	bpf_program__set_autoload(w->skel->progs.processes, w->pidns);
+	bpf_program__set_autoload(w->skel->progs.processes, setup->rules.by_owner);
 	if (setup->rules.made)
 		bpf_map__set_max_entries(w->skel->maps.made, ALL_MADE);
 	bpf_program__set_autoload(w->skel->progs.on_fork, setup->rules.follow);
 	bpf_program__set_autoload(w->skel->progs.on_free, setup->rules.by_owner);
 	r = watch_bpf__load(w->skel);
+	if (!r)
+		r = find_pidns(w);
 	if (!r)
 		r = watch_bpf__attach(w->skel);
 	if (r) {
@@ -173,6 +185,10 @@ static int load(struct watch *w, const struct watch_setup *setup, struct err *e)
 			    : load_at(w, setup, how);
 		if (!r)
 			return 0;
+		if (r == -ENOTRECOVERABLE)
+			return err_set(e, r,
+				       "finding this pid namespace: /proc is of another one, "
+				       "or not mounted");
 	}
 	if (r == -EPERM || r == -EACCES) {
 		struct watch_rights rights = watch_rights();
@@ -279,6 +295,7 @@ void watch_close(struct watch *w)
 	bpf_link__destroy(w->on_accept);
 	bpf_link__destroy(w->on_destroy);
 	watch_bpf__destroy(w->skel);
+	free(w->ended);
 	free(w);
 }
 
@@ -409,8 +426,10 @@ static int run_search(struct watch *w, struct watch_turn in, watch_event_fn *eac
 	struct watch_turn turn;
 	LIBBPF_OPTS(bpf_test_run_opts, opts, .ctx_in = &turn, .ctx_size_in = sizeof(turn));
 	uint32_t due = 0;
-	int r;
+	int r = watch_fold_lags(w, e);
 
+	if (r)
+		return r;
 	in.room = w->room;
 	do {
 		r = attach_what_is_wanted(w, e);
@@ -468,37 +487,6 @@ int watch_look(struct watch *w, uint64_t sk, uint64_t began, struct err *e)
 	int r = bpf_prog_test_run_opts(bpf_program__fd(w->skel->progs.look_again), &opts);
 
 	return r ? err_errno(e, r, "looking at an end again") : 0;
-}
-
-#define LAG_BATCH 256
-
-int watch_lags(struct watch *w, watch_lag_fn *each, void *arg, struct err *e)
-{
-	static struct watch_lag_key keys[LAG_BATCH];
-	static struct watch_lag values[LAG_BATCH];
-	int fd = bpf_map__fd(w->skel->maps.lags), r;
-	uint64_t from, *in = NULL, to; /* the kernel's own cursor: 32 bits of bucket number */
-	uint32_t n;
-
-	do {
-		n = LAG_BATCH;
-		r = bpf_map_lookup_batch(fd, in, &to, keys, values, &n, NULL);
-		if (r && errno != ENOENT)
-			return err_errno(e, -errno, "reading the close lags");
-		for (uint32_t i = 0; i < n; i++)
-			each(&keys[i], &values[i], false, arg);
-		from = to;
-		in = &from;
-	} while (!r);
-	for (int i = 0; i < WATCH_LAG_SLOTS; i++) {
-		const volatile struct watch_lag_slot *slot = &w->skel->bss->lag_slots[i];
-
-		if (slot->state != WATCH_SLOT_FILLED)
-			continue;
-		each((const struct watch_lag_key *)&slot->key, (const struct watch_lag *)&slot->lag,
-		     true, arg);
-	}
-	return 0;
 }
 
 struct watch_counts watch_counts(const struct watch *w)

@@ -151,16 +151,19 @@ int watch_take_in(struct watch *w, struct err *e);
 /* Adds a process to those that are watched, where rules.by_owner is set. */
 int watch_add_pid(struct watch *w, pid_t pid, struct err *e);
 
-/* How many processes still run that are watched because an ancestor was, or was named, but for
- * `but`. 0 in a pid namespace, where they cannot be told. */
-unsigned watch_pids_left(const struct watch *w, pid_t but);
+/* Counts the processes that still run and are watched because an ancestor was, or was named, where
+ * rules.by_owner is set. One whose threads have all ended is none, though nobody has waited for it.
+ * Returns 0, or -errno with text. */
+int watch_pids_left(struct watch *w, unsigned *left, struct err *e);
 
 /* A counter, and whether it is one of the array's, not of the map's. */
 typedef void watch_lag_fn(const struct watch_lag_key *key, const struct watch_lag *lag,
 			  bool in_slot, void *arg);
 
 /* Gives every counter of the close lag, in no order. One key may have two, in the array and in the
- * map, of which each has counted others; and the map's may be given twice. */
+ * map, of which each has counted others; and the map's may be given twice. Where there were very
+ * many, those of processes that have ended have no process any more (`start` and `tgid` are 0), and
+ * one for each name, port and size. */
 int watch_lags(struct watch *w, watch_lag_fn *each, void *arg, struct err *e);
 
 /* A consistent enough copy of the kernel's counters: each is exact, but not all at one moment. */

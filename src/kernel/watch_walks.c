@@ -3,7 +3,6 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
-#include <signal.h>
 
 #include "base/fd.h"
 #include "kernel/watch_private.h"
@@ -155,29 +154,17 @@ int watch_take_in(struct watch *w, struct err *e)
 
 int watch_add_pid(struct watch *w, pid_t pid, struct err *e)
 {
-	uint32_t key = (uint32_t)pid;
-	uint8_t one = 1;
-
-	if (w->pidns) {
-		w->skel->bss->asked = key;
-		return run_iterator(w->skel->links.processes, "the walk over processes", e);
-	}
-	if (bpf_map_update_elem(bpf_map__fd(w->skel->maps.pids), &key, &one, BPF_ANY))
-		return err_errno(e, -errno, "adding process %d to the watched", (int)pid);
-	return 0;
+	w->skel->bss->asked = (uint32_t)pid;
+	return run_iterator(w->skel->links.processes, "the walk over processes", e);
 }
 
-unsigned watch_pids_left(const struct watch *w, pid_t but)
+int watch_pids_left(struct watch *w, unsigned *left, struct err *e)
 {
-	int fd = bpf_map__fd(w->skel->maps.pids);
-	uint32_t pid, *before = NULL;
-	unsigned left = 0;
+	int r;
 
-	if (w->pidns)
-		return 0;
-	while (!bpf_map_get_next_key(fd, before, &pid)) {
-		left += (pid_t)pid != but && !kill((pid_t)pid, 0);
-		before = &pid;
-	}
-	return left;
+	w->skel->bss->asked = w->skel->bss->left = 0;
+	r = run_iterator(w->skel->links.processes, "the walk over processes", e);
+	if (!r)
+		*left = w->skel->bss->left;
+	return r;
 }

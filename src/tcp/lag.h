@@ -35,7 +35,7 @@ uint64_t lag_quantile(const struct lag_bucket *b, size_t n, unsigned permille);
 /* The close lag of one process at one port. */
 struct lag_row {
 	int32_t pid;
-	uint64_t start_ns; /* of the process, since boot; 0: the kernel */
+	uint64_t start_ns; /* of the process, since boot; 0: the kernel, or all that have ended */
 	char comm[16];
 	uint16_t port; /* the listening port; where this end connected, the peer's */
 	bool outward;  /* this end connected */

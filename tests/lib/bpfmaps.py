@@ -120,11 +120,12 @@ class Map:
         bpf(BPF_MAP_UPDATE_ELEM, struct.pack("=IIQQQ", self.fd, 0, address(key), address(value), 0))
 
     def put_in_array(self, variable, word):
-        """Of a section of variables: makes this the first 32 bits of each element of an array in it."""
+        """Of a section of variables: makes this the first 32 bits of each element of an array in it, or of one
+        that is no array."""
         types = {t["id"]: t for t in json.loads(run(BPFTOOL, "-j", "btf", "dump", "id", self.btf).stdout)["types"]}
         number = next(i for i, t in types.items() if (t["kind"], t["name"]) == ("VAR", variable))
         where = next(v for t in types.values() for v in t.get("vars", ()) if v["type_id"] == number)
-        stride = where["size"] // types[types[number]["type_id"]]["nr_elems"]
+        stride = where["size"] // types[types[number]["type_id"]].get("nr_elems", 1)
         with mmap.mmap(self.fd, (self.value + mmap.PAGESIZE - 1) // mmap.PAGESIZE * mmap.PAGESIZE) as m:
             for at in range(where["offset"], where["offset"] + where["size"], stride):
                 struct.pack_into("=I", m, at, word)

@@ -5,10 +5,10 @@ import os
 import re
 import sys
 import time
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
-from cgroups import a_cgroup  # noqa: E402
+from cgroups import a_cgroup, hierarchy  # noqa: E402
 from tap import binary, cases, equal, has, json_lines, main, run, test, true, wait_for, within  # noqa: E402
 from watching import HERE, Holder, Watch  # noqa: E402
 
@@ -35,6 +35,30 @@ def options(how, wanted, folder):
     return {"pid": ["--pid", wanted.pid], "comm": ["--comm", wanted.comm],
             "pattern": ["--comm", "wan?ed-[nop]*"], "port": ["--port", wanted.port],
             "cgroup": ["--cgroup", folder]}[how]
+
+
+@contextmanager
+def cgroups_down_to(depth):
+    """A fresh one, and so many below it, each in the one before."""
+    with ExitStack() as stack:
+        folders = [stack.enter_context(a_scope("unclosed-deep"))]
+        for _ in range(depth):
+            folders.append(stack.enter_context(a_cgroup(f"{os.path.relpath(folders[-1], hierarchy())}/in")))
+        yield folders
+
+
+@cases("the root", "a child")
+def a_cgroup_reaches_as_far_down_as_there_are_any(wanted):
+    with cgroups_down_to(20) as folders, Holder("above", folders[0]) as above, Holder("at", folders[1]) as at, \
+            Holder("deep", folders[-1]) as deep:
+        at_root = wanted == "the root"
+        top = hierarchy() if at_root else folders[1]
+        with Watch("--after", "100ms", "--json", "--no-stacks", "--new", "--cgroup", top) as w:
+            w.ready()
+            first = above.leak()[0]
+            for holder in (deep, at):
+                w.line("half-closed", f'"local":"{holder.leak()[0]}"')
+            equal(f'"local":"{first}"' in w.text(), at_root, "whether the line of the one above is there")
 
 
 @cases("pid", "comm", "pattern", "port", "cgroup")

@@ -2,10 +2,11 @@
 """The figures of close lags where several CPUs count at the same moment, and where nobody's process closes."""
 import os
 import socket
+import subprocess
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
-from bpfmaps import calls_left_out  # noqa: E402
+from bpfmaps import Map, calls_left_out  # noqa: E402
 from helper import Helper, Python  # noqa: E402
 from tap import BUILD, Skip, cases, equal, json_lines, main, test, true, wait_for  # noqa: E402
 from watching import Watch  # noqa: E402
@@ -107,6 +108,7 @@ def leave(tcp):
 
 LEFT = """
 import socket
+import subprocess
 ls = socket.create_server(("127.0.0.1", 0))
 print(ls.getsockname()[1], flush=True)
 sys.stdin.readline()
@@ -174,6 +176,55 @@ def a_worker_of_a_ring_closes_for_its_process():
             p.expect("0")
             row = wait_for(lambda: lag_rows(w), "a close lag", 20)[0]
             equal((row["pid"], row["comm"], row["count"]), (p.pid, "uread", 1), "whose")
+
+
+# Connects, waits for the peer to close, closes; and ends when it is told to.
+CLIENT = """
+import socket, sys
+with open("/proc/self/comm", "w") as f:
+    f.write(sys.argv[2])
+c = socket.create_connection(("127.0.0.1", int(sys.argv[1])))
+c.recv(1)
+c.close()
+print(flush=True)
+sys.stdin.read()
+"""
+
+
+def client(ls, comm):
+    """A process of that name that has closed a connection to the listener."""
+    # pylint: disable-next=consider-using-with
+    p = subprocess.Popen([sys.executable, "-ISc", CLIENT, str(ls.getsockname()[1]), comm], stdin=subprocess.PIPE,
+                         stdout=subprocess.PIPE)
+    ls.accept()[0].close()
+    p.stdout.readline()
+    return p
+
+
+@test
+def those_who_have_ended_leave_room_for_others():
+    """Where the kernel's map of lags fills up, of whose rows here most are only said to be there."""
+    with socket.create_server(("127.0.0.1", 0)) as ls, \
+            Watch("--json", "--no-stacks", "--new", "--after", "100ms", "--port", str(ls.getsockname()[1])) as w:
+        w.ready()
+        lags, variables = Map(w.process.pid, "lags"), Map(w.process.pid, ".bss")
+        variables.put_in_array("lag_slots", 1)  # no place in the array is free: the map counts all
+        for comm in ("brief-a", "brief-b", "brief-a", "brief-a"):
+            client(ls, comm).communicate()
+        equal(lags.count(), 4, "rows in the map")
+        variables.put_in_array("lag_rows", lags.size // 4 * 3 - 1)
+        stays = client(ls, "stays")
+        wait_for(lambda: lags.count() == 1, "the row of the one that runs to be alone")
+        client(ls, "brief-b").communicate()  # once more, and not moved
+        variables.put_in_array("lag_slots", 0)
+        for m in (lags, variables):
+            m.close()
+        equal(w.stop(), (0, ""), "exit")
+        said = json_lines(w.text())
+        rows = sorted((x["comm"], x["pid"] > 0, x["start_ns"] > 0, x["count"]) for x in said if x["event"] == "lag")
+        equal(rows, [("brief-a", False, False, 3), ("brief-b", False, False, 1), ("brief-b", True, True, 1),
+                     ("stays", True, True, 1)], "lags")
+        stays.communicate()
 
 
 main()

@@ -5,13 +5,14 @@ import functools
 import json
 import os
 import re
+import signal
 import socket
 import sys
 import tempfile
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 from bpfmaps import BPFTOOL, bpf_ids  # noqa: E402
-from tap import binary, cases, equal, has, main, run, test, true  # noqa: E402
+from tap import Skip, binary, cases, equal, has, main, run, test, true  # noqa: E402
 from watching import HERE, Watch, name  # noqa: E402
 
 KERNEL_TYPES = "/sys/kernel/btf/vmlinux"
@@ -136,6 +137,39 @@ def people_read_which_it_is():
         r = run(*before, binary("unclosed"), "watch", "--duration", "1ms", *HERE)
     equal((r.returncode, r.stderr), (0, ""), "exit")
     has(r.stdout.splitlines()[0], "(reads: syscalls)")
+
+
+# Makes the call of this number as a 32-bit program does, with a first argument in both's registers.
+CALL_AS_32_BIT = """
+import ctypes, mmap, sys
+code = mmap.mmap(-1, 4096, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
+# push rbx; mov eax, esi; mov ebx, edi; xor edx, edx; int 0x80; pop rbx; ret
+code.write(bytes.fromhex("53 89f0 89fb 31d2 cd80 5b c3"))
+call = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_int, ctypes.c_int)(ctypes.addressof(ctypes.c_char.from_buffer(code)))
+print(call(int(sys.argv[1]), int(sys.argv[2])), flush=True)
+"""
+
+
+@test
+def a_call_of_a_32_bit_program_is_no_read_of_its_number():
+    """i386's getgid() has the number of recvmsg(), and returns 0. The connection was read to its end before."""
+    if os.uname().machine != "x86_64":
+        raise Skip("calls of 32-bit programs are made on x86 alone")
+    with socket.create_server(("127.0.0.1", 0)) as ls:
+        client = socket.create_connection(ls.getsockname())
+        ls.accept()[0].close()
+        equal(client.recv(1), b"", "read")
+        with Watch("--after", "50ms", "--json", "--no-stacks", "--reads", "syscalls", *HERE) as w:
+            line = json.loads(w.line("half-closed", f'"local":"{name(client)}"'))
+            equal(line["cause"], "drained", "cause")
+            r = run(sys.executable, "-ISc", CALL_AS_32_BIT, client.fileno(), 47, pass_fds=[client.fileno()])
+            if r.returncode == -signal.SIGSEGV:
+                raise Skip("the kernel runs no calls of 32-bit programs")
+            equal((r.returncode, r.stdout), (0, "0\n"), "the call")
+            equal(client.recv(1), b"", "read")
+            told = json.loads(w.line('"event":"told"', f'"local":"{name(client)}"'))["told"]
+            equal(told["pid"], os.getpid(), "who was told")
+        client.close()
 
 
 main()

@@ -5,6 +5,7 @@ import ctypes
 import functools
 import json
 import os
+import resource
 import signal
 import socket
 import struct
@@ -15,8 +16,8 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 from helper import Helper, Python  # noqa: E402
-from tap import (BUILD, Skip, binary, cases, equal, has, json_lines, main, run, test, true, wait_for,  # noqa: E402
-                 within)
+from tap import (BUILD, SANITIZED, Skip, binary, cases, equal, has, json_lines, main, run, test, true,  # noqa: E402
+                 wait_for, within)
 from watching import HERE, HOLDER, Holder, Watch, listen, name, pair  # noqa: E402
 
 libc = ctypes.CDLL(None, use_errno=True)
@@ -54,6 +55,29 @@ def a_connection_with_both_ends_here_is_one_line():
         said = json_lines(w.text())
         equal([x["local"] for x in said if x["event"] == "half-closed"], list(ends), "lines")
         equal((said[-1]["reported"], said[-1]["open"]), (2, 0), "summary")
+
+
+@test
+def very_many_that_come_due_at_once_have_one_line_each():
+    """More than two turns take: an end that waits is not said before all were looked at."""
+    count, kept = 4800, []
+    files = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(files[0], 2 * count + 100), files[1]))
+    with listen() as ls:
+        for _ in range(count):
+            kept += pair(ls)
+            kept[-1].shutdown(socket.SHUT_WR)
+        with Watch("--after", "10ms", "--json", "--no-stacks", "--port", str(ls.getsockname()[1])) as w:
+            wait_for(lambda: w.whole_lines().count('"half-closed","time"') >= count, "all lines", 40)
+            w.stop()
+            said = json_lines(w.text())
+    for i, sock in enumerate(kept):
+        sock.close()
+        if i % 200 == 0:
+            time.sleep(0.02)  # not synchronisation: other watches are to hear of it, not to lose it
+    resource.setrlimit(resource.RLIMIT_NOFILE, files)
+    equal([x["local"] for x in said if x["event"] == "half-closed" and x["state"] != "CLOSE_WAIT"], [], "second lines")
+    equal(said[-1]["reported"], count, "lines")
 
 
 @test
@@ -122,6 +146,21 @@ def who_closed_first_of_one_that_was_dead_before():
                 equal((line["cause"], line["age_is"]), ("dead", "at-least"), first)
                 equal(line["closed_first"], "peer" if first == "peer" else "unknown", first)
                 client.close()
+
+
+@cases(("peer", "peer"), ("here", "unknown"), ("nobody", "nobody"))
+def who_closed_first_of_one_that_was_half_closed_before_and_dies(first, said):
+    with listen() as ls:
+        client, server = pair(ls)
+        if first != "nobody":
+            (server if first == "peer" else client).shutdown(socket.SHUT_WR)
+        with Watch("--after", "50ms", "--json", "--new", *HERE) as w:
+            w.ready()
+            reset(server)
+            line = json.loads(w.line("half-closed", f'"local":"{name(client)}"'))
+            equal((line["cause"], line["closed_first"], line["taken_in"], line["age_is"]),
+                  ("dead", said, first != "nobody", "exact"), first)
+        client.close()
 
 
 @test
@@ -418,6 +457,104 @@ def network_namespaces_come_and_go():
             true(json.loads(w.line('"event":"over"', address, f"netns-{i}"))["by_exit"], "ended by its exit")
 
 
+# In a network namespace of its own: connections between given addresses, both ends here. Each line from stdin is a
+# statement.
+NAMESAKES = """
+import os, socket, sys
+def pair(here, there):
+    ls = socket.socket(socket.AF_INET6 if ":" in here[0] else socket.AF_INET)
+    ls.bind(here)
+    ls.listen()
+    c = socket.socket(ls.family)
+    c.bind(there)
+    c.connect(here)
+    return c, ls.accept()[0]
+for line in sys.stdin:
+    exec(line)
+    print("done", flush=True)
+"""
+
+
+class Namesakes:
+    def __init__(self, setup):
+        # pylint: disable-next=consider-using-with
+        self.process = subprocess.Popen(["unshare", "-n", sys.executable, "-c", NAMESAKES],
+                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        for line in setup:
+            self.do(line)
+        self.netns = os.stat(f"/proc/{self.process.pid}/ns/net").st_ino
+
+    def do(self, line):
+        """Runs it, and gives what it printed."""
+        self.process.stdin.write(line + "\n")
+        self.process.stdin.flush()
+        return "".join(iter(self.process.stdout.readline, "done\n"))
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *unused):
+        self.process.kill()
+        self.process.communicate()
+
+
+SAME_PORTS = (18123, 18124)
+OVER_LO = ("os.system('ip link set lo up; for i in 1 2; do ip addr add 10.9.9.$i/32 dev lo; done')",
+           "c, s = pair(('10.9.9.1', %d), ('10.9.9.2', %d))" % SAME_PORTS)
+# Both addresses are on each of two links.
+LINK_LOCAL = ("os.system('for n in veth0 veth1; do ip link add name $n type veth peer name p$n; "
+              "for i in $n p$n; do ip link set $i addrgenmode none; ip link set $i up; done; "
+              "for a in 1 2; do ip addr add fe80::$a/64 dev $n nodad; done; done; ip link set lo up')",
+              "both = [pair(('fe80::1', %d, 0, n), ('fe80::2', %d, 0, n)) for n in "
+              "map(socket.if_nametoindex, ('veth0', 'veth1'))]" % SAME_PORTS)
+
+
+def namesakes_watch():
+    return Watch("--after", "100ms", "--json", "--new", "--no-stacks", "--port", str(SAME_PORTS[0]))
+
+
+@test
+def a_namesake_in_another_namespace_does_not_speak_for_an_end():
+    """There a server keeps what it was told of. Here the client's FIN does not arrive."""
+    with Namesakes(OVER_LO) as there, Namesakes(OVER_LO) as here, namesakes_watch() as w:
+        w.ready()
+        there.do("c.shutdown(socket.SHUT_WR)")
+        line = json.loads(w.line("half-closed", f'"netns":{there.netns}', "CLOSE_WAIT"))
+        equal((line["closer"]["state"], line["closer"]["netns"]), ("FIN_WAIT_2", there.netns), "who waits there")
+        here.do("os.system('ip link set lo down'); c.send(b'x'); c.shutdown(socket.SHUT_WR)")
+        line = json.loads(w.line("half-closed", f'"netns":{here.netns}'))
+        equal((line["state"], line["closer"]), ("FIN_WAIT_1", None), "who waits here")
+
+
+@test
+def connections_of_the_same_addresses_in_two_namespaces_are_two():
+    with Namesakes(OVER_LO) as one, Namesakes(OVER_LO) as two, namesakes_watch() as w:
+        w.ready()
+        one.do("c.shutdown(socket.SHUT_WR)")
+        two.do("s.shutdown(socket.SHUT_WR)")
+        for there, port in ((one, SAME_PORTS[0]), (two, SAME_PORTS[1])):
+            line = json.loads(w.line("half-closed", "CLOSE_WAIT", f'"netns":{there.netns}'))
+            equal((line["local"].rpartition(":")[2], line["closer"]["netns"]), (str(port), there.netns), "the line")
+        time.sleep(0.3)  # not synchronisation: for lines that must not come
+        w.stop()
+        equal(len([x for x in json_lines(w.text()) if x["event"] == "half-closed"]), 2, "lines")
+
+
+@test
+def connections_of_the_same_addresses_on_two_links_are_two():
+    with Namesakes(LINK_LOCAL) as both, namesakes_watch() as w:
+        w.ready()
+        both.do("for c, s in both: c.shutdown(socket.SHUT_WR)")
+        ends = [tuple(map(int, x.split())) for x in
+                both.do("for c, s in both: print(s.fileno(), c.fileno())").splitlines()]
+        wait_for(lambda: w.whole_lines().count('"half-closed"') >= 2, "two lines")
+        time.sleep(0.3)  # not synchronisation: for lines that must not come
+        w.stop()
+        said = [x for x in json_lines(w.text()) if x["event"] == "half-closed"]
+        equal(sorted((holders(x)[0][1], holders(x["closer"] or x)[0][1]) for x in said), sorted(ends),
+              "descriptors that hold, and that wait")
+
+
 INSIDE = """
 import json, os, signal, socket, subprocess, sys
 w = subprocess.Popen([sys.argv[1], "watch", "--json", "--after", "50ms", *sys.argv[2:]],
@@ -437,15 +574,17 @@ sys.exit(w.wait())
 """
 
 
-def in_a_pid_namespace(*options):
-    r = run("unshare", "--pid", "--fork", "--mount-proc", sys.executable, "-c", INSIDE, binary("unclosed"), *options)
+def in_a_pid_namespace(*options, above=0):
+    """So many levels below one that is below this."""
+    r = run(*["unshare", "--pid", "--fork"] * above, "unshare", "--pid", "--fork", "--mount-proc",
+            sys.executable, "-c", INSIDE, binary("unclosed"), *options)
     equal((r.returncode, r.stderr), (0, ""), "exit")
     return json_lines(r.stdout)
 
 
-@test
-def in_a_pid_namespace_numbers_are_its_own():
-    first, *rest = in_a_pid_namespace("--pid", "1")
+@cases(0, 20)
+def in_a_pid_namespace_numbers_are_its_own(above):
+    first, *rest = in_a_pid_namespace("--pid", "1", above=above)
     line = first["line"]
     equal(first["pid"], 1, "the program's own number")
     equal((line["cause"], holders(line)), ("told", [(1, first["fd"])]), "holder")
@@ -453,6 +592,15 @@ def in_a_pid_namespace_numbers_are_its_own():
     true("_PyEval_EvalFrameDefault" in [f["function"] for f in line["told"]["stack"]], "the stack is read")
     true("_PyEval_EvalFrameDefault" in [f["function"] for f in line["made"]["stack"]], "and where it was made")
     equal([(x["pid"], x["count"]) for x in rest if x["event"] == "lag" and x["by"] == "connect"], [(1, 1)], "lag")
+
+
+if not SANITIZED:  # AddressSanitizer looks into /proc itself
+    @test
+    def without_the_proc_of_its_pid_namespace_it_says_so():
+        r = run("unshare", "--pid", "--fork", "--mount", "sh", "-c",
+                'mount -t tmpfs none /proc; exec "$0" watch --duration 1ms', binary("unclosed"))
+        equal((r.returncode, r.stdout), (3, ""), "exit")
+        equal(r.stderr, "unclosed watch: finding this pid namespace: /proc is of another one, or not mounted\n", "why")
 
 
 @test
@@ -582,6 +730,36 @@ def a_command_s_status_is_the_watch_s(script, code):
     equal(watched("sh", "-c", script).returncode, code, "exit code")
 
 
+# A command that gives the number of a child that has just ended to the next, which keeps a connection for a second.
+SAME_NUMBER = """
+import ctypes, os, signal, socket, struct, time
+first = os.fork()
+if not first:
+    os._exit(0)
+os.waitpid(first, 0)
+number = (ctypes.c_int * 1)(first)
+args = struct.pack("=11Q", 0, 0, 0, 0, signal.SIGCHLD, 0, 0, 0, ctypes.addressof(number), 1, 0)
+second = ctypes.CDLL(None).syscall(435, args, len(args))  # clone3
+if not second:
+    ls = socket.create_server(("127.0.0.1", 0))
+    c = socket.create_connection(ls.getsockname())
+    ls.accept()[0].close()
+    time.sleep(1)
+    os._exit(0)
+print(first == second, flush=True)
+os.waitpid(second, 0)
+"""
+
+
+@test
+def a_child_with_the_number_of_one_before_it_is_watched():
+    """The kernel frees the one before it a while after that has ended."""
+    for _ in range(3):
+        r = watched(sys.executable, "-ISc", SAME_NUMBER, options=("--after", "100ms", "--no-stacks"))
+        true("True\n" in r.stdout, f"the same number: {r.stdout}")
+        equal(r.returncode, 1, f"exit code, with what it says:\n{r.stdout}")
+
+
 @test
 def what_the_command_says_is_its_own():
     with tempfile.TemporaryDirectory() as folder:
@@ -592,6 +770,35 @@ def what_the_command_says_is_its_own():
             said = json_lines(f.read())
         equal([x["event"] for x in said], ["watching", "command-ended", "summary"], "events")
         equal((said[1]["status"], said[1]["left_running"]), (0, 1), "a child that was left")
+
+
+# A command that leaves a child behind, which has one of its own that has ended.
+LEAVES_ONE = """
+import os, time
+ready, write = os.pipe()
+if not os.fork():
+    ended = os.fork()
+    if not ended:
+        os._exit(0)
+    os.waitid(os.P_PID, ended, os.WEXITED | os.WNOWAIT)
+    os.dup2(os.open("/dev/null", os.O_RDWR), 1)
+    os.dup2(1, 2)
+    os.write(write, b"x")
+    time.sleep(3)
+    os._exit(0)
+os.read(ready, 1)
+"""
+
+
+@cases([], ["unshare", "--pid", "--fork", "--mount-proc"])
+def children_that_are_left_are_counted(before):
+    with tempfile.TemporaryDirectory() as folder:
+        r = run(*before, binary("unclosed"), "watch", "--json", "--output", f"{folder}/lines", "--",
+                sys.executable, "-ISc", LEAVES_ONE)
+        equal(r.stderr, "", "what it complains of")
+        with open(f"{folder}/lines", encoding="utf-8") as f:
+            said = json_lines(f.read())
+        equal([x["left_running"] for x in said if x["event"] == "command-ended"], [1], "left running")
 
 
 def interrupted(script, send, *options):

@@ -54,6 +54,25 @@ static void what_the_walk_gave_twice_counts_once(void **state)
 	lag_table_free(&t);
 }
 
+/* Of those that have ended only the name is left. */
+static void what_has_no_process_is_told_apart_by_name(void **state)
+{
+	struct lag_counter v[] = { counter(0, 5, false, 3, 300), counter(0, 5, false, 4, 310),
+				   counter(0, 6, false, 2, 500) };
+	struct lag_table t;
+
+	for (int i = 0; i < 3; i++)
+		v[i].key.start = 0;
+	strcpy(v[1].lag.comm, "client");
+	assert_int_equal(lag_table_make(v, 3, &t), 0);
+	assert_int_equal(t.row_count, 2);
+	assert_string_equal(t.rows[0].comm, "server");
+	assert_int_equal(lag_count(t.rows[0].buckets, t.rows[0].bucket_count), 5);
+	assert_string_equal(t.rows[1].comm, "client");
+	assert_int_equal(lag_count(t.rows[1].buckets, t.rows[1].bucket_count), 4);
+	lag_table_free(&t);
+}
+
 static void nothing_makes_an_empty_table(void **state)
 {
 	struct lag_table t;
@@ -68,6 +87,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_array_and_the_map_add_up),
 		cmocka_unit_test(what_the_walk_gave_twice_counts_once),
+		cmocka_unit_test(what_has_no_process_is_told_apart_by_name),
 		cmocka_unit_test(nothing_makes_an_empty_table),
 	};
 

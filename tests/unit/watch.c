@@ -184,6 +184,21 @@ static struct open_end *add(struct ends *t, uint64_t sk, const char *local, uint
 	return end;
 }
 
+/* It closed first, or got the FIN that came first: which is this one. */
+static struct open_end *of_fin(struct open_end *end, uint16_t flags, uint32_t first_fin)
+{
+	end->flags = flags;
+	end->first_fin = first_fin;
+	return end;
+}
+
+/* Both ends of a connection over the loopback, of which the first holds. */
+static void add_both(struct ends *t, uint64_t sk, uint16_t port, uint32_t netns)
+{
+	of_fin(add(t, sk, "127.0.0.1", 80, "127.0.0.1", port, netns), WATCH_HOLDER, port);
+	of_fin(add(t, sk + 1, "127.0.0.1", port, "127.0.0.1", 80, netns), WATCH_CLOSED, port);
+}
+
 static uint64_t partner_of(const struct ends *t, uint64_t sk)
 {
 	const struct open_end *other = ends_partner(t, ends_find(t, sk));
@@ -196,22 +211,74 @@ static void both_ends_find_each_other(void **state)
 	struct ends t;
 
 	assert_int_equal(ends_init(&t), 0);
-	add(&t, 1, "127.0.0.1", 80, "127.0.0.1", 5000, 1);
+	of_fin(add(&t, 1, "127.0.0.1", 80, "127.0.0.1", 5000, 1), WATCH_HOLDER, 9);
 	assert_int_equal(partner_of(&t, 1), 0);
-	add(&t, 2, "127.0.0.1", 5000, "127.0.0.1", 80, 2); /* another namespace's loopback */
+	/* another namespace's loopback */
+	of_fin(add(&t, 2, "127.0.0.1", 5000, "127.0.0.1", 80, 2), WATCH_CLOSED, 9);
 	assert_int_equal(partner_of(&t, 1), 0);
-	add(&t, 3, "::ffff:127.0.0.1", 5000, "::ffff:127.0.0.1", 80, 1);
+	of_fin(add(&t, 3, "::ffff:127.0.0.1", 5000, "::ffff:127.0.0.1", 80, 1), WATCH_CLOSED, 9);
 	assert_int_equal(partner_of(&t, 1), 3);
 	assert_int_equal(partner_of(&t, 3), 1);
-	add(&t, 4, "10.0.0.1", 80, "10.0.0.2", 6000, 1); /* over a bridge, say */
-	add(&t, 5, "10.0.0.2", 6000, "10.0.0.1", 80, 2);
+	/* over a bridge, say */
+	of_fin(add(&t, 4, "10.0.0.1", 80, "10.0.0.2", 6000, 1), WATCH_HOLDER, 9);
+	of_fin(add(&t, 5, "10.0.0.2", 6000, "10.0.0.1", 80, 2), WATCH_CLOSED, 9);
 	assert_int_equal(partner_of(&t, 4), 5);
-	add(&t, 6, "fe80::7f00:1", 5001, "fe80::7f00:1", 80, 1);
-	add(&t, 7, "127.0.0.1", 80, "127.0.0.1", 5001,
-	    1); /* the same last bytes, another address */
+	of_fin(add(&t, 6, "fe80::7f00:1", 5001, "fe80::7f00:1", 80, 1), WATCH_HOLDER, 9);
+	/* the same last bytes, another address */
+	of_fin(add(&t, 7, "127.0.0.1", 80, "127.0.0.1", 5001, 1), WATCH_CLOSED, 9);
 	assert_int_equal(partner_of(&t, 7), 0);
 	ends_remove(&t, ends_find(&t, 3));
 	assert_int_equal(partner_of(&t, 1), 0);
+	ends_free(&t);
+}
+
+/* Two connections of the same addresses: in two namespaces, or over two links. */
+static void a_namesake_is_no_partner(void **state)
+{
+	static const struct {
+		const char *here, *there;
+		uint32_t netns;
+	} cases[] = { { "10.0.0.1", "10.0.0.2", 2 }, { "fe80::1", "fe80::2", 1 } };
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		const char *here = cases[i].here, *there = cases[i].there;
+		uint32_t other = cases[i].netns;
+		struct ends t;
+
+		assert_int_equal(ends_init(&t), 0);
+		of_fin(add(&t, 1, here, 80, there, 5000, 1), WATCH_HOLDER, 100);
+		of_fin(add(&t, 2, there, 5000, here, 80, other), WATCH_CLOSED, 200);
+		assert_int_equal(partner_of(&t, 2), 0);
+		of_fin(add(&t, 3, here, 80, there, 5000, other), WATCH_HOLDER, 200);
+		of_fin(add(&t, 4, there, 5000, here, 80, 1), WATCH_CLOSED, 100);
+		for (uint64_t sk = 1; sk <= 4; sk++)
+			assert_int_equal(partner_of(&t, sk), 5 - sk);
+		ends_free(&t);
+	}
+}
+
+/* Also of those whose numbers are the same by chance. */
+static void partners_have_different_parts(void **state)
+{
+	static const uint16_t neither[][2] = {
+		{ WATCH_HOLDER, WATCH_HOLDER | WATCH_CLOSED },
+		{ WATCH_CLOSED, WATCH_CLOSED },
+		{ WATCH_HOLDER, WATCH_DEAD },
+	};
+	struct ends t;
+
+	assert_int_equal(ends_init(&t), 0);
+	add_both(&t, 1, 5000, 1);
+	assert_int_equal(partner_of(&t, 1), 2);
+	for (size_t i = 0; i < sizeof(neither) / sizeof(*neither); i++) {
+		ends_find(&t, 1)->flags = neither[i][0];
+		ends_find(&t, 2)->flags = neither[i][1];
+		assert_int_equal(partner_of(&t, 1), 0);
+		assert_int_equal(partner_of(&t, 2), 0);
+	}
+	ends_find(&t, 1)->flags = WATCH_HOLDER | WATCH_CLOSED | WATCH_DEAD;
+	ends_find(&t, 2)->flags = WATCH_CLOSED | WATCH_DEAD;
+	assert_int_equal(partner_of(&t, 1), 2);
 	ends_free(&t);
 }
 
@@ -223,16 +290,14 @@ static void removing_keeps_the_others(void **state)
 	struct ends t;
 
 	assert_int_equal(ends_init(&t), 0);
-	for (uint16_t i = 1; i <= MANY; i++) {
-		add(&t, i, "127.0.0.1", 80, "127.0.0.1", i, 1);
-		add(&t, MANY + i, "127.0.0.1", i, "127.0.0.1", 80, 1);
-	}
-	for (uint16_t i = 1; i <= MANY; i += 2)
-		ends_remove(&t, ends_find(&t, i));
 	for (uint16_t i = 1; i <= MANY; i++)
-		assert_int_equal(partner_of(&t, MANY + i), i % 2 ? 0 : i);
-	add(&t, MANY + 1, "127.0.0.1", 7, "127.0.0.1", 9, 1); /* its address is used again */
-	assert_int_equal(ends_partner(&t, ends_find(&t, MANY + 1)) == NULL, 1);
+		add_both(&t, 2 * i, i, 1);
+	for (uint16_t i = 1; i <= MANY; i += 2)
+		ends_remove(&t, ends_find(&t, 2 * i));
+	for (uint16_t i = 1; i <= MANY; i++)
+		assert_int_equal(partner_of(&t, 2 * i + 1), i % 2 ? 0 : 2 * i);
+	add(&t, 5, "127.0.0.1", 7, "127.0.0.1", 9, 1); /* its address is used again */
+	assert_int_equal(ends_partner(&t, ends_find(&t, 5)) == NULL, 1);
 	ends_free(&t);
 }
 
@@ -382,6 +447,20 @@ static void told_is_of_one_process(void **state)
 	assert_int_equal(watch_cause(&ev, &s, 0, false, false), TCP_CAUSE_DRAINED);
 }
 
+/* Also of events that came while the end was reported, or two at the same time. */
+static void each_news_is_said_once(void **state)
+{
+	uint32_t told = WATCH_HOLDER | WATCH_REPORTED | WATCH_TOLD, both = told | WATCH_CLOSED;
+
+	assert_int_equal(watch_news(told, WATCH_HOLDER), WATCH_TOLD);
+	assert_int_equal(watch_news(told, WATCH_HOLDER | WATCH_TOLD), 0);
+	assert_int_equal(watch_news(both, WATCH_HOLDER), WATCH_TOLD);
+	assert_int_equal(watch_news(both, WATCH_HOLDER | WATCH_TOLD), WATCH_CLOSED);
+	assert_int_equal(watch_news(both | WATCH_EXITING, both), 0);
+	assert_int_equal(watch_news(both | WATCH_DEAD, both), WATCH_DEAD);
+	assert_int_equal(watch_news(told | WATCH_FINISHED | WATCH_OTHERS, told), 0);
+}
+
 /* Many ends of few processes: each process is kept once, and no longer than one of its ends. */
 static void a_process_is_kept_once(void **state)
 {
@@ -419,7 +498,7 @@ static void a_process_is_kept_once(void **state)
 /* A hundred thousand connections with both ends here are twice as many records. */
 static void a_record_is_small(void **state)
 {
-	assert_true(sizeof(struct open_end) <= 72);
+	assert_true(sizeof(struct open_end) <= 80);
 }
 
 static void more_owners_than_are_kept_are_counted(void **state)
@@ -449,6 +528,8 @@ int main(void)
 		cmocka_unit_test(a_refusal_names_what_is_missing),
 		cmocka_unit_test(arguments_are_counted),
 		cmocka_unit_test(both_ends_find_each_other),
+		cmocka_unit_test(a_namesake_is_no_partner),
+		cmocka_unit_test(partners_have_different_parts),
 		cmocka_unit_test(removing_keeps_the_others),
 		cmocka_unit_test(processes_are_counted_once),
 		cmocka_unit_test(a_process_beyond_those_that_are_kept_counts),
@@ -456,6 +537,7 @@ int main(void)
 		cmocka_unit_test(data_that_nobody_takes_is_no_reply),
 		cmocka_unit_test(half_the_threshold_is_quiet),
 		cmocka_unit_test(told_is_of_one_process),
+		cmocka_unit_test(each_news_is_said_once),
 		cmocka_unit_test(a_process_is_kept_once),
 		cmocka_unit_test(a_record_is_small),
 		cmocka_unit_test(more_owners_than_are_kept_are_counted),

@@ -85,6 +85,10 @@ typedef struct {
 } possible_net_t;
 
 typedef struct {
+	int counter;
+} atomic_t;
+
+typedef struct {
 	s64 counter;
 } atomic64_t;
 
@@ -118,13 +122,16 @@ struct kernfs_node {
 	u64 id;
 };
 
-struct cgroup_subsys_state {
-	struct cgroup_subsys_state *parent;
+struct cgroup {
+	int level;
+	struct kernfs_node *kn;
+	struct cgroup *ancestors[];
 };
 
-struct cgroup {
-	struct cgroup_subsys_state self;
-	struct kernfs_node *kn;
+/* Before Linux 6.1. */
+struct cgroup___old {
+	int level;
+	u64 ancestor_ids[];
 };
 
 struct sock_cgroup_data {
@@ -232,6 +239,11 @@ struct socket_alloc {
 	struct inode vfs_inode;
 };
 
+/* Of a process: threads that run. */
+struct signal_struct {
+	atomic_t live;
+};
+
 struct mm_struct {
 	unsigned long start_code, end_code, start_stack;
 };
@@ -285,13 +297,25 @@ struct thread_struct {
 };
 #endif
 
+#ifdef __TARGET_ARCH_arm64
+struct thread_info {
+	unsigned long flags;
+};
+#else
+struct thread_info {
+	u32 status;
+};
+#endif
+
 struct task_struct {
+	struct thread_info thread_info;
 #ifndef __TARGET_ARCH_arm64
 	struct thread_struct thread;
 #endif
 	struct pid *thread_pid;
 	struct mm_struct *mm;
 	struct files_struct *files;
+	struct signal_struct *signal;
 	unsigned int flags;
 	int pid;
 	int tgid;

@@ -61,32 +61,66 @@ static __noinline int note_death(struct end *e, const struct sock *sk)
 static __always_inline void fill(struct end *e, const struct sock *sk, const struct tcp_sock *tp,
 				 __u64 since, __u32 flags)
 {
+	if (flags & WATCH_DEAD)
+		note_death(e, sk);
 	e->began = e->since = since;
 	e->close_at = flags & (WATCH_HOLDER | WATCH_DEAD) ? 0 : since;
 	e->told_at = 0;
 	e->read_seq = tp->copied_seq;
 	e->write_seq = tp->write_seq;
-	if (flags & WATCH_DEAD)
-		note_death(e, sk);
+}
+
+/* A place for the end, where it is one that is wanted; else NULL. */
+static __always_inline struct end *claim_for(const struct sock *sk, const struct tcp_sock *tp,
+					     __u32 *number)
+{
+	struct end *e;
+
+	if (!port_fits(sk, tp) || !cgroup_fits(sk))
+		return NULL;
+	e = claim((__u64)sk, number);
+	if (!e)
+		count(&counts.untracked);
+	return e;
+}
+
+static __always_inline void count_start(void)
+{
+	count(&started[bpf_get_smp_processor_id() & (WATCH_CPUS - 1)].n);
 }
 
 static __always_inline void begin(struct sock *sk, const struct tcp_sock *tp, __u64 since,
 				  __u32 flags)
 {
-	__u64 key = (__u64)sk;
-	struct end *e;
 	__u32 number;
+	struct end *e = claim_for(sk, tp, &number);
 
-	if (!port_fits(sk, tp) || !cgroup_fits(sk))
+	if (!e)
 		return;
-	e = claim(key, &number);
-	if (!e) {
-		count(&counts.untracked);
-		return;
-	}
 	fill(e, sk, tp, since, flags);
 	publish(e, flags, number);
-	count(&started[bpf_get_smp_processor_id() & (WATCH_CPUS - 1)].n);
+	count_start();
+}
+
+/* The same without the socket's lock. Where somebody who has it is faster, that is the end's death,
+ * which has come to it as it was when it was looked at. */
+static __always_inline void begin_unlocked(struct sock *sk, const struct tcp_sock *tp, __u64 since,
+					   __u32 flags)
+{
+	__u32 number;
+	struct end *e = claim_for(sk, tp, &number);
+
+	if (!e)
+		return;
+	if (seize(e)) {
+		fill(e, sk, tp, since, flags);
+		if (publish_seized(e, flags, number)) {
+			count_start();
+			return;
+		}
+		e->since = bpf_ktime_get_ns();
+	}
+	__sync_fetch_and_or(&e->flags, flags | WATCH_EXACT);
 }
 
 /* Of this and report(), which other CPUs may run at the same time, one sees the other's bit: an end
@@ -122,7 +156,7 @@ static __always_inline void on_fin_sent(struct sock *sk)
 	__u64 key = (__u64)sk, now;
 	struct end *e = find(key);
 
-	if (!e)
+	if (!e || !is_whole(e->flags))
 		return;
 	now = bpf_ktime_get_ns();
 	e->close_at = now;
@@ -134,17 +168,34 @@ static __always_inline void on_fin_sent(struct sock *sk)
 		emit(WATCH_NEWS, key, e, 0);
 }
 
+/* What its last state tells of one that is not followed: it was half-closed before the watch began.
+ */
+static __always_inline __u32 dead_after(int state)
+{
+	switch (state) {
+	case TCP_CLOSE_WAIT:
+	case TCP_LAST_ACK:
+		return WATCH_DEAD | WATCH_HOLDER | WATCH_TAKEN_IN | WATCH_EXACT;
+	case TCP_FIN_WAIT1:
+	case TCP_FIN_WAIT2:
+	case TCP_CLOSING:
+		return WATCH_DEAD | WATCH_CLOSED | WATCH_TAKEN_IN | WATCH_EXACT;
+	default:
+		return WATCH_DEAD;
+	}
+}
+
 /* Not inlined: rare. */
-static __noinline int on_died(struct sock *sk)
+static __noinline int on_died(struct sock *sk, int old)
 {
 	__u64 key = (__u64)sk;
 	struct end *e = find(key);
 	struct tcp_sock *tp;
 
-	if (!e) {
+	if (!e || !is_whole(e->flags)) {
 		tp = as_tcp(sk);
 		if (tp)
-			begin(sk, tp, bpf_ktime_get_ns(), WATCH_DEAD);
+			begin(sk, tp, bpf_ktime_get_ns(), dead_after(old));
 		return 0;
 	}
 	e->since = bpf_ktime_get_ns();
@@ -156,13 +207,13 @@ static __noinline int on_died(struct sock *sk)
 }
 
 /* The state is CLOSE: finished where nobody holds the socket any more, else dead from now on. */
-static __always_inline void on_closed(struct sock *sk)
+static __always_inline void on_closed(struct sock *sk, int old)
 {
 	__u64 key = (__u64)sk;
 	struct end *e;
 
 	if (!(sk->__sk_common.skc_flags & SOCK_DEAD_BIT)) {
-		on_died(sk);
+		on_died(sk, old);
 		return;
 	}
 	e = find(key);
@@ -214,7 +265,7 @@ int BPF_PROG(on_state, struct sock *sk, int old, int new)
 		break;
 	case TCP_CLOSE:
 		if (old != TCP_LISTEN && old != TCP_SYN_SENT && old != TCP_CLOSE)
-			on_closed(sk);
+			on_closed(sk, old);
 		break;
 	default:
 		break;
@@ -255,7 +306,8 @@ int BPF_PROG(on_accept_exit, struct pt_regs *regs, long ret)
 	int number = syscall_number(regs);
 	__u64 sk;
 
-	if ((number != NR_ACCEPT && number != NR_ACCEPT4) || ret < 0 || !is_suspect())
+	if ((number != NR_ACCEPT && number != NR_ACCEPT4) || ret < 0 || is_compat_call() ||
+	    !is_suspect())
 		return 0;
 	sk = socket_of(ret);
 	if (sk)
@@ -267,22 +319,18 @@ int BPF_PROG(on_accept_exit, struct pt_regs *regs, long ret)
 SEC("tp_btf/sched_process_fork")
 int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
 {
-	__u32 tgid = parent->tgid, child_tgid = child->tgid;
-	__u8 one = 1;
-
-	if (tgid != child_tgid && bpf_map_lookup_elem(&pids, &tgid) &&
-	    bpf_map_update_elem(&pids, &child_tgid, &one, BPF_ANY))
-		count(&counts.children_lost);
+	if (parent->tgid != child->tgid && is_watched(parent))
+		watch_process(child);
 	return 0;
 }
 
-/* The number is free for another process from here on. */
+/* It has let go of its number some time ago, which may be another's that is watched. */
 SEC("tp_btf/sched_process_free")
 int BPF_PROG(on_free, struct task_struct *task)
 {
 	__u32 tgid = task->tgid;
 
-	if (task->pid == task->tgid)
+	if (task->pid == task->tgid && is_watched(task))
 		bpf_map_delete_elem(&pids, &tgid);
 	return 0;
 }

@@ -83,9 +83,10 @@ struct watch_event {
 	__u64 at;
 	struct watch_conn conn;
 	/* In WATCH_REPORT only: who the end is. */
-	__u64 cookie; /* 0: none was made yet */
-	__u64 cgroup; /* id of the socket's cgroup */
-	__u32 netns;  /* inode number */
+	__u64 cookie;    /* 0: none was made yet */
+	__u64 cgroup;    /* id of the socket's cgroup */
+	__u32 netns;     /* inode number */
+	__u32 first_fin; /* behind the FIN that came first, as both ends number it */
 	__u16 local_port, peer_port;
 	__u8 local[16], peer[16];
 };

@@ -13,7 +13,11 @@ static __always_inline __u64 socket_inode(const struct sock *sk)
 static __always_inline void describe(struct watch_event *e, const struct sock *sk)
 {
 	const struct inet_sock *inet = (const struct inet_sock *)sk;
+	const struct tcp_sock *tp = (const struct tcp_sock *)sk;
 
+	/* Neither moves any more, once the FIN was sent, and once it has come. */
+	e->first_fin = e->conn.flags & WATCH_HOLDER ? BPF_CORE_READ(tp, rcv_nxt)
+						    : BPF_CORE_READ(tp, write_seq);
 	e->cookie = BPF_CORE_READ(sk, __sk_common.skc_cookie.counter);
 	e->cgroup = BPF_CORE_READ(sk, sk_cgrp_data.cgroup, kn, id);
 	e->netns = BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum);

@@ -16,6 +16,12 @@
 #define EPIPE         32
 #define SOCK_DEAD_BIT 1UL /* 1 << SOCK_DEAD of enum sock_flags */
 
+#ifdef __TARGET_ARCH_arm64
+#define TIF_32BIT_BIT (1UL << 22) /* 1 << TIF_32BIT */
+#else
+#define TS_COMPAT 2
+#endif
+
 #define S_IFMT   0170000
 #define S_IFSOCK 0140000
 #ifdef __TARGET_ARCH_arm64

@@ -110,8 +110,10 @@ static __noinline int count_in_map(const struct watch_lag_key *key, __u64 ns)
 		return 0;
 	}
 	name_process(bpf_get_current_task_btf(), fresh.comm);
-	if (!bpf_map_update_elem(&lags, key, &fresh, BPF_NOEXIST))
+	if (!bpf_map_update_elem(&lags, key, &fresh, BPF_NOEXIST)) {
+		__sync_fetch_and_add(&lag_rows, 1);
 		return 0;
+	}
 	lag = bpf_map_lookup_elem(&lags, key); /* another CPU was first, or the table is full */
 	if (lag)
 		add_lag(lag, ns);

@@ -39,12 +39,16 @@ struct {
 	__type(value, struct watch_lag);
 } lags SEC(".maps");
 
+__u32 lag_rows = 0; /* in `lags`; user space, which takes some out, counts down */
+
+/* The processes that are watched: number, and when it started. A number may be another's before the
+ * one that had it is forgotten. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__uint(max_entries, 16384);
 	__type(key, __u32);
-	__type(value, __u8);
+	__type(value, __u64);
 } pids SEC(".maps");
 
 /* Stacks that were seen: the place, and a hash of the return addresses into the program itself that

@@ -16,30 +16,26 @@ static __always_inline struct tcp_sock *as_tcp(struct sock *sk)
 	return bpf_skc_to_tcp_sock(sk);
 }
 
-/* Deepest pid namespace that is told apart; the kernel allows 32. */
-#define PIDNS_DEPTH 8
+/* How deep in the tree of pid namespaces user space's lies. It asks before it attaches anything. */
+__u32 pidns_level = 0;
+
+/* The number at a level, where that one's namespace is user space's; 0: it has none there. */
+static __always_inline __u32 number_at(const struct pid *pid, __u32 level)
+{
+	struct upid id;
+
+	if (!pid || level > BPF_CORE_READ(pid, level) ||
+	    bpf_probe_read_kernel(&id, sizeof(id),
+				  (const char *)pid + bpf_core_field_offset(struct pid, numbers) +
+					  level * sizeof(id)))
+		return 0;
+	return BPF_CORE_READ(id.ns, ns.inum) == rules.pidns ? id.nr : 0;
+}
 
 /* The task's number in the pid namespace of user space; 0: it has none there. */
 static __always_inline __u32 number_of(const struct task_struct *task)
 {
-	const struct pid *pid;
-	struct upid id;
-	__u32 level;
-
-	if (!rules.pidns)
-		return task->pid;
-	pid = BPF_CORE_READ(task, thread_pid);
-	level = pid ? BPF_CORE_READ(pid, level) : 0;
-	for (__u32 i = 1; i <= level && i < PIDNS_DEPTH; i++) {
-		if (bpf_probe_read_kernel(&id, sizeof(id),
-					  (const char *)pid +
-						  bpf_core_field_offset(struct pid, numbers) +
-						  i * sizeof(id)))
-			break;
-		if (BPF_CORE_READ(id.ns, ns.inum) == rules.pidns)
-			return id.nr;
-	}
-	return 0;
+	return rules.pidns ? number_at(BPF_CORE_READ(task, thread_pid), pidns_level) : task->pid;
 }
 
 static __always_inline __u32 process_of(const struct task_struct *task)
@@ -72,6 +68,17 @@ static __always_inline void copy_comm(char to[WATCH_COMM], const struct task_str
 
 	words[0] = from[0];
 	words[1] = from[1];
+}
+
+/* Whether the call that the current task makes is one of a 32-bit program, which has other numbers
+ * and other registers. On x86 any program may make one. */
+static __always_inline bool is_compat_call(void)
+{
+#ifdef __TARGET_ARCH_arm64
+	return bpf_get_current_task_btf()->thread_info.flags & TIF_32BIT_BIT;
+#else
+	return bpf_get_current_task_btf()->thread_info.status & TS_COMPAT;
+#endif
 }
 
 static __always_inline int syscall_number(const struct pt_regs *regs)

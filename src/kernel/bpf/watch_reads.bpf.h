@@ -144,7 +144,7 @@ int BPF_PROG(on_read_exit, struct pt_regs *regs, long ret)
 	struct tcp_sock *tp;
 	__u64 key;
 
-	if (ret != 0 || !may_be_the_end(regs))
+	if (ret != 0 || !may_be_the_end(regs) || is_compat_call())
 		return 0;
 	key = socket_of(first_argument(regs));
 	if (!key)

@@ -7,10 +7,13 @@
  * The first 64 bytes of an end, one cache line, hold all that its connection touches on its way,
  * but for what is known of the read that was told.
  *
- * All that happens to one socket is done under the socket's lock, or by a thread that holds a
- * reference to it; so one end is never claimed, filled and removed by two at once. Different ends
- * may want the same place: whoever makes the place's `sk` its own has it. User space's search runs
- * at any time, and looks again after each thing that it changes: see watch_walk.bpf.h.
+ * All that happens to one socket is done under the socket's lock, and by nobody else; but for the
+ * walk over descriptors, which takes in what was half-closed before and holds no more than a
+ * reference. The socket is not destroyed meanwhile, but may be reset. So the walk publishes an end
+ * only where nobody has done so (seize(), publish_seized()), and what happens to one that is not
+ * whole yet is done as if it were not there. Different ends may want the same place: whoever makes
+ * the place's `sk` its own has it. User space's search runs at any time, and looks again after each
+ * thing that it changes: see watch_walk.bpf.h.
  *
  * `live` has a bit for each place that must be looked at when something may have come due. A
  * bit is cleared by the search alone, and only then is the place looked at; a place is claimed
@@ -189,18 +192,57 @@ static __always_inline struct end *claim(__u64 sk, __u32 *number)
 	return claim_away(sk, at, number);
 }
 
-/* The end is filled: the search may see it. */
-static __always_inline void publish(struct end *e, __u32 flags, __u32 number)
+static __always_inline void mark_live(__u32 number)
 {
 	__u64 bit = 1ULL << (number & 63), *word;
 
-	__sync_lock_test_and_set(&e->flags, flags);
 	if (number >= PLACES)
 		return;
 	number >>= 6;
 	word = bpf_map_lookup_elem(&live, &number);
 	if (word && !(*(volatile __u64 *)word & bit))
 		__sync_fetch_and_or(word, bit);
+}
+
+/* The end is filled: the search may see it. */
+static __always_inline void publish(struct end *e, __u32 flags, __u32 number)
+{
+	__sync_lock_test_and_set(&e->flags, flags);
+	mark_live(number);
+}
+
+/* Of those that change the flags at the same time each does so once or twice. */
+#define TRIES 8
+
+/* Makes the claimed place ready to be filled without the socket's lock, unless the end is whole: it
+ * is not, then, before it is published. */
+static __always_inline bool seize(struct end *e)
+{
+	for (int i = 0; i < TRIES; i++) {
+		__u32 flags = *(volatile __u32 *)&e->flags;
+
+		if (is_whole(flags))
+			return false;
+		if (__sync_val_compare_and_swap(&e->flags, flags, WATCH_FINISHED) == flags)
+			return true;
+	}
+	return false;
+}
+
+/* Publishes it, unless somebody has, who had the lock: returns whether nobody had. A read may have
+ * been told meanwhile. */
+static __always_inline bool publish_seized(struct end *e, __u32 flags, __u32 number)
+{
+	for (int i = 0; i < TRIES; i++) {
+		__u32 now = *(volatile __u32 *)&e->flags, next = flags | (now & WATCH_TOLD);
+
+		if (is_whole(now))
+			return false;
+		if (__sync_val_compare_and_swap(&e->flags, now, next) == now)
+			break;
+	}
+	mark_live(number);
+	return true;
 }
 
 static __noinline int remove_away(__u64 sk, __u32 home)

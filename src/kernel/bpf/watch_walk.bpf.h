@@ -157,24 +157,36 @@ static __always_inline void take_in(struct sock *sk)
 		flags |= state == TCP_LAST_ACK ? WATCH_HOLDER | WATCH_CLOSED : WATCH_CLOSED;
 	}
 	if (since >= taking_since)
-		begin(sk, tp, since, flags);
+		begin_unlocked(sk, tp, since, flags);
 }
 
-__u32 asked = 0; /* the process that `processes` looks for, as user space numbers it */
+/* User space runs it: where its own pid namespace lies, of which a process has its last number.
+ * Returns whether that is the one of the rules. */
+SEC("syscall")
+int find_pidns(void *ctx)
+{
+	const struct pid *pid = BPF_CORE_READ(bpf_get_current_task_btf(), thread_pid);
 
-/* In a pid namespace only the kernel knows what number a process has outside. */
+	pidns_level = BPF_CORE_READ(pid, level);
+	return rules.pidns ? number_at(pid, pidns_level) > 0 : pidns_level == 0;
+}
+
+__u32 asked = 0; /* the process that is to be watched, as user space numbers it; 0: none */
+__u32 left = 0;  /* those that are, and still run, are added */
+
+/* Only the kernel knows when a process started, to the nanosecond, and in a pid namespace what
+ * number it has outside. */
 SEC("iter/task")
 int processes(struct bpf_iter__task *ctx)
 {
 	struct task_struct *task = ctx->task;
-	__u8 one = 1;
-	__u32 tgid;
 
-	if (!task || task->pid != task->tgid || number_of(task) != asked)
+	if (!task || task->pid != task->tgid)
 		return 0;
-	tgid = task->tgid;
-	if (bpf_map_update_elem(&pids, &tgid, &one, BPF_ANY))
-		count(&counts.children_lost);
+	if (!asked)
+		left += is_watched(task) && BPF_CORE_READ(task, signal, live.counter) > 0;
+	else if (number_of(task) == asked)
+		watch_process(task);
 	return 0;
 }
 
