@@ -23,9 +23,11 @@
  * later. */
 #define SEARCH_MS   10
 #define SEARCH_REST 20
-#define MISSED_REST \
-	8 /* so many times as long as it takes lie between two walks for what was missed */
-#define REST_MS 50
+#define REST_MS     50
+/* The same between two walks for what was missed: so many times as long as one takes, but no longer
+ * than this. */
+#define MISSED_REST 8
+#define MISSED_MS   4000
 /* Ends that are looked at again at a time: the smallest buffer holds their events. */
 #define LOOKS_AT_ONCE 8
 /* An end's stacks are read ahead, which takes a tenth of a second for the first of a program, once
@@ -269,7 +271,10 @@ static int take_in_missed(struct doctor *d, struct err *e)
 		r = take_in(d, &unused, e);
 	}
 	rest = ((uint64_t)clock_mono_ns() - begun) * MISSED_REST;
-	d->next_missed = begun + (rest > glance_interval(d) ? rest : glance_interval(d));
+	if (rest > MISSED_MS * CLOCK_NS_PER_MS)
+		rest = MISSED_MS * CLOCK_NS_PER_MS;
+	d->next_missed = (uint64_t)clock_mono_ns() +
+			 (rest > glance_interval(d) ? rest : glance_interval(d));
 	return r;
 }
 

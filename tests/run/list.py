@@ -22,11 +22,15 @@ FIELDS = ["schema", "state", "cause", "local", "peer", "age_ms", "age_is", "recv
 
 
 def listed(made, tier, *args, code=None):
-    """The objects of `unclosed list --json` for the fixture's namespace, by cookie."""
-    r = made.run(binary("unclosed"), "list", "--json", "--tier", tier, "--netns", made.netns, *args)
-    equal(r.stderr, "", "stderr")
-    true(r.returncode in ((0, 1) if code is None else (code,)), f"exit code {r.returncode}")
-    found = json_lines(r.stdout)
+    """The objects of `unclosed list --json` for the fixture's namespace, by cookie. Another test's look at the host
+    may hold copies of sockets meanwhile, and rightly be named: then it is done again."""
+    for _ in range(5):
+        r = made.run(binary("unclosed"), "list", "--json", "--tier", tier, "--netns", made.netns, *args)
+        equal(r.stderr, "", "stderr")
+        true(r.returncode in ((0, 1) if code is None else (code,)), f"exit code {r.returncode}")
+        found = json_lines(r.stdout)
+        if "unclosed" not in (h["comm"] for s in found for h in s["holders"]):
+            break
     by_cookie = {s["cookie"]: s for s in found}
     equal(len(by_cookie), len(found), "a socket is listed once")
     return by_cookie

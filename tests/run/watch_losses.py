@@ -440,7 +440,7 @@ def reported():
     return lines and {int(x["local"].rpartition(":")[2]) for x in lines if x["event"] == "half-closed"}
 
 def wait_until(condition):
-    until = time.monotonic() + 30
+    until = time.monotonic() + 60
     while not condition() and time.monotonic() < until:
         time.sleep(0.05)
 
