@@ -237,26 +237,35 @@ class Opened:
         return self.at
 
 
+def opened_before_it_is_needed(folder):
+    """When the programs' files were opened: that of one which has closed its connections in time, and of one
+    which has not."""
+    path = {way: shutil.copy(os.path.join(BUILD, "tests", "mkstack"), os.path.join(folder, way))
+            for way in ("in-time", "direct")}
+    with Program(path["in-time"], *["in-time"] * 20) as quick, Program(path["direct"], "direct") as slow, \
+            Watch("--after", "4s", "--json", "--pid", str(quick.pid), "--pid", str(slow.pid)) as w:
+        opened = {way: Opened(p) for way, p in path.items()}
+        w.ready()
+        quick.tell()
+        for _ in range(20):
+            quick.says()
+        slow.tell()
+        told = int(slow.says().split()[2]) / 1e9
+        at = wait_for(opened["direct"].look, "its program is opened", 20)
+        true(at < told + 4, f"opened {at - told} s after the read")
+        w.line("half-closed", '"function":"direct"')
+        return opened["in-time"].look()
+
+
 @test
 def a_stack_is_read_before_it_is_needed_and_only_then():
-    """A program that has closed its connections in time is not looked at; one that has not, before its line."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = {way: shutil.copy(os.path.join(BUILD, "tests", "mkstack"), os.path.join(folder, way))
-                for way in ("in-time", "direct")}
-        with Program(path["in-time"], *["in-time"] * 20) as quick, Program(path["direct"], "direct") as slow, \
-                Watch("--after", "4s", "--json", "--pid", str(quick.pid),
-                      "--pid", str(slow.pid)) as w:
-            opened = {way: Opened(p) for way, p in path.items()}
-            w.ready()
-            quick.tell()
-            for _ in range(20):
-                quick.says()
-            slow.tell()
-            told = int(slow.says().split()[2]) / 1e9
-            at = wait_for(opened["direct"].look, "its program is opened", 20)
-            true(at < told + 4, f"opened {at - told} s after the read")
-            w.line("half-closed", '"function":"direct"')
-            equal(opened["in-time"].look(), None, "when the other was opened")
+    """On a busy machine the one that closes in time may be kept from it for an eighth of a second, in which it is
+    looked at rightly; but not each time."""
+    found = []
+    while len(found) < 3 and None not in found:
+        with tempfile.TemporaryDirectory() as folder:
+            found.append(opened_before_it_is_needed(folder))
+    true(None in found, f"it was opened at {found}")
 
 
 @test

@@ -130,7 +130,7 @@ static __always_inline void finish(__u64 key, struct end *e)
 	__u32 flags = __sync_fetch_and_or(&e->flags, WATCH_FINISHED);
 
 	if (flags & WATCH_REPORTED)
-		emit(WATCH_END, key, e, 0);
+		emit(WATCH_END, e, 0);
 	if (flags & WATCH_WANTED)
 		__sync_fetch_and_add(&wanted, -1);
 	remove(key);
@@ -165,7 +165,7 @@ static __always_inline void on_fin_sent(struct sock *sk)
 	if (!(e->flags & WATCH_TAKEN_IN) && owner_fits(task))
 		count_lag(sk, e, now, task);
 	if (e->flags & WATCH_REPORTED)
-		emit(WATCH_NEWS, key, e, 0);
+		emit(WATCH_NEWS, e, 0);
 }
 
 /* What its last state tells of one that is not followed: it was half-closed before the watch began.
@@ -202,7 +202,7 @@ static __noinline int on_died(struct sock *sk, int old)
 	note_death(e, sk);
 	__sync_fetch_and_or(&e->flags, WATCH_DEAD);
 	if (e->flags & WATCH_REPORTED)
-		emit(WATCH_NEWS, key, e, 0);
+		emit(WATCH_NEWS, e, 0);
 	return 0;
 }
 

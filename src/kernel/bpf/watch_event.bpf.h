@@ -55,15 +55,20 @@ static __always_inline void tell(struct watch_conn *c, __u64 sk, const struct en
 		c->error = e->error;
 }
 
-/* Sends an event about an end. Not inlined where it need not be: it is big, and rare. */
-static __noinline int emit(__u32 kind, __u64 key, const struct end *end, __u64 wake)
+/* Sends an event about an end. Not static, so that the verifier goes through it once, not for each
+ * of those who call it: that took a fifth of the time in which the watch starts. */
+__noinline int emit(__u32 kind, const struct end *end, __u64 wake)
 {
-	const struct sock *sk = (const struct sock *)key;
-	const struct tcp_sock *tp = (const struct tcp_sock *)key;
+	const struct sock *sk;
+	const struct tcp_sock *tp;
 	struct watch_event *e;
+	__u64 key;
 
 	if (kind >= WATCH_KINDS || !end)
 		return 0;
+	key = end->sk;
+	sk = (const struct sock *)key;
+	tp = (const struct tcp_sock *)key;
 	count(&counts.emitted[kind]);
 	e = bpf_ringbuf_reserve(&events, sizeof(*e), 0);
 	if (!e) {

@@ -22,7 +22,7 @@ static __always_inline void on_told(__u64 key, struct end *e)
 	if (was & WATCH_WANTED)
 		claimed = true;
 	if (was & WATCH_REPORTED)
-		emit(WATCH_NEWS, key, e, 0);
+		emit(WATCH_NEWS, e, 0);
 }
 
 static long tell_subflow(__u32 number, struct subflows *s)

@@ -167,8 +167,8 @@ static __always_inline void copy_high(struct watch_stack *s, __u64 base)
 	}
 }
 
-/* Whether it is on its way. */
-static __noinline int send_stack(__u32 site, __u64 start)
+/* Whether it is on its way. Not static: see emit(). */
+__noinline int send_stack(__u32 site, __u64 start)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 	const struct pt_regs *regs = (const struct pt_regs *)bpf_task_pt_regs(task);

@@ -49,12 +49,12 @@ static __noinline int send_report(__u64 key, struct end *e, __u64 began)
 		__sync_fetch_and_and(&e->flags, ~WATCH_REPORTED);
 		return 0;
 	}
-	emit(WATCH_REPORT, key, &now, BPF_RB_NO_WAKEUP);
+	emit(WATCH_REPORT, &now, BPF_RB_NO_WAKEUP);
 	if (is_still(e, key, began) && !(*(volatile __u32 *)&e->flags & WATCH_FINISHED))
 		return 0;
 	/* Its end may have been sent before its report was. */
 	now.flags |= WATCH_FINISHED;
-	return emit(WATCH_END, key, &now, BPF_RB_NO_WAKEUP);
+	return emit(WATCH_END, &now, BPF_RB_NO_WAKEUP);
 }
 
 /* `wanted` is counted up first, since whoever finishes the end counts it down. */
@@ -287,7 +287,7 @@ int look_again(struct watch_look *ctx)
 		return 0;
 	now = *e;
 	if (is_whole(now.flags) && now.flags & WATCH_REPORTED && now.began == began)
-		emit(WATCH_LOOK, key, &now, BPF_RB_NO_WAKEUP);
+		emit(WATCH_LOOK, &now, BPF_RB_NO_WAKEUP);
 	return 0;
 }
 
