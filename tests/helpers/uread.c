@@ -2,9 +2,9 @@
 /* Reads a descriptor through io_uring, or closes it, without a library.
  *   uread FD recv|read|readv|close|fixed [async]
  * async: from a worker thread of the kernel's. close: at a line of its standard input. fixed: recv,
- * from the ring's own table of files, once the descriptor is closed. Prints what
- * the call returned, then waits for the end of its standard input; exits 77 where the kernel
- * refuses a ring. */
+ * from the ring's own table of files, once the descriptor is closed, which it says. Prints what the
+ * call returned, then waits for the end of its standard input; exits 77 where the kernel refuses a
+ * ring. */
 #include <errno.h>
 #include <linux/io_uring.h>
 #include <stdio.h>
@@ -96,8 +96,11 @@ int main(int argc, char **argv)
 	if (!strcmp(argv[2], "close"))
 		getchar();
 	sqe = call_of(atoi(argv[1]), argv[2], argc > 3);
-	if (!strcmp(argv[2], "fixed"))
+	if (!strcmp(argv[2], "fixed")) {
 		move_to_table(ring, sqe.fd, &sqe);
+		puts("moved");
+		fflush(stdout);
+	}
 	printf("%d\n", run(ring, &p, &sqe));
 	fflush(stdout);
 	while (getchar() != EOF)

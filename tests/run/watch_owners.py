@@ -259,6 +259,7 @@ def what_no_descriptor_refers_to_is_who_was_told_s():
     with socket.create_server(("127.0.0.1", 0)) as ls, \
             Command(BECOMES.format(ls.getsockname(), os.path.join(BUILD, "tests", "uread"))) as command:
         server, end = ls.accept()
+        equal(command.process.stdout.readline(), "moved\n", "where it is held")
         server.close()
         equal(command.process.stdout.readline(), "0\n", "the read")
         line = command.line("half-closed")
