@@ -13,7 +13,7 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 from bpfmaps import Map  # noqa: E402
 from helper import Python  # noqa: E402
-from tap import SANITIZED, binary, cases, equal, has, json_lines, main, run, test, true, wait_for, within  # noqa: E402
+from tap import SANITIZED, binary, equal, has, json_lines, main, run, test, true, wait_for, within  # noqa: E402
 from watching import HERE, Holder, Watch, listen, name  # noqa: E402
 
 LOSSES = ("events", "stacks", "stacks_refused", "ends_untracked", "lags", "missed", "reports_forgotten",
@@ -471,19 +471,18 @@ watch.wait()
 """
 
 
-@cases("all", "new")
-def an_end_whose_beginning_was_missed_is_found(which):
-    """Each that was kept is reported, but with --new none from before."""
+@test
+def an_end_whose_beginning_was_missed_is_found():
+    """Each that was kept is reported."""
     with tempfile.TemporaryDirectory() as folder:
         shell = "mount -t sysfs sysfs /sys && ip link set lo up && exec \"$@\""
         r = run("unshare", "--net", "--mount", "sh", "-c", shell, "sh", sys.executable, "-c", KEPT,
                 os.path.dirname(os.path.abspath(sys.modules["tap"].__file__)), f"{folder}/lines", binary("unclosed"),
-                "watch", "--after", "1s", "--json", "--no-stacks", "--buffer", "65536",
-                *(["--new"] if which == "new" else []), timeout=100)
+                "watch", "--after", "1s", "--json", "--no-stacks", "--buffer", "65536", timeout=100)
         equal(r.stderr, "", "errors")
         missed, kept, unseen, first = json.loads(r.stdout)
         true(missed > 0, f"none of {kept} was missed")
-        equal((unseen, first), ([], which == "all"), f"not reported of {kept}, with {missed} missed; the first was")
+        equal((unseen, first), ([], True), f"not reported of {kept}, with {missed} missed; the first was")
 
 
 @test
