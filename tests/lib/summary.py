@@ -56,11 +56,9 @@ def cases_of(directory):
     test that ended before its first is a case of the suite PROJECT."""
     found = {}
     for log in sorted((Path(directory) / "meson-logs").glob("*.junit.xml")):
-        here = {}
         for suite in ET.parse(log).getroot().iter("testsuite"):
             if " / " in suite.get("name"):
-                here.setdefault(suite.get("name").split(" / ")[-1], []).extend(suite.iter("testcase"))
-        found.update(here)  # one that was run again counts as it ended then
+                found.setdefault(suite.get("name").split(" / ")[-1], []).extend(suite.iter("testcase"))
     return found
 
 
@@ -72,12 +70,6 @@ def results_of(directory):
             test = json.loads(line)
             found[test["name"].split(" / ")[-1]] = test
     return found
-
-
-def failed(directory, wanted):
-    """The records of those tests that were to run and failed."""
-    tests = sorted(results_of(directory).items())
-    return [test for name, test in tests if name in wanted and test["result"] not in GOOD]
 
 
 def tell(test):
