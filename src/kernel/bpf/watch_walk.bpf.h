@@ -137,10 +137,12 @@ static __always_inline void take_in(struct sock *sk)
 	if (!tp)
 		return;
 	e = find(key);
-	if (e && !is_another(e, tp, state))
-		return;
-	if (e)
+	if (e && is_whole(e->flags)) {
+		/* Its place may have been given to another end since it was found. */
+		if (!is_another(e, tp, state) || *(volatile __u64 *)&e->sk != key)
+			return;
 		finish(key, e);
+	}
 	if (state == TCP_CLOSE) {
 		/* Never was connected; a refusal is one segment. */
 		if (tp->segs_in <= 1 && !tp->bytes_acked && !tp->bytes_received)
