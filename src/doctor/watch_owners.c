@@ -46,10 +46,11 @@ static bool can_ask(const struct doctor *d)
 	return watch_sees_all_processes(d->watch);
 }
 
-int watch_find_owners(struct doctor *d, bool take_in, struct err *e)
+/* Walks over all descriptors. */
+static int find_all_owners(struct doctor *d, struct err *e)
 {
 	d->owners_unseen = false;
-	return watch_owners(d->watch, take_in, on_owner, d, e);
+	return watch_owners(d->watch, false, on_owner, d, e);
 }
 
 bool watch_was_accepted(const struct doctor *d, const struct watch_event *ev)
@@ -155,7 +156,7 @@ int watch_find_fresh_owners(struct doctor *d, struct err *e)
 	if (n > 0)
 		r = watch_owners_of(d->watch, files, (unsigned)n, on_owner, d, e);
 	if (r == -E2BIG || r == -EOPNOTSUPP)
-		r = watch_find_owners(d, false, e);
+		r = find_all_owners(d, e);
 	end_renewal(d, begun);
 	return r;
 }
@@ -171,7 +172,7 @@ static int match_with_watched(struct doctor *d, struct err *e)
 		r = watch_owners_of(d->watch, NULL, 0, on_owner, d, e);
 		d->matching_few = false;
 	}
-	return r == -E2BIG || r == -EOPNOTSUPP ? watch_find_owners(d, false, e) : r;
+	return r == -E2BIG || r == -EOPNOTSUPP ? find_all_owners(d, e) : r;
 }
 
 uint64_t watch_next_matching(const struct doctor *d)

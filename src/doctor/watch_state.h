@@ -90,13 +90,9 @@ uint64_t watch_next_late(const struct doctor *d, uint64_t next);
 /* Gets the stacks; for watch_stacks(). */
 void watch_keep_stack(const struct watch_stack *stack, void *doctor);
 
-/* Walks over all descriptors: gives the reported ends their holders; to those that wait to be
- * accepted, and have none, their listeners'. With `take_in` first follows what is half-closed
- * already. Returns 0 or -errno with text. */
-int watch_find_owners(struct doctor *d, bool take_in, struct err *e);
-
-/* The same for the ends that were reported in this turn, whose holders are counted anew, and for
- * those that have other lines, whose holders may be others now. */
+/* Gives the ends that were reported in this turn their holders, counted anew, and those that have
+ * other lines, whose holders may be others now: by a walk over descriptors. To what waits to be
+ * accepted, and has none, it gives its listener's. Returns 0 or -errno with text. */
 int watch_find_fresh_owners(struct doctor *d, struct err *e);
 
 /* Where only some processes are watched: matches with their descriptors what came due, when

@@ -22,11 +22,12 @@ class Storm(Helper):
         super().__init__(os.path.join(BUILD, "tests", "lagstorm"), CPUS, ports, self.ends)
 
 
-def in_a_storm(ports, ends, look, *options):
+def in_a_storm(ports, ends, look, *options, everybody=False):
     """What `look` returns of such a storm and its watch. An interrupt may come while a program runs, and then
     more than one close is not seen: such a storm shows nothing."""
     for _ in range(10):
-        with Storm(ports, ends) as s, Watch("--json", "--no-stacks", *options, "--pid", str(s.pid)) as w:
+        with Storm(ports, ends) as s, \
+                Watch("--json", "--no-stacks", *options, *(() if everybody else ("--pid", str(s.pid)))) as w:
             w.ready()
             found = look(s, w)
             equal(w.stop(), (0, ""), "exit")
@@ -45,17 +46,22 @@ def step(storm, done):
 
 @test
 def closes_on_all_cpus_at_once_are_counted_exactly():
-    """Most lags of a port are of one size, and meet in one counter."""
+    """Most lags of a port are of one size, and meet in one counter. Some sockets may be closed by another test's
+    `unclosed list`, which holds copies of them for a moment."""
     def look(storm, _watch):
         step(storm, "made")
         step(storm, "closed")
         return storm
     ports = 20
-    storm, said = in_a_storm(ports, 200, look, "--after", "1h")
+    storm, said = in_a_storm(ports, 200, look, "--after", "1h", everybody=True)
     lags = [x for x in said if x["event"] == "lag"]
-    equal([(x["pid"], x["by"], x["count"]) for x in lags], [(storm.pid, "accept", storm.ends)] * ports,
-          "closes at each port")
-    equal([sum(b[2] for b in x["buckets"]) for x in lags], [storm.ends] * ports, "sum of the buckets")
+    mine = {x["port"]: x["count"] for x in lags if x["pid"] == storm.pid and x["by"] == "accept"}
+    equal(len(mine), ports, "ports")
+    for x in lags:
+        equal(sum(b[2] for b in x["buckets"]), x["count"], f"sum of the buckets of {x}")
+        if x["port"] in mine and x["by"] == "accept" and x["comm"] == "unclosed":
+            mine[x["port"]] += x["count"]
+    equal(set(mine.values()), {storm.ends}, f"closes at each of {mine}")
 
 
 @test

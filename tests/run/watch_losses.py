@@ -422,9 +422,9 @@ def calls_that_the_kernel_left_out_are_counted():
 # Keeps one end of each connection of a storm, beside what is interrupted by its packets, until some calls were left
 # out. It has kept one before the watch began.
 KEPT = """
-import json, os, resource, signal, socket, subprocess, sys, time
+import json, os, resource, signal, socket, struct, subprocess, sys, time
 sys.path.insert(0, sys.argv[1])
-from bpfmaps import calls_left_out
+from bpfmaps import Map, calls_left_out, libc
 path, argv = sys.argv[2], sys.argv[3:]
 most = min(32000, resource.getrlimit(resource.RLIMIT_NOFILE)[1])
 resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
@@ -444,9 +444,24 @@ def wait_until(condition):
     while not condition() and time.monotonic() < until:
         time.sleep(0.05)
 
+def published():
+    # A socket whose state is still the old one, with its end, which is whole: a copy of one that it had before.
+    early = socket.create_connection(ls.getsockname())
+    ls.accept()[0].close()
+    wait_until(lambda: early.getsockname()[1] in reported())
+    number = max((began, n) for n, (_, began, *_, flags) in ends.elements("=QQQQQI") if flags & 1)[1]
+    spare = (number + 64) % ends.size
+    ends.copy(number, spare)
+    libc.connect(early.fileno(), struct.pack("H14x", socket.AF_UNSPEC), 16)
+    early.connect(ls.getsockname())
+    ends.copy(spare, number)
+    return early, ls.accept()[0], number
+
 keep()
 watch = subprocess.Popen([*argv, "--output", path, "--port", str(ls.getsockname()[1])])
 wait_until(lambda: os.path.exists(path) and reported() != [])
+ends = Map(watch.pid, "ends")
+early = published()
 cpus, until = sorted(os.sched_getaffinity(0)), time.monotonic() + 20
 with open("/sys/class/net/lo/queues/rx-0/rps_cpus", "w") as f:
     f.write("%x" % (1 << cpus[1]))
@@ -465,7 +480,8 @@ os.kill(beside, signal.SIGKILL)
 os.waitpid(beside, 0)
 ports = [c.getsockname()[1] for c in kept]
 wait_until(lambda: not set(ports[1:]) - reported())
-print(json.dumps([calls_left_out(watch.pid), len(ports), sorted(set(ports[1:]) - reported()), ports[0] in reported()]))
+print(json.dumps([calls_left_out(watch.pid), len(ports), sorted(set(ports[1:]) - reported()), ports[0] in reported(),
+                  early[2] in dict(ends.elements("=Q"))]))
 watch.send_signal(signal.SIGINT)
 watch.wait()
 """
@@ -473,15 +489,16 @@ watch.wait()
 
 @test
 def an_end_whose_beginning_was_missed_is_found():
-    """Each that was kept is reported."""
+    """Each that was kept is reported. An end that is there before its socket has the state is left alone."""
     with tempfile.TemporaryDirectory() as folder:
         shell = "mount -t sysfs sysfs /sys && ip link set lo up && exec \"$@\""
         r = run("unshare", "--net", "--mount", "sh", "-c", shell, "sh", sys.executable, "-c", KEPT,
                 os.path.dirname(os.path.abspath(sys.modules["tap"].__file__)), f"{folder}/lines", binary("unclosed"),
                 "watch", "--after", "1s", "--json", "--no-stacks", "--buffer", "65536", timeout=100)
         equal(r.stderr, "", "errors")
-        missed, kept, unseen, first = json.loads(r.stdout)
+        missed, kept, unseen, first, early = json.loads(r.stdout)
         true(missed > 0, f"none of {kept} was missed")
+        true(early, "the end that was there before the state")
         equal((unseen, first), ([], True), f"not reported of {kept}, with {missed} missed; the first was")
 
 

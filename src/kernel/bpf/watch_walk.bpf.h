@@ -109,18 +109,23 @@ static __always_inline __u64 fin_came(const struct tcp_sock *tp, __u32 *flags)
 }
 
 /* Whether the end is not this socket's, but that of one before it at this address, whose end was
- * missed: the side that closed first is the other one, or more was written since than ever was. */
+ * missed: the side that closed first is the other one, or more was written since than ever was.
+ * `state` was read before the end was found, and the socket may change at any step: an end may be
+ * there before the state that it comes with, and what was acknowledged may be counted in a moment.
+ */
 static __always_inline bool is_another(const struct end *e, const struct tcp_sock *tp, int state)
 {
 	bool holder = e->flags & WATCH_HOLDER;
+	__u32 unacked_from = *(volatile __u32 *)&tp->snd_una;
+	__u64 acked = *(volatile __u64 *)&tp->bytes_acked;
+	__u32 written = *(volatile __u32 *)&tp->write_seq;
 
-	if (state == TCP_CLOSE)
+	if (!is_half_closed(state))
 		return false;
 	if (holder != (state == TCP_CLOSE_WAIT || state == TCP_LAST_ACK))
 		return true;
 	/* The two: SYN and FIN. */
-	return tp->write_seq - e->write_seq >
-	       tp->bytes_acked + (__u32)(tp->write_seq - tp->snd_una) + 2;
+	return written - e->write_seq > acked + (__u32)(written - unacked_from) + 2;
 }
 
 /* Follows an end that was half-closed already. Since when is not always known: at least since the
