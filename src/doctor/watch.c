@@ -257,7 +257,8 @@ static int take_in(struct doctor *d, uint64_t *unentered, struct err *e)
 }
 
 /* Where the kernel has missed changes of state, some may have begun what nobody follows now: it is
- * taken in as what was there at the start is. */
+ * taken in as what was there at the start is. Where that fails, for lack of memory, say, it is
+ * tried again: what was missed counts as lost anyway. */
 static int take_in_missed(struct doctor *d, struct err *e)
 {
 	uint64_t begun = (uint64_t)clock_mono_ns(), missed, unused, rest;
@@ -267,8 +268,11 @@ static int take_in_missed(struct doctor *d, struct err *e)
 		return 0;
 	missed = watch_missed_changes(d->watch);
 	if (missed != d->missed) {
-		d->missed = missed;
 		r = take_in(d, &unused, e);
+		if (r != -ENOTRECOVERABLE) {
+			d->missed = r ? d->missed : missed;
+			r = 0;
+		}
 	}
 	rest = ((uint64_t)clock_mono_ns() - begun) * MISSED_REST;
 	if (rest > MISSED_MS * CLOCK_NS_PER_MS)

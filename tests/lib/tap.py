@@ -17,6 +17,7 @@ SANITIZED = os.environ.get("UNCLOSED_SANITIZED") == "1"
 SLOW = int(os.environ.get("UNCLOSED_SLOW", "1"))
 TESTS = []
 INCONCLUSIVE = []  # functions that say, of a test that failed, why it proves nothing; else something false
+SAID = []  # what the commands of this test have printed
 
 
 class Skip(Exception):
@@ -70,8 +71,10 @@ def run(*argv, timeout=60, **kw):
     kw.setdefault("stdin", subprocess.DEVNULL)
     kw.setdefault("text", True)
     kw.setdefault("errors", "backslashreplace")
-    return subprocess.run([str(a) for a in argv], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                          timeout=within(timeout), check=False, **kw)
+    r = subprocess.run([str(a) for a in argv], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                       timeout=within(timeout), check=False, **kw)
+    SAID.extend(text for text in (r.stdout, r.stderr) if isinstance(text, str))
+    return r
 
 
 def wait_for(condition, what, seconds=10):
@@ -94,6 +97,7 @@ def json_lines(text):
 def conclusive(name, function):
     """Runs a test; one that failed where something says that it could show nothing, twice more at most."""
     for left in (2, 1, 0):
+        SAID.clear()
         try:
             return function()
         except Exception:  # pylint: disable=broad-except

@@ -15,14 +15,11 @@ from tap import binary, wait_for
 # What the kernel does not show: events that came, by an interrupt, while the same program ran. A busy host
 # has some. The watch counts them and says so; a test that failed beside one has shown nothing.
 MISSED = re.compile(r'"missed":[1-9][0-9]*|[0-9]+ events? not seen: [^\n]*')
-MISSED_BY = []
 
 
 def missed():
-    """Whether the watch of the test that failed had missed something; why, or None."""
-    found = ", ".join(MISSED_BY)
-    MISSED_BY.clear()
-    return found
+    """Whether a watch of the test that failed had missed something; why, or None."""
+    return ", ".join(m[0] for m in map(MISSED.search, tap.SAID) if m)
 
 
 tap.INCONCLUSIVE.append(missed)
@@ -121,8 +118,8 @@ class Watch:
             if failed and self.process.poll() is None:
                 self.process.send_signal(signal.SIGINT)
                 wait_for(lambda: (self.text(), self.process.poll())[1] is not None, "its end", 20)
-            if failed and MISSED.search(self.text()):
-                MISSED_BY.append(MISSED.search(self.text())[0])
+            if failed:
+                tap.SAID.append(self.text())
         put_an_end_to(self.process)
 
 

@@ -11,7 +11,7 @@ import tempfile
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
-from bpfmaps import Map  # noqa: E402
+from bpfmaps import Map, calls_left_out  # noqa: E402
 from helper import Python  # noqa: E402
 from tap import SANITIZED, binary, equal, has, json_lines, main, run, test, true, wait_for, within  # noqa: E402
 from watching import HERE, Holder, Watch, listen, name  # noqa: E402
@@ -341,13 +341,41 @@ def namespaces_that_may_not_be_entered_are_counted():
         there.stdin.close()
 
 
+# In a network namespace of its own; nothing of it outlives the first.
+APART = ["unshare", "--net", "--mount", "--pid", "--fork", "--kill-child=KILL", "sh", "-c",
+         'mount -t sysfs sysfs /sys && ip link set lo up && exec "$@"', "sh"]
+# One process makes sockets on a CPU to which the kernel hands, by interrupts, the packets of another.
+STORM = """
+import os, socket, sys
+cpus = sorted(os.sched_getaffinity(0))
+with open("/sys/class/net/lo/queues/rx-0/rps_cpus", "w") as f:
+    f.write("%x" % (1 << cpus[1]))
+if not os.fork():
+    os.sched_setaffinity(0, {cpus[0]})
+    ls = socket.create_server(("127.0.0.1", 0))
+    while True:
+        c = socket.create_connection(ls.getsockname())
+        ls.accept()[0].close()
+        c.close()
+if not os.fork():
+    os.sched_setaffinity(0, {cpus[1]})
+    with socket.socket() as refuses:
+        refuses.bind(("127.0.0.1", 0))
+        while True:
+            with socket.socket() as s:
+                s.connect_ex(refuses.getsockname())
+sys.stdin.read()
+"""
+
+
 def times_waited(pid):
     with open(f"/proc/{pid}/status", encoding="utf-8") as f:
         return int(next(line.split()[1] for line in f if line.startswith("voluntary_ctxt")))
 
 
 def reports_that_find_no_memory_are_counted():
-    """Its memory is limited to what it has, and while it is stopped so much comes due that it needs more."""
+    """Its memory is limited to what it has, and while it is stopped so much comes due that it needs more. Then
+    something is missed: looking for that needs memory, too, and is put off."""
     with listen() as ls, Watch("--after", "1ms", "--new", "--json", "--no-stacks",
                                "--port", str(ls.getsockname()[1])) as w:
         w.ready()
@@ -360,6 +388,10 @@ def reports_that_find_no_memory_are_counted():
         before = times_waited(w.process.pid)
         w.process.send_signal(signal.SIGCONT)
         wait_for(lambda: times_waited(w.process.pid) > before + 20, "whole turns of it", 20)
+        with Python(STORM, before=APART):
+            wait_for(lambda: calls_left_out(w.process.pid), "a call that was left out", 30)
+            before = times_waited(w.process.pid)
+            wait_for(lambda: times_waited(w.process.pid) > before + 20, "turns in which that is looked at", 20)
         summary, lost = the_only_losses(w, "reports_forgotten")
         equal(summary["emitted"], summary["received"], f"balance of {summary}")
         # At most one of an event; some of those whose peers these are may be among them.

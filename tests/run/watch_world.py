@@ -16,8 +16,8 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 from helper import Helper, Python  # noqa: E402
-from tap import (BUILD, SANITIZED, Skip, binary, cases, equal, has, json_lines, main, run, test, true,  # noqa: E402
-                 wait_for, within)
+from tap import (BUILD, SAID, SANITIZED, Skip, binary, cases, equal, has, json_lines, main, run, test,  # noqa: E402
+                 true, wait_for, within)
 from watching import HERE, HOLDER, Holder, Watch, listen, name, pair  # noqa: E402
 
 libc = ctypes.CDLL(None, use_errno=True)
@@ -685,6 +685,8 @@ class Obedient:
         self.process.stdin.close()
         code = self.process.wait(within(20))
         self.peer.close()
+        with open(self.lines, encoding="utf-8") as f:
+            SAID.append(f.read())
         return code, [x["event"] for x in self.said() if "cookie" in x]
 
 
@@ -811,7 +813,7 @@ def interrupted(script, send, *options):
             for number in send:
                 p.send_signal(number)
                 time.sleep(0.05)  # not synchronisation: two of a kind at once are one
-            p.stderr.read()
+            SAID.append(p.stderr.read().decode())
             return p.wait(within(20))
 
 
