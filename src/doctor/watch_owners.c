@@ -7,7 +7,9 @@
 #include "doctor/watch_state.h"
 
 /* Looking for the holders of later lines takes at most this part of the time, with as much ahead: a
- * look takes a millisecond, and 0.1 s where a process has 100,000 descriptors. */
+ * look takes a millisecond, and 0.1 s where a process has 100,000 descriptors. What a look takes is
+ * this thread's time on a processor: on a busy machine it may wait for that, and would rest the
+ * longer. */
 #define RENEW_PART  20
 #define RENEW_AHEAD (250 * CLOCK_NS_PER_MS)
 
@@ -121,7 +123,7 @@ static int add_renewed_files(struct doctor *d, uint64_t files[WATCH_ASKED_MOST],
 }
 
 /* Of an end that nobody was seen to hold now the owners stay: it is being closed, or passed on. */
-static void end_renewal(struct doctor *d, uint64_t begun)
+static void end_renewal(struct doctor *d, int64_t begun)
 {
 	bool any = false;
 
@@ -133,14 +135,15 @@ static void end_renewal(struct doctor *d, uint64_t begun)
 			end->renewing = false;
 	}
 	if (any)
-		d->renewing_ns -= clock_mono_ns() - (int64_t)begun;
+		d->renewing_ns -= clock_thread_ns() - begun;
 }
 
 /* Those of which owners may be missing have them counted anew. Where they are few, only their
  * holders are looked at. */
 int watch_find_fresh_owners(struct doctor *d, struct err *e)
 {
-	uint64_t files[WATCH_ASKED_MOST], begun = (uint64_t)clock_mono_ns();
+	uint64_t files[WATCH_ASKED_MOST];
+	int64_t begun = clock_thread_ns();
 	int n = can_ask(d) ? fresh_files(d, files) : -1, r = -E2BIG;
 
 	n = add_renewed_files(d, files, n);
@@ -187,6 +190,7 @@ uint64_t watch_next_matching(const struct doctor *d)
  * connection may be accepted, or a descriptor passed, later. */
 int watch_match_owners(struct doctor *d, struct err *e)
 {
+	int64_t begun = clock_thread_ns();
 	uint64_t now = (uint64_t)clock_mono_ns(), took;
 	int r;
 
@@ -196,8 +200,9 @@ int watch_match_owners(struct doctor *d, struct err *e)
 	r = match_with_watched(d, e);
 	if (!r)
 		r = watch_settle_claims(d->watch, watch_on_event, d, e);
-	took = (uint64_t)clock_mono_ns() - now;
-	d->next_walk = now + 2 * took;
+	took = (uint64_t)(clock_thread_ns() - begun);
+	now = (uint64_t)clock_mono_ns();
+	d->next_walk = now + took;
 	d->next_match = now + MATCH_MS * CLOCK_NS_PER_MS + MATCH_REST * took;
 	return r;
 }
