@@ -358,10 +358,21 @@ uint32_t ends_processes(const struct ends *t, const struct open_end *end)
 	return end->shared && n < 2 ? 2 : n;
 }
 
+/* Whether it is to be named before the first: a copy that a fork made is younger than the process
+ * that it is a copy of, whatever their numbers. */
+static bool goes_first(const struct ends *t, const struct open_end *end,
+		       const struct tw_owner *owner)
+{
+	struct tw_owner first;
+
+	return ends_owner(t, end, 0, &first) && owner->start_ns < first.start_ns;
+}
+
 void ends_add_owner(struct ends *t, struct open_end *end, const struct tw_owner *owner)
 {
 	uint32_t kept = end->owner_count < TW_MAX_OWNERS ? end->owner_count : TW_MAX_OWNERS;
-	struct end_owner *space = &end->first;
+	struct end_owner fresh, *space = &end->first;
+	bool first = goes_first(t, end, owner);
 	struct tw_owner o;
 
 	for (uint32_t i = 0; i < kept; i++)
@@ -372,7 +383,18 @@ void ends_add_owner(struct ends *t, struct open_end *end, const struct tw_owner 
 		end->more = calloc(MORE, sizeof(*end->more));
 	if (kept > 0)
 		space = kept < TW_MAX_OWNERS && end->more ? &end->more[kept - 1] : NULL;
-	if (space)
-		*space = (struct end_owner){ holders_get(&t->holders, owner), owner->fd };
 	end->owner_count += end->owner_count < UINT16_MAX;
+	if (!space && !first)
+		return;
+	fresh = (struct end_owner){ holders_get(&t->holders, owner), owner->fd };
+	if (first && fresh.holder) {
+		struct end_owner was = end->first;
+
+		end->first = fresh;
+		fresh = was;
+	}
+	if (space)
+		*space = fresh;
+	else
+		holders_put(&t->holders, fresh.holder);
 }

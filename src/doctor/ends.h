@@ -93,7 +93,8 @@ void ends_hide(struct ends *t, struct open_end *end, bool hidden);
 /* Removes it, with what it owns. */
 void ends_remove(struct ends *t, struct open_end *end);
 
-/* Adds an owner unless it is there. Without memory it is only counted. */
+/* Adds an owner unless it is there: before the first where its process started before that one's.
+ * Without memory, or past TW_MAX_OWNERS, it is only counted. */
 void ends_add_owner(struct ends *t, struct open_end *end, const struct tw_owner *owner);
 
 /* Forgets the owners, to have them counted anew. */

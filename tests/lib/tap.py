@@ -78,7 +78,8 @@ def run(*argv, timeout=60, **kw):
 
 
 def wait_for(condition, what, seconds=10):
-    """Polls until `condition()` is true and returns its value; fails at the deadline."""
+    """Polls until `condition()` is true and returns its value; fails at the deadline, and says `what`, or what
+    that returns then."""
     seconds = within(seconds)
     end = time.monotonic() + seconds
     while True:
@@ -86,7 +87,7 @@ def wait_for(condition, what, seconds=10):
         if value:
             return value
         if time.monotonic() > end:
-            raise AssertionError(f"{what}: not so within {seconds} s")
+            raise AssertionError(f"{what() if callable(what) else what}: not so within {seconds} s")
         time.sleep(0.002)
 
 

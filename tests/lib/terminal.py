@@ -72,7 +72,7 @@ class Tmux:
     def shows(self, expression):
         """Waits for a row, and gives it."""
         return wait_for(lambda: next((ln for ln in self.screen() if re.search(expression, ln)), None),
-                        f"{expression} in {self.screen()}", 20)
+                        lambda: f"{expression} in {self.screen()}", 20)
 
     def type(self, *keys):
         self.ask("send-keys", *keys)

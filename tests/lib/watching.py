@@ -88,7 +88,7 @@ class Watch:
         def found():
             return next((ln for ln in self.text().splitlines(True)
                          if ln.endswith("\n") and all(p in ln for p in parts)), None)
-        return wait_for(found, f"a line with {parts} in:\n{self.seen}", seconds)
+        return wait_for(found, lambda: f"a line with {parts} in:\n{self.seen}", seconds)
 
     def ready(self):
         """Waits until it watches; `began` is a moment shortly before."""

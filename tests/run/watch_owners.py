@@ -394,4 +394,38 @@ def one_that_is_closed_as_it_is_told_keeps_its_holder():
             equal(holders(line), [(os.getpid(), fd)], "holder")
 
 
+# In a pid namespace of its own, where the numbers have gone round: the holder has 400, its child a lower one.
+GONE_ROUND = """
+import os, signal, socket, sys
+def next_is(pid):
+    with open("/proc/sys/kernel/ns_last_pid", "w") as f:
+        f.write(str(pid - 1))
+next_is(400)
+holder = os.fork()
+if holder:
+    os.waitpid(holder, 0)
+    sys.exit()
+ls = socket.create_server(("127.0.0.1", 0))
+client = socket.create_connection(ls.getsockname())
+ls.accept()[0].close()
+next_is(300)
+if not os.fork():
+    signal.pause()  # until the namespace ends
+print(os.getpid(), flush=True)
+next_is(500)
+os.spawnvp(os.P_WAIT, sys.argv[1], [*sys.argv[1:], "--port", str(ls.getsockname()[1])])
+"""
+
+
+@test
+def who_made_it_is_named_before_its_child():
+    r = run("unshare", "--pid", "--fork", "--kill-child=KILL", "--mount-proc", "--net", "sh", "-c",
+            'ip link set lo up && exec "$@"', "sh", sys.executable, "-ISc", GONE_ROUND, binary("unclosed"), "watch",
+            "--json", "--after", "10ms", "--duration", "1s")
+    equal(r.stderr, "", "errors")
+    pid, _, lines = r.stdout.partition("\n")
+    line = next(x for x in json_lines(lines) if x["event"] == "half-closed")
+    equal((pid, [p for p, _ in holders(line)]), ("400", [400, 300]), "holders")
+
+
 main()

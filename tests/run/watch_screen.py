@@ -196,7 +196,7 @@ def chosen_row(t):
 
 
 def chooses(t, expression):
-    wait_for(lambda: re.search(expression, chosen_row(t) or ""), f"{expression} chosen in {t.screen()}", 20)
+    wait_for(lambda: re.search(expression, chosen_row(t) or ""), lambda: f"{expression} chosen in {t.screen()}", 20)
 
 
 @test
@@ -418,7 +418,8 @@ class Sparkline:
         """Waits for one or more seconds of each of these heights, in eighths, at the right end; between two
         there may be one of another."""
         columns = ".?".join(re.escape(self.levels[h]) + "+" for h in heights)
-        wait_for(lambda: re.search(f"^ *{columns}$", self.read()), f"{columns} at the end of {self.read()!r}", seconds)
+        wait_for(lambda: re.search(f"^ *{columns}$", self.read()),
+                 lambda: f"{columns} at the end of {self.read()!r}", seconds)
 
 
 @cases(("C.UTF-8", 100), ("C", 50))
@@ -455,7 +456,7 @@ def seconds_in_which_it_did_not_run_are_drawn():
         os.kill(pid, signal.SIGSTOP)
         time.sleep(5)  # not synchronisation: seconds to be drawn
         os.kill(pid, signal.SIGCONT)
-        wait_for(lambda: line.read().count("█") >= before + 5, f"five more in {line.read()!r}", 3)
+        wait_for(lambda: line.read().count("█") >= before + 5, lambda: f"five more in {line.read()!r}", 3)
 
 
 @test

@@ -360,6 +360,34 @@ static void a_process_beyond_those_that_are_kept_counts(void **state)
 	ends_free(&t);
 }
 
+/* Whose number is higher than that of its child, which holds a copy; also where there is no room.
+ */
+static void the_eldest_is_named_first(void **state)
+{
+	struct tw_owner child = process(300, 3, "copy"), parent = process(400, 3, "maker");
+	struct ends t;
+
+	child.start_ns = 2;
+	parent.start_ns = 1;
+	assert_int_equal(ends_init(&t), 0);
+	for (uint64_t sk = 1; sk <= 2; sk++) {
+		add(&t, sk, "::1", 80, "::1", 5000, 1);
+		for (int32_t n = sk == 1 ? 1 : TW_MAX_OWNERS; n > 0; n--) {
+			child.fd = 2 + n;
+			ends_add_owner(&t, ends_find(&t, sk), &child);
+		}
+		ends_add_owner(&t, ends_find(&t, sk), &parent);
+		assert_int_equal(strncmp(names_of(&t, sk), "maker[400] 3 copy[300]", 22), 0);
+		assert_int_equal(ends_processes(&t, ends_find(&t, sk)), 2);
+	}
+	assert_string_equal(names_of(&t, 1), "maker[400] 3 copy[300] 3");
+	assert_int_equal(ends_find(&t, 2)->owner_count, TW_MAX_OWNERS + 1);
+	for (uint64_t sk = 1; sk <= 2; sk++)
+		ends_remove(&t, ends_find(&t, sk));
+	assert_int_equal(t.holders.v[0].ends + t.holders.v[1].ends, 0);
+	ends_free(&t);
+}
+
 /* Also where the end of one that was hidden was lost, and its address is another's now. */
 static void the_hidden_are_counted(void **state)
 {
@@ -533,6 +561,7 @@ int main(void)
 		cmocka_unit_test(removing_keeps_the_others),
 		cmocka_unit_test(processes_are_counted_once),
 		cmocka_unit_test(a_process_beyond_those_that_are_kept_counts),
+		cmocka_unit_test(the_eldest_is_named_first),
 		cmocka_unit_test(the_hidden_are_counted),
 		cmocka_unit_test(data_that_nobody_takes_is_no_reply),
 		cmocka_unit_test(half_the_threshold_is_quiet),
