@@ -25,6 +25,14 @@ def a_process_that_is_not_there_is_misuse(how):
 
 
 @test
+def a_process_that_ends_while_it_is_looked_for_is_misuse():
+    """strace says so in the kernel's place, at the second of two calls, between which it was there."""
+    r = run("env", "ASAN_OPTIONS=detect_leaks=0", "strace", "-D", "-q", "-o", "/dev/null", "-e", "trace=pidfd_open",
+            "-e", "inject=pidfd_open:error=ESRCH:when=2", binary("unclosed"), "watch", *HERE)
+    equal((r.returncode, r.stdout, r.stderr), (2, "", f"unclosed watch: there is no process {os.getpid()}\n"), "answer")
+
+
+@test
 def a_thread_is_no_process():
     done = threading.Event()
     thread = threading.Thread(target=done.wait)
