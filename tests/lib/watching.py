@@ -11,7 +11,7 @@ import time
 
 import tap
 from helper import Python, put_an_end_to
-from tap import binary, true, wait_for
+from tap import binary, json_lines, true, wait_for
 
 # What the kernel does not show: events that came, by an interrupt, while the same program ran. A busy host
 # has some. The watch counts them and says so; a test that failed beside one has shown nothing.
@@ -47,6 +47,13 @@ def pair(listener):
 def reset(sock):
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     sock.close()
+
+
+def said_in(path):
+    """The objects that a watch has written to that file."""
+    with open(path, encoding="utf-8") as f:
+        tap.SAID.append(f.read())
+    return json_lines(tap.SAID[-1])
 
 
 def functions(stack):

@@ -10,8 +10,8 @@ import tempfile
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
-from tap import SAID, binary, cases, equal, has, json_lines, main, run, test, true, wait_for, within  # noqa: E402
-from watching import listen, reset  # noqa: E402
+from tap import SAID, binary, cases, equal, has, main, run, test, true, wait_for, within  # noqa: E402
+from watching import listen, reset, said_in  # noqa: E402
 
 
 SERVER = """
@@ -102,9 +102,7 @@ class Obedient:
         self.process.stdin.close()
         code = self.process.wait(within(20))
         self.peer.close()
-        with open(self.lines, encoding="utf-8") as f:
-            SAID.append(f.read())
-        return code, [x["event"] for x in self.said() if "cookie" in x]
+        return code, [x["event"] for x in said_in(self.lines) if "cookie" in x]
 
 
 @cases("closed", "kept")
@@ -184,9 +182,8 @@ def what_the_command_says_is_its_own():
     with tempfile.TemporaryDirectory() as folder:
         r = watched("sh", "-c", "echo out; echo err >&2; sleep 3 >&- 2>&- & exec true",
                     options=("--json", "--output", f"{folder}/lines"))
+        said = said_in(f"{folder}/lines")
         equal((r.returncode, r.stdout, r.stderr), (0, "out\n", "err\n"), "the command's words")
-        with open(f"{folder}/lines", encoding="utf-8") as f:
-            said = json_lines(f.read())
         equal([x["event"] for x in said], ["watching", "command-ended", "summary"], "events")
         equal((said[1]["status"], said[1]["left_running"]), (0, 1), "a child that was left")
 
@@ -215,8 +212,7 @@ def children_that_are_left_are_counted(before):
         r = run(*before, binary("unclosed"), "watch", "--json", "--output", f"{folder}/lines", "--",
                 sys.executable, "-ISc", LEAVES_ONE)
         equal(r.stderr, "", "what it complains of")
-        with open(f"{folder}/lines", encoding="utf-8") as f:
-            said = json_lines(f.read())
+        said = said_in(f"{folder}/lines")
         equal([x["left_running"] for x in said if x["event"] == "command-ended"], [1], "left running")
 
 
