@@ -23,6 +23,8 @@ int watch_named_open(struct watch_named *n, const pid_t *pids, unsigned count, s
 		if (r)
 			return r;
 		n->pidfds[i] = (int)syscall(SYS_pidfd_open, pids[i], 0);
+		if (n->pidfds[i] < 0 && errno == ESRCH) /* it has ended since it was looked for */
+			return err_set(e, -ENOENT, "there is no process %d", (int)pids[i]);
 		if (n->pidfds[i] < 0)
 			return err_errno(e, -errno, "opening process %d", (int)pids[i]);
 		n->count++;

@@ -66,7 +66,7 @@ static bool on_interrupt(struct run *run, const struct signalfd_siginfo *info)
 }
 
 /* Takes note of the signals that have come. */
-static void hear(struct run *run)
+static void read_signals(struct run *run)
 {
 	struct signalfd_siginfo info;
 
@@ -84,7 +84,7 @@ static void hear(struct run *run)
 /* Whether a signal or the end of the program asks to stop. */
 static bool told_to_stop(struct run *run)
 {
-	hear(run);
+	read_signals(run);
 	return run->stop || run->child_ended || run->broken;
 }
 
@@ -105,7 +105,7 @@ static int await_room(struct run *run)
 		if (n > 0 && p[0].revents)
 			return 0;
 		if (n > 0)
-			hear(run);
+			read_signals(run);
 	}
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "cmd/watch_table.h"
 
+#include <search.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -8,6 +9,14 @@
 #include "base/clock.h"
 #include "base/vec.h"
 #include "report/watch.h"
+
+/* An open end that has no item, and whose it was when it was counted: later lines may have others.
+ */
+struct counted {
+	uint64_t netns, cookie;
+	struct tcp_addr local, peer;
+	struct table_who who;
+};
 
 static void free_item(struct table_item *it)
 {
@@ -22,6 +31,7 @@ void table_free(struct table *t)
 		free_item(&t->items[i]);
 	free(t->items);
 	free(t->procs);
+	tdestroy(t->counted, free);
 }
 
 bool table_same(const struct table_who *a, const struct table_who *b)
@@ -105,6 +115,73 @@ static struct table_item *item_of(const struct table *t, const struct tw_line *l
 	return NULL;
 }
 
+static int by_addr(const struct tcp_addr *a, const struct tcp_addr *b)
+{
+	if (a->family != b->family)
+		return a->family < b->family ? -1 : 1;
+	if (a->port != b->port)
+		return a->port < b->port ? -1 : 1;
+	return memcmp(a->bytes, b->bytes, sizeof(a->bytes));
+}
+
+static int by_end(const void *pa, const void *pb)
+{
+	const struct counted *a = pa, *b = pb;
+	int by = by_addr(&a->local, &b->local);
+
+	if (!by)
+		by = by_addr(&a->peer, &b->peer);
+	if (by)
+		return by;
+	if (a->netns != b->netns)
+		return a->netns < b->netns ? -1 : 1;
+	return a->cookie < b->cookie ? -1 : a->cookie > b->cookie;
+}
+
+static struct counted counted_of(const struct tw_line *line)
+{
+	return (struct counted){
+		.netns = line->sample.netns,
+		.cookie = line->sample.cookie,
+		.local = line->sample.local,
+		.peer = line->sample.peer,
+		.who = who_of(line),
+	};
+}
+
+/* A subflow's cookie may be given to it between two lines. */
+static struct counted *counted_find(const struct table *t, const struct tw_line *line)
+{
+	struct counted key = counted_of(line), **node = tfind(&key, &t->counted, by_end);
+
+	if (!node) {
+		key.cookie = 0;
+		node = tfind(&key, &t->counted, by_end);
+	}
+	return node ? *node : NULL;
+}
+
+/* Returns whether it will be known again. */
+static bool counted_add(struct table *t, const struct tw_line *line)
+{
+	struct counted *c = malloc(sizeof(*c)), **node;
+
+	if (!c)
+		return false;
+	*c = counted_of(line);
+	node = tsearch(c, &t->counted, by_end);
+	if (node && *node == c)
+		return true;
+	free(c);
+	return false;
+}
+
+static void counted_remove(struct table *t, struct counted *c)
+{
+	tdelete(c, &t->counted, by_end);
+	free(c);
+}
+
 /* A later line may have no stack any more, or one that is not kept: what it had is kept. */
 static void take_stack(const struct table *t, char **text, const char *title,
 		       const struct tw_stack *stack)
@@ -142,28 +219,28 @@ static void take_line(struct table *t, struct table_item *it, const struct tw_li
 	t->unsorted = true;
 }
 
-/* One for which there was no room when it was reported is kept when more is heard of it. */
-static void add_item(struct table *t, const struct tw_line *line)
+/* Returns whether there was room for it; it is that process's then, whoever the line names. */
+static bool add_item(struct table *t, const struct tw_line *line, struct table_proc *p)
 {
 	struct table_item it = {
 		.netns = line->sample.netns,
 		.cookie = line->sample.cookie,
 		.local = line->sample.local,
 		.peer = line->sample.peer,
-		.who = who_of(line),
+		.who = p->who,
 	};
-	struct table_proc *p = table_proc(t, &it.who);
 
-	if (!p || t->item_count == TABLE_MOST_ITEMS ||
+	if (t->item_count == TABLE_MOST_ITEMS ||
 	    vec_reserve(&t->items, &t->item_cap, t->item_count + 1, sizeof(*t->items)))
-		return;
+		return false;
 	it.line = malloc(sizeof(*it.line));
 	if (!it.line)
-		return;
+		return false;
 	it.id = ++t->last_id;
 	take_line(t, &it, line);
 	t->items[t->item_count++] = it;
 	p->kept++;
+	return true;
 }
 
 /* The last one takes its place. */
@@ -185,37 +262,57 @@ struct tw_line table_line_now(const struct table_item *it, int64_t now_ns)
 	return line;
 }
 
+static void take_report(struct table *t, const struct tw_line *line)
+{
+	struct table_proc *p = proc_of(t, line);
+
+	if (!p || (!add_item(t, line, p) && !counted_add(t, line)))
+		return;
+	p->open++;
+	p->ever++;
+	p->idle = 0;
+	t->open++;
+	t->ever++;
+}
+
+/* One for which there was no room when it was reported is kept when more is heard of it. */
+static void take_news(struct table *t, const struct tw_line *line)
+{
+	struct table_item *it = item_of(t, line);
+	struct counted *c = it ? NULL : counted_find(t, line);
+	struct table_proc *p = c ? table_proc(t, &c->who) : NULL;
+
+	if (it)
+		take_line(t, it, line);
+	else if (p && add_item(t, line, p))
+		counted_remove(t, c);
+}
+
+/* Whoever has it now: it leaves the count that it came into. */
 static void take_over(struct table *t, const struct tw_line *line)
 {
 	struct table_item *it = item_of(t, line);
-	struct table_who who = it ? it->who : who_of(line);
-	struct table_proc *p = table_proc(t, &who);
+	struct counted *c = it ? NULL : counted_find(t, line);
+	struct table_proc *p = it ? table_proc(t, &it->who) : c ? table_proc(t, &c->who) : NULL;
 
-	if (p && p->open) {
+	if (p) {
 		p->open--;
 		p->kept -= it != NULL;
 		t->open--;
 	}
 	if (it)
 		remove_item(t, it);
+	if (c)
+		counted_remove(t, c);
 }
 
 void table_line(struct table *t, const struct tw_line *line)
 {
-	struct table_proc *p;
 	struct table_item *it;
 
 	switch (line->what) {
 	case TW_HALF_CLOSED:
-		p = proc_of(t, line);
-		if (!p)
-			return;
-		p->open++;
-		p->ever++;
-		p->idle = 0;
-		t->open++;
-		t->ever++;
-		add_item(t, line);
+		take_report(t, line);
 		break;
 	case TW_OVER:
 		take_over(t, line);
@@ -223,11 +320,7 @@ void table_line(struct table *t, const struct tw_line *line)
 	case TW_TOLD:
 	case TW_DEAD:
 	case TW_STILL:
-		it = item_of(t, line);
-		if (it)
-			take_line(t, it, line);
-		else
-			add_item(t, line);
+		take_news(t, line);
 		break;
 	case TW_CLOSED:
 		it = item_of(t, line);

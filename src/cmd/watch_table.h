@@ -10,7 +10,8 @@
 #include "tcp/watch.h"
 
 #define TABLE_HISTORY 60 /* seconds of the sparkline; and that a process stays which holds none */
-/* Ends that are kept: some 6 KiB each, with their stacks. All are counted. */
+/* Ends that are kept: some 6 KiB each, with their stacks. All are counted, at some 130 bytes each.
+ */
 #define TABLE_MOST_ITEMS 4096
 
 /* A process: its number alone may be used again. */
@@ -43,6 +44,7 @@ struct table_item {
 struct table {
 	struct table_proc *procs;
 	struct table_item *items;
+	void *counted; /* a tree (tsearch(3)) of the open ends that have no item */
 	uint32_t proc_count, proc_cap, item_count, item_cap;
 	bool unsorted; /* items have come or gone, or have another age */
 	uint64_t second, last_id;
@@ -53,7 +55,8 @@ struct table {
 /* Frees what it holds. An empty table is all zero, but for `style`. */
 void table_free(struct table *t);
 
-/* Takes in a line. Without memory it counts less. */
+/* Takes in a line. Without memory it counts less: an end
+ * that is not counted when it is reported never is. */
 void table_line(struct table *t, const struct tw_line *line);
 
 /* A second has passed: the histories go on, and who held nothing for their whole length leaves. */

@@ -43,8 +43,8 @@ int watch_open(struct watch **out, const struct watch_setup *setup, struct err *
 void watch_detach(struct watch *w);
 
 /* Attaches what watch_detach() has detached. What happened meanwhile was not seen: ends that were
- * followed may be followed for ever. Returns 0, or -errno with text, and then some may be attached:
- * close it. */
+ * followed may be followed for ever: only bench/watch/turns.c calls it, to measure in turns.
+ * Returns 0, or -errno with text, and then some may be attached: close it. */
 int watch_attach(struct watch *w, struct err *e);
 
 /* Detaches and frees; NULL does nothing. */

@@ -142,7 +142,7 @@ static void add_row(struct buf *out, const struct lag_row *row, const struct rep
 	char text[32];
 
 	WATCH_FIELD(&name, row->comm, style);
-	if (row->pid || row->start_ns) /* else it is the kernel */
+	if (row->pid || row->start_ns) /* else the kernel, or all of one name that have ended */
 		buf_printf(&name, "[%d]", row->pid);
 	buf_printf(&name, " %s:%u", row->outward ? "->" : "", row->port);
 	buf_printf(out, "  %-32s %7" PRIu64, name.data ? name.data : "",

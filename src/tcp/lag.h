@@ -32,10 +32,11 @@ uint64_t lag_max(const struct lag_bucket *b, size_t n);
  * number. 0 where nothing was counted. */
 uint64_t lag_quantile(const struct lag_bucket *b, size_t n, unsigned permille);
 
-/* The close lag of one process at one port. */
+/* The close lag of one process at one port; without `pid` and `start_ns`, of the kernel, or of all
+ * processes of one name that have ended. */
 struct lag_row {
 	int32_t pid;
-	uint64_t start_ns; /* of the process, since boot; 0: the kernel, or all that have ended */
+	uint64_t start_ns; /* of the process, since boot */
 	char comm[16];
 	uint16_t port; /* the listening port; where this end connected, the peer's */
 	bool outward;  /* this end connected */

@@ -3,14 +3,18 @@
 
 A skip counts as a failure unless tests/allowed-skips names it with a reason. So do a test that was
 to run and did not, one that ended badly with no case of it failed, and no case at all. What a test
-that failed said of it stands with it again: the end of a long log is what is looked at."""
+that failed said of it stands with it again: the end of a long log is what is looked at. So do the cases that
+were run again (tests/lib/tap.py): more than a busy host accounts for are a failure."""
 import json
+import re
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 GOOD = {"OK", "SKIP", "EXPECTEDFAIL"}
 SAID_LINES, SAID_COLUMNS = 30, 300
+AGAIN = re.compile(r"^# (.*): once more, for (.*)$", re.MULTILINE)
+MOST_AGAIN = 10  # in one build; on a host that was kept busy there were six
 
 
 def allowed_skips():
@@ -28,7 +32,7 @@ def allowed_skips():
 class Sum:
     def __init__(self):
         self.allowed = allowed_skips()
-        self.passed = self.failed = self.skipped = 0
+        self.passed = self.failed = self.skipped = self.again = 0
 
     def fail(self, directory, what):
         print(f"{directory}: {what}")
@@ -49,6 +53,16 @@ class Sum:
         else:
             self.fail(directory, f"skipped without leave: {name}")
         return True
+
+    def run_again(self, directory, results):
+        """Adds the cases that failed, and were run once more as that proved nothing."""
+        found = [f"{name}/{case}, for {why}" for name, test in sorted(results.items())
+                 for case, why in AGAIN.findall(test.get("stdout", ""))]
+        for what in found:
+            print(f"{directory}: run again: {what}")
+        self.again += len(found)
+        if len(found) > MOST_AGAIN:
+            self.fail(directory, f"cases were run again {len(found)} times, more than {MOST_AGAIN}")
 
 
 def cases_of(directory):
@@ -98,6 +112,9 @@ def add_up(wanted):
                 total.fail(directory, f"{name} ran no case")
             if test["result"] not in GOOD:
                 tell(test)
+        total.run_again(directory, results)
+    if total.again:
+        print(f"cases were run again {total.again} times, beside what a watch had missed")
     tail = f", {total.skipped} skipped" if total.skipped else ""
     print(f"{total.passed} passed, {total.failed} failed{tail}", flush=True)
     return 1 if total.failed or not total.passed else 0

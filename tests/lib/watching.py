@@ -5,12 +5,13 @@ import os
 import re
 import signal
 import socket
+import struct
 import subprocess
 import time
 
 import tap
 from helper import Python, put_an_end_to
-from tap import binary, wait_for
+from tap import binary, json_lines, true, wait_for
 
 # What the kernel does not show: events that came, by an interrupt, while the same program ran. A busy host
 # has some. The watch counts them and says so; a test that failed beside one has shown nothing.
@@ -41,6 +42,29 @@ def pair(listener):
     """A connection: the end that connected, the end that was accepted."""
     client = socket.create_connection(listener.getsockname())
     return client, listener.accept()[0]
+
+
+def reset(sock):
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    sock.close()
+
+
+def said_in(path):
+    """The objects that a watch has written to that file."""
+    with open(path, encoding="utf-8") as f:
+        tap.SAID.append(f.read())
+    return json_lines(tap.SAID[-1])
+
+
+def functions(stack):
+    return [f["function"] for f in stack]
+
+
+def in_order(stack, *names):
+    """The names come in the stack, each nearer to main than the one before."""
+    have = functions(stack)
+    at = [have.index(n) if n in have else -1 for n in names]
+    true(-1 not in at and at == sorted(at), f"{names} in order in {have}")
 
 
 class Watch:

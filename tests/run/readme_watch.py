@@ -8,8 +8,9 @@ import tempfile
 from itertools import dropwhile
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
+import watching  # noqa: E402,F401  pylint: disable=unused-import  # what a watch has missed makes a failure prove nothing
 from examples import Host, example, masked, same_lines  # noqa: E402
-from tap import BUILD, equal, main, test, true, wait_for, within  # noqa: E402
+from tap import BUILD, SAID, equal, main, test, true, wait_for, within  # noqa: E402
 
 CLIENT = "bash -c 'exec 3<>/dev/tcp/127.0.0.1/8013'"
 FRAME = re.compile(r" {12}\S")
@@ -52,7 +53,8 @@ def watched(typed):
             wait_for(lambda: "\n  accepted  " in printed(), "what is said of the client", 30)
             os.killpg(watch.pid, signal.SIGINT)  # as a terminal does
             equal(watch.wait(within(20)), 1, "exit code: something was reported")
-            return printed()
+            SAID.append(printed())
+            return SAID[-1]
         finally:
             if watch.poll() is None:
                 os.killpg(watch.pid, signal.SIGKILL)

@@ -18,19 +18,9 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 from tap import BUILD, SOURCE, binary, cases, equal, has, json_lines, main, run, test, true, wait_for  # noqa: E402
-from watching import HERE, Watch, name  # noqa: E402
+from watching import HERE, Watch, listen, name, pair  # noqa: E402
 
 F_SETPIPE_SZ = 1031
-
-
-def pair(listener):
-    """A connection: the end that connected, the end that was accepted."""
-    client = socket.create_connection(listener.getsockname())
-    return client, listener.accept()[0]
-
-
-def listen():
-    return socket.create_server(("127.0.0.1", 0))
 
 
 def comm():
@@ -270,35 +260,6 @@ def the_close_lag_is_what_was_waited():
         equal(sum(b[2] for b in lag["buckets"]), 50, "sum of the buckets")
 
 
-SERVER = """
-import socket, sys, time
-ls = socket.create_server(("127.0.0.1", 0))
-c = socket.create_connection(ls.getsockname())
-s = ls.accept()[0]
-c.close()
-s.recv(1)
-if sys.argv[1] == "leak":
-    time.sleep(0.5)
-s.close()
-"""
-
-
-@cases(("leak", 1), ("close", 0))
-def a_command_is_watched_to_its_end(how, code):
-    r = run(binary("unclosed"), "watch", "--after", "100ms", "--", sys.executable, "-c", SERVER, how)
-    equal(r.returncode, code, f"exit code, after: {r.stderr}")
-    equal(r.stdout, "", "output of the command alone")
-    equal("half-closed 127" in r.stderr, code == 1, "a report")
-
-
-@test
-def children_of_the_command_are_watched():
-    shell = f"{sys.executable} -c '{SERVER}' leak & wait"
-    r = run(binary("unclosed"), "watch", "--after", "100ms", "--", "sh", "-c", shell)
-    equal(r.returncode, 1, f"exit code, after: {r.stderr}")
-    has(r.stderr, " told, a read returned 0")
-
-
 @cases((["--after", "1"], "--after 1: not a time"), (["--pid", "0"], "not a process number"),
        (["--port", "0"], "not a port"), (["--buffer", "5"], "not a power of two"),
        (["--comm", ""], "an empty name"), (["--cgroup", "/dev/null"], "not a folder"),
@@ -335,13 +296,6 @@ def it_ends_when_asked_to_though_nobody_reads(number):
             os.close(ours)
             for client, _ in held:
                 client.close()
-
-
-@test
-def a_command_that_is_not_there_is_named():
-    r = run(binary("unclosed"), "watch", "--", "/nonexistent/command")
-    equal(r.returncode, 3, "exit code")
-    has(r.stderr, "running /nonexistent/command: No such file")
 
 
 @test

@@ -16,7 +16,7 @@ from bpfmaps import are_gone, bpf_ids  # noqa: E402
 from helper import put_an_end_to  # noqa: E402
 from tap import SANITIZED, binary, cases, equal, has, json_lines, main, test, true, wait_for  # noqa: E402
 from terminal import Terminal  # noqa: E402
-from watching import HERE, Holder  # noqa: E402
+from watching import HERE, Holder, said_in  # noqa: E402
 
 ALT_SCREEN, MAIN_SCREEN, CURSOR = "\x1b[?1049h", "\x1b[?1049l", "\x1b[?25h"
 
@@ -277,8 +277,7 @@ class Commanded(Started):
     def end(self):
         """Its exit code, what it said on stderr, and the events."""
         code, errors = super().end()
-        with open(self.lines, encoding="utf-8") as f:
-            return code, errors, [x["event"] for x in json_lines(f.read())]
+        return code, errors, [x["event"] for x in said_in(self.lines)]
 
 
 READY = 'echo $$ >"$0/ready.new"; mv "$0/ready.new" "$0/ready"; '

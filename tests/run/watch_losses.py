@@ -13,7 +13,7 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 from bpfmaps import Map, calls_left_out  # noqa: E402
 from helper import Python  # noqa: E402
-from tap import SANITIZED, binary, equal, has, json_lines, main, run, test, true, wait_for, within  # noqa: E402
+from tap import SANITIZED, binary, equal, has, json_lines, main, once, run, test, true, wait_for, within  # noqa: E402
 from watching import HERE, Holder, Watch, listen, name  # noqa: E402
 
 LOSSES = ("events", "stacks", "stacks_refused", "ends_untracked", "lags", "missed", "reports_forgotten",
@@ -344,26 +344,44 @@ def namespaces_that_may_not_be_entered_are_counted():
 # In a network namespace of its own; nothing of it outlives the first.
 APART = ["unshare", "--net", "--mount", "--pid", "--fork", "--kill-child=KILL", "sh", "-c",
          'mount -t sysfs sysfs /sys && ip link set lo up && exec "$@"', "sh"]
-# One process makes sockets on a CPU to which the kernel hands, by interrupts, the packets of another.
-STORM = """
-import os, socket, sys
+# One process makes sockets on a CPU, another on that to which the kernel hands, by interrupts, the packets of the first.
+TWO_CPUS = """
+import os, signal, socket, sys, time
 cpus = sorted(os.sched_getaffinity(0))
-with open("/sys/class/net/lo/queues/rx-0/rps_cpus", "w") as f:
-    f.write("%x" % (1 << cpus[1]))
-if not os.fork():
-    os.sched_setaffinity(0, {cpus[0]})
+
+def hand_packets_on():
+    with open("/sys/class/net/lo/queues/rx-0/rps_cpus", "w") as f:
+        f.write("%x" % (1 << cpus[1]))
+
+def connects():
     ls = socket.create_server(("127.0.0.1", 0))
     while True:
         c = socket.create_connection(ls.getsockname())
         ls.accept()[0].close()
         c.close()
-if not os.fork():
-    os.sched_setaffinity(0, {cpus[1]})
+
+def is_refused():
     with socket.socket() as refuses:
         refuses.bind(("127.0.0.1", 0))
         while True:
             with socket.socket() as s:
                 s.connect_ex(refuses.getsockname())
+
+def start(cpu, for_ever):
+    pid = os.fork()
+    if not pid:
+        os.sched_setaffinity(0, {cpu})
+        for_ever()
+    return pid
+
+def end(pid):
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+"""
+STORM = TWO_CPUS + """
+hand_packets_on()
+start(cpus[0], connects)
+start(cpus[1], is_refused)
 sys.stdin.read()
 """
 
@@ -402,35 +420,18 @@ def reports_that_find_no_memory_are_counted():
 
 
 if not SANITIZED:  # there a program that finds no memory is ended
-    test(reports_that_find_no_memory_are_counted)
+    test(once(reports_that_find_no_memory_are_counted))
 
 
-# One process makes sockets on a CPU to which the kernel hands, by interrupts, the packets of another.
-INTERRUPTED = """
-import os, socket, sys
+INTERRUPTED = TWO_CPUS + """
 sys.path.insert(0, sys.argv[1])
 from bpfmaps import calls_left_out
-cpus = sorted(os.sched_getaffinity(0))
-with open("/sys/class/net/lo/queues/rx-0/rps_cpus", "w") as f:
-    f.write("%x" % (1 << cpus[1]))
-storm = os.fork()
-if not storm:
-    os.sched_setaffinity(0, {cpus[0]})
-    ls = socket.create_server(("127.0.0.1", 0))
-    while True:
-        c = socket.create_connection(ls.getsockname())
-        ls.accept()[0].close()
-        c.close()
-os.sched_setaffinity(0, {cpus[1]})
-with socket.socket() as refuses:
-    refuses.bind(("127.0.0.1", 0))
-    to = refuses.getsockname()
+hand_packets_on()
+both = start(cpus[0], connects), start(cpus[1], is_refused)
 while not calls_left_out(os.getppid()):
-    for _ in range(200):
-        with socket.socket() as s:
-            s.connect_ex(to)
-os.kill(storm, 9)
-os.waitpid(storm, 0)
+    time.sleep(0.01)
+for pid in both:
+    end(pid)
 print(calls_left_out(os.getppid()))
 """
 
@@ -453,8 +454,8 @@ def calls_that_the_kernel_left_out_are_counted():
 
 # Keeps one end of each connection of a storm, beside what is interrupted by its packets, until some calls were left
 # out. It has kept one before the watch began.
-KEPT = """
-import json, os, resource, signal, socket, struct, subprocess, sys, time
+KEPT = TWO_CPUS + """
+import json, resource, struct, subprocess
 sys.path.insert(0, sys.argv[1])
 from bpfmaps import Map, calls_left_out, libc
 path, argv = sys.argv[2], sys.argv[3:]
@@ -494,22 +495,13 @@ watch = subprocess.Popen([*argv, "--output", path, "--port", str(ls.getsockname(
 wait_until(lambda: os.path.exists(path) and reported() != [])
 ends = Map(watch.pid, "ends")
 early = published()
-cpus, until = sorted(os.sched_getaffinity(0)), time.monotonic() + 20
-with open("/sys/class/net/lo/queues/rx-0/rps_cpus", "w") as f:
-    f.write("%x" % (1 << cpus[1]))
-beside = os.fork()
-if not beside:
-    os.sched_setaffinity(0, {cpus[1]})
-    with socket.socket() as refuses:
-        refuses.bind(("127.0.0.1", 0))
-        while True:
-            with socket.socket() as s:
-                s.connect_ex(refuses.getsockname())
+until = time.monotonic() + 20
+hand_packets_on()
+beside = start(cpus[1], is_refused)
 os.sched_setaffinity(0, {cpus[0]})
 while len(kept) < most - 100 and calls_left_out(watch.pid) < 8 and time.monotonic() < until:
     keep()
-os.kill(beside, signal.SIGKILL)
-os.waitpid(beside, 0)
+end(beside)
 ports = [c.getsockname()[1] for c in kept]
 wait_until(lambda: not set(ports[1:]) - reported())
 print(json.dumps([calls_left_out(watch.pid), len(ports), sorted(set(ports[1:]) - reported()), ports[0] in reported(),

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: MIT
 """What unclosed watch says of processes that are not there, or no longer, and of what the kernel refuses."""
+import ctypes
 import json
 import os
+import struct
 import sys
 import threading
 
@@ -9,6 +11,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 from tap import binary, cases, equal, has, json_lines, main, run, test, true, wait_for  # noqa: E402
 from watching import HERE, Holder, Watch  # noqa: E402
 
+libc = ctypes.CDLL(None, use_errno=True)
 NOTE = "unclosed watch: no process is called '%s' now; one that comes will be watched\n"
 
 
@@ -22,6 +25,14 @@ def a_process_that_is_not_there_is_misuse(how):
     pid = a_free_pid()
     r = run(binary("unclosed"), "watch", *(HERE if how != "alone" else ()), "--pid", pid)
     equal((r.returncode, r.stdout, r.stderr), (2, "", f"unclosed watch: there is no process {pid}\n"), "answer")
+
+
+@test
+def a_process_that_ends_while_it_is_looked_for_is_misuse():
+    """strace says so in the kernel's place, at the second of two calls, between which it was there."""
+    r = run("env", "ASAN_OPTIONS=detect_leaks=0", "strace", "-D", "-q", "-o", "/dev/null", "-e", "trace=pidfd_open",
+            "-e", "inject=pidfd_open:error=ESRCH:when=2", binary("unclosed"), "watch", *HERE)
+    equal((r.returncode, r.stdout, r.stderr), (2, "", f"unclosed watch: there is no process {os.getpid()}\n"), "answer")
 
 
 @test
@@ -103,8 +114,7 @@ def it_does_not_wait_for_what_others_hold_on_to():
 
 
 def pidfd_getfd(pidfd, fd):
-    import ctypes  # pylint: disable=import-outside-toplevel
-    got = ctypes.CDLL(None, use_errno=True).syscall(438, pidfd, fd, 0)
+    got = libc.syscall(438, pidfd, fd, 0)
     true(got >= 0, "pidfd_getfd")
     return got
 
@@ -119,6 +129,28 @@ def what_is_refused_is_told_to_who_asks(value, told):
     equal(r.stderr.splitlines()[-1], "unclosed watch: loading the watch programs: not permitted: CAP_PERFMON is missing;"
           " run as root, or with CAP_BPF and CAP_PERFMON", "the last line")
     equal("libbpf: " in r.stderr, told, f"libbpf's words in {r.stderr!r}")
+
+
+def refuse_bpf():
+    """A seccomp filter under which bpf(2) is not permitted."""
+    number = {"x86_64": 321, "aarch64": 280}[os.uname().machine]
+    code = [(0x20, 0, 0, 0), (0x15, 0, 1, number), (0x06, 0, 0, 0x00050001), (0x06, 0, 0, 0x7fff0000)]
+    program = ctypes.create_string_buffer(b"".join(struct.pack("=HBBI", *c) for c in code))
+    fprog = ctypes.create_string_buffer(struct.pack("@HP", len(code), ctypes.addressof(program)))
+    libc.prctl(38, 1, 0, 0, 0)  # PR_SET_NO_NEW_PRIVS
+    if libc.prctl(22, 2, fprog, 0, 0):  # PR_SET_SECCOMP, SECCOMP_MODE_FILTER
+        os._exit(99)
+
+
+@cases((["setpriv", "--bounding-set=-all"], "CAP_BPF and CAP_PERFMON are missing"),
+       (["setpriv", "--bounding-set=-all,+bpf"], "CAP_PERFMON is missing"),
+       (["unshare", "--user", "--map-root-user"], "this is a user namespace"),
+       ([], "a seccomp filter is in force"))
+def what_is_missing_is_named(before, says):
+    r = run(*before, binary("unclosed"), "watch", "--duration", "1ms", preexec_fn=None if before else refuse_bpf)
+    equal((r.returncode, r.stdout), (3, ""), "exit")
+    equal(len(r.stderr.splitlines()), 1, f"lines in {r.stderr}")
+    has(r.stderr, "loading the watch programs: not permitted: " + says)
 
 
 def state(pid):

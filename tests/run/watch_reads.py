@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Every way to read the end of a stream, by each tier that sees reads: who was told, when, and in which
 functions; and that of a read that a tier does not see, or that tells nothing, no such thing is said."""
+import atexit
+import functools
 import json
 import os
 import sys
@@ -9,7 +11,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 from account import OFF, between, compare, functions_are, known_well, told_is  # noqa: E402
 from helper import Helper  # noqa: E402
 from tap import BUILD, Skip, cases, equal, main, true, wait_for  # noqa: E402
-from watching import Watch  # noqa: E402
+from watching import Watch, listen, name, pair  # noqa: E402
 
 TIERS = ("sock_recv_length", "fexit", "syscalls")
 # 0 was the answer, but not to a read of what comes next: the FIN is there to be read.
@@ -143,6 +145,34 @@ def every_way_to_read_the_end_is_told(tier, family):
         for ends in (connected, accepted):
             known_well("when it became half-closed", [e["began"] for e in ends.values()])
             known_well("when it was read", [e["at"] for e in ends.values()])
+
+
+@functools.cache
+def listener_and_watch():
+    """For all the ways through io_uring; each looks for a connection of its own."""
+    ls = listen()
+    w = Watch("--after", "50ms", "--json", "--port", str(ls.getsockname()[1]))
+    atexit.register(w.__exit__)
+    return ls, w.ready()
+
+
+@cases(*[(how, kind) for how in ("recv", "read", "readv") for kind in ("inline", "async")])
+def a_read_through_io_uring_counts(how, kind):
+    ls, w = listener_and_watch()
+    client, server = pair(ls)
+    end = name(client)
+    server.close()
+    with Helper(os.path.join(BUILD, "tests", "uread"), client.fileno(), how, *(["async"] if kind == "async" else []),
+                pass_fds=[client.fileno()]) as p:
+        said = p.says()
+        if p.process.poll() == 77:
+            raise Skip("the kernel refuses io_uring")
+        equal(said, "0", "read")
+        # By --port, so that the line may come before the read.
+        told = json.loads(w.line('"told":{', f'"local":"{end}"', seconds=20))["told"]
+        equal(told["pid"], p.pid, "who was told")
+        equal(told["tid"] == p.pid, kind == "inline", f"thread {told['tid']} is the program's own")
+    client.close()
 
 
 main()

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""unclosed watch while processes and namespaces come and go, and as a command's keeper."""
-import atexit
+"""unclosed watch while connections, processes and namespaces come and go."""
 import ctypes
-import functools
 import json
 import os
 import resource
@@ -11,21 +9,15 @@ import socket
 import struct
 import subprocess
 import sys
-import tempfile
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
-from helper import Helper, Python  # noqa: E402
-from tap import (BUILD, SAID, SANITIZED, Skip, binary, cases, equal, has, json_lines, main, run, test,  # noqa: E402
-                 true, wait_for, within)
-from watching import HERE, HOLDER, Holder, Watch, listen, name, pair  # noqa: E402
+from helper import Python  # noqa: E402
+from tap import (SANITIZED, binary, cases, equal, has, json_lines, main, run, test, true,  # noqa: E402
+                 wait_for)
+from watching import HERE, HOLDER, Holder, Watch, listen, name, pair, reset  # noqa: E402
 
 libc = ctypes.CDLL(None, use_errno=True)
-
-
-def reset(sock):
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    sock.close()
 
 
 def holders(line):
@@ -349,34 +341,6 @@ sys.stdin.read()
 """
 
 
-@functools.cache
-def listener_and_watch():
-    """For all the ways through io_uring; each looks for a connection of its own."""
-    ls = listen()
-    w = Watch("--after", "50ms", "--json", "--port", str(ls.getsockname()[1]))
-    atexit.register(w.__exit__)
-    return ls, w.ready()
-
-
-@cases(*[(how, kind) for how in ("recv", "read", "readv") for kind in ("inline", "async")])
-def a_read_through_io_uring_counts(how, kind):
-    ls, w = listener_and_watch()
-    client, server = pair(ls)
-    end = name(client)
-    server.close()
-    with Helper(os.path.join(BUILD, "tests", "uread"), client.fileno(), how, *(["async"] if kind == "async" else []),
-                pass_fds=[client.fileno()]) as p:
-        said = p.says()
-        if p.process.poll() == 77:
-            raise Skip("the kernel refuses io_uring")
-        equal(said, "0", "read")
-        # By --port, so that the line may come before the read.
-        told = json.loads(w.line('"told":{', f'"local":"{end}"', seconds=20))["told"]
-        equal(told["pid"], p.pid, "who was told")
-        equal(told["tid"] == p.pid, kind == "inline", f"thread {told['tid']} is the program's own")
-    client.close()
-
-
 @test
 def a_program_that_execs_keeps_what_it_holds():
     with Holder("before-exec") as holder, \
@@ -609,224 +573,6 @@ def from_a_pid_namespace_others_have_no_number():
         holder.leak()
         line = in_a_pid_namespace("--port", str(holder.port))[0]["line"]
         equal((line["cause"], holders(line)), ("drained", []), "an end that is held outside")
-
-
-def refuse_bpf():
-    """A seccomp filter under which bpf(2) is not permitted."""
-    number = {"x86_64": 321, "aarch64": 280}[os.uname().machine]
-    code = [(0x20, 0, 0, 0), (0x15, 0, 1, number), (0x06, 0, 0, 0x00050001), (0x06, 0, 0, 0x7fff0000)]
-    program = ctypes.create_string_buffer(b"".join(struct.pack("=HBBI", *c) for c in code))
-    fprog = ctypes.create_string_buffer(struct.pack("@HP", len(code), ctypes.addressof(program)))
-    libc.prctl(38, 1, 0, 0, 0)  # PR_SET_NO_NEW_PRIVS
-    if libc.prctl(22, 2, fprog, 0, 0):  # PR_SET_SECCOMP, SECCOMP_MODE_FILTER
-        os._exit(99)
-
-
-@cases((["setpriv", "--bounding-set=-all"], "CAP_BPF and CAP_PERFMON are missing"),
-       (["setpriv", "--bounding-set=-all,+bpf"], "CAP_PERFMON is missing"),
-       (["unshare", "--user", "--map-root-user"], "this is a user namespace"),
-       ([], "a seccomp filter is in force"))
-def what_is_missing_is_named(before, says):
-    r = run(*before, binary("unclosed"), "watch", "--duration", "1ms", preexec_fn=None if before else refuse_bpf)
-    equal((r.returncode, r.stdout), (3, ""), "exit")
-    equal(len(r.stderr.splitlines()), 1, f"lines in {r.stderr}")
-    has(r.stderr, "loading the watch programs: not permitted: " + says)
-
-
-# A command that does what it is told with a connection, whose other end is the test's.
-OBEDIENT = """
-import contextlib, socket, sys, threading
-c = socket.create_connection(("127.0.0.1", int(sys.argv[1])))
-quiet = threading.Event()
-def send():
-    with contextlib.suppress(OSError):  # it is closed meanwhile
-        while not quiet.wait(0.01):
-            c.send(b"x")
-for word in map(str.strip, sys.stdin):
-    if word == "send":
-        threading.Thread(target=send).start()
-    elif word == "quiet":
-        quiet.set()
-    elif word == "shut":
-        c.shutdown(socket.SHUT_WR)
-    else:
-        quiet.set()
-        c.close()
-"""
-
-
-class Obedient:
-    """That command under a watch, and the end here of its connection."""
-
-    def __init__(self, folder, after):
-        self.lines = f"{folder}/lines"
-        with listen() as ls:
-            # pylint: disable-next=consider-using-with
-            self.process = subprocess.Popen(
-                [binary("unclosed"), "watch", "--after", after, "--json", "--no-stacks", "--output", self.lines, "--",
-                 sys.executable, "-ISc", OBEDIENT, str(ls.getsockname()[1])], stdin=subprocess.PIPE, text=True)
-            self.peer = ls.accept()[0]
-
-    def do(self, word):
-        self.process.stdin.write(word + "\n")
-        self.process.stdin.flush()
-
-    def said(self):
-        with open(self.lines, encoding="utf-8") as f:
-            return [json.loads(line) for line in f if line.endswith("\n")]
-
-    def line(self, event):
-        """The cause in the first line of that event."""
-        return wait_for(lambda: next((x for x in self.said() if x["event"] == event), None),
-                        f"a line {event}", 20)["cause"]
-
-    def end(self):
-        """Its exit code, and the events of its connection."""
-        self.process.stdin.close()
-        code = self.process.wait(within(20))
-        self.peer.close()
-        with open(self.lines, encoding="utf-8") as f:
-            SAID.append(f.read())
-        return code, [x["event"] for x in self.said() if "cookie" in x]
-
-
-@cases("closed", "kept")
-def a_reply_that_has_ended_is_looked_at_again(then):
-    with tempfile.TemporaryDirectory() as folder:
-        command = Obedient(folder, "600ms")
-        command.do("send")
-        command.peer.recv(1)
-        command.peer.shutdown(socket.SHUT_WR)
-        equal(command.line("half-closed"), "replying", "cause of the first line")
-        time.sleep(2)  # not synchronisation: for it to be looked at three times
-        command.do("quiet" if then == "kept" else "close")
-        if then == "kept":
-            equal(command.line("still"), "unread", "cause of the later line")
-        want = ["half-closed", *(["still"] if then == "kept" else []), "closed", "over"]
-        equal(command.end(), (int(then == "kept"), want), "exit, and what was said")
-
-
-@cases("closed", "kept")
-def one_that_waited_and_died_counts_if_it_stays_so(then):
-    with tempfile.TemporaryDirectory() as folder:
-        command = Obedient(folder, "1s")
-        command.do("shut")
-        equal(command.line("half-closed"), "half-closed-here", "cause of the first line")
-        reset(command.peer)
-        equal(command.line("dead"), "dead", "cause of the second line")
-        if then == "closed":
-            command.do("close")
-            command.line("over")
-        else:
-            equal(command.line("still"), "dead", "cause of the last line")
-        want = ["half-closed", "dead", *(["still"] if then == "kept" else []), "over"]
-        equal(command.end(), (int(then == "kept"), want), "exit, and what was said")
-
-
-def watched(*command, options=()):
-    return run(binary("unclosed"), "watch", *options, "--", *command)
-
-
-@cases(("exit 7", 7), ("kill -KILL $$", 137))
-def a_command_s_status_is_the_watch_s(script, code):
-    equal(watched("sh", "-c", script).returncode, code, "exit code")
-
-
-# A command that gives the number of a child that has just ended to the next, which keeps a connection for a second.
-SAME_NUMBER = """
-import ctypes, os, signal, socket, struct, time
-first = os.fork()
-if not first:
-    os._exit(0)
-os.waitpid(first, 0)
-number = (ctypes.c_int * 1)(first)
-args = struct.pack("=11Q", 0, 0, 0, 0, signal.SIGCHLD, 0, 0, 0, ctypes.addressof(number), 1, 0)
-second = ctypes.CDLL(None).syscall(435, args, len(args))  # clone3
-if not second:
-    ls = socket.create_server(("127.0.0.1", 0))
-    c = socket.create_connection(ls.getsockname())
-    ls.accept()[0].close()
-    time.sleep(1)
-    os._exit(0)
-print(first == second, flush=True)
-os.waitpid(second, 0)
-"""
-
-
-@test
-def a_child_with_the_number_of_one_before_it_is_watched():
-    """The kernel frees the one before it a while after that has ended."""
-    for _ in range(3):
-        r = watched(sys.executable, "-ISc", SAME_NUMBER, options=("--after", "100ms", "--no-stacks"))
-        true("True\n" in r.stdout, f"the same number: {r.stdout}")
-        equal(r.returncode, 1, f"exit code, with what it says:\n{r.stdout}")
-
-
-@test
-def what_the_command_says_is_its_own():
-    with tempfile.TemporaryDirectory() as folder:
-        r = watched("sh", "-c", "echo out; echo err >&2; sleep 3 >&- 2>&- & exec true",
-                    options=("--json", "--output", f"{folder}/lines"))
-        equal((r.returncode, r.stdout, r.stderr), (0, "out\n", "err\n"), "the command's words")
-        with open(f"{folder}/lines", encoding="utf-8") as f:
-            said = json_lines(f.read())
-        equal([x["event"] for x in said], ["watching", "command-ended", "summary"], "events")
-        equal((said[1]["status"], said[1]["left_running"]), (0, 1), "a child that was left")
-
-
-# A command that leaves a child behind, which has one of its own that has ended.
-LEAVES_ONE = """
-import os, time
-ready, write = os.pipe()
-if not os.fork():
-    ended = os.fork()
-    if not ended:
-        os._exit(0)
-    os.waitid(os.P_PID, ended, os.WEXITED | os.WNOWAIT)
-    os.dup2(os.open("/dev/null", os.O_RDWR), 1)
-    os.dup2(1, 2)
-    os.write(write, b"x")
-    time.sleep(3)
-    os._exit(0)
-os.read(ready, 1)
-"""
-
-
-@cases([], ["unshare", "--pid", "--fork", "--mount-proc"])
-def children_that_are_left_are_counted(before):
-    with tempfile.TemporaryDirectory() as folder:
-        r = run(*before, binary("unclosed"), "watch", "--json", "--output", f"{folder}/lines", "--",
-                sys.executable, "-ISc", LEAVES_ONE)
-        equal(r.stderr, "", "what it complains of")
-        with open(f"{folder}/lines", encoding="utf-8") as f:
-            said = json_lines(f.read())
-        equal([x["left_running"] for x in said if x["event"] == "command-ended"], [1], "left running")
-
-
-def interrupted(script, send, *options):
-    """The watch's exit code, after it was sent signals while its command ran."""
-    with tempfile.TemporaryDirectory() as folder:
-        ready = f"{folder}/ready"
-        with subprocess.Popen([binary("unclosed"), "watch", *options, "--", "sh", "-c", script, ready],
-                              stdin=subprocess.DEVNULL, stderr=subprocess.PIPE) as p:
-            wait_for(lambda: os.path.exists(ready), "the command", 20)
-            for number in send:
-                p.send_signal(number)
-                time.sleep(0.05)  # not synchronisation: two of a kind at once are one
-            SAID.append(p.stderr.read().decode())
-            return p.wait(within(20))
-
-
-@test
-def an_interrupt_is_handed_on():
-    equal(interrupted("trap 'exit 9' INT; : >$0; while :; do sleep 0.05; done", [signal.SIGINT]), 9, "exit code")
-
-
-@test
-def a_command_that_will_not_end_is_ended():
-    """The second interrupt does it, by a signal that no program can ignore."""
-    equal(interrupted("trap '' INT TERM; : >$0; while :; do sleep 0.05; done",
-                      [signal.SIGINT, signal.SIGINT]), 0, "exit code")
 
 
 main()

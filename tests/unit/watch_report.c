@@ -91,17 +91,19 @@ static void lags_have_their_percentiles_and_a_histogram(void **state)
 		  .buckets = b,
 		  .bucket_count = 2 },
 		{ .comm = "(kernel)", .port = 80, .buckets = b, .bucket_count = 1 },
+		{ .comm = "ended", .outward = true, .port = 80, .buckets = b, .bucket_count = 1 },
 	};
 	const struct report_style plain = { .columns = 80 };
 	struct buf table = { 0 }, drawn = { 0 };
 
-	watch_text_lags(&table, MOMENT, rows, 3, false, &plain);
+	watch_text_lags(&table, MOMENT, rows, 4, false, &plain);
 	assert_string_equal(
 		table.data,
 		"02:43:51.025 close lag since start  closes      p50      p90      p99      max\n"
 		"  server[7] :80                        100     1 ms     1 ms    30 ms      2 s\n"
 		"  client[8] ->:80                       99     1 ms     1 ms    30 ms    30 ms\n"
-		"  (kernel) :80                          90     1 ms     1 ms     1 ms     1 ms\n");
+		"  (kernel) :80                          90     1 ms     1 ms     1 ms     1 ms\n"
+		"  ended ->:80                           90     1 ms     1 ms     1 ms     1 ms\n");
 	watch_text_lags(&drawn, MOMENT, rows, 1, true, &plain);
 	assert_non_null(strstr(drawn.data, "500 us .. 1 ms             90 ####"));
 	buf_free(&table);

@@ -137,6 +137,40 @@ static void what_there_is_no_room_for_is_counted(void **state)
 	table_free(&t);
 }
 
+/* What is heard of it later may name another, to whom it was passed on. */
+static void what_was_only_counted_stays_whose_it_was(void **state)
+{
+	struct table t = { 0 };
+	const uint64_t full = TABLE_MOST_ITEMS;
+	uint64_t id;
+
+	for (uint64_t i = 1; i <= full; i++)
+		say(&t, TW_HALF_CLOSED, i, 7, 100, "full");
+	for (uint64_t i = 1; i <= 3; i++)
+		say(&t, TW_HALF_CLOSED, full + i, 8, 100, "counted");
+	say(&t, TW_HALF_CLOSED, full + 4, 9, 100, "other");
+	assert_int_equal(proc(&t, 8, 100)->kept, 0);
+	say(&t, TW_OVER, 1, 7, 100, "full");
+	say(&t, TW_TOLD, full + 1, 9, 100, "other"); /* there is room for one */
+	assert_int_equal(proc(&t, 8, 100)->open, 3);
+	assert_int_equal(proc(&t, 8, 100)->kept, 1);
+	assert_int_equal(proc(&t, 9, 100)->open, 1);
+	assert_int_equal(proc(&t, 9, 100)->kept, 0);
+	id = table_row(&t, &proc(&t, 8, 100)->who, 0)->id;
+	assert_int_equal(table_item(&t, id)->cookie, full + 1);
+	say(&t, TW_OVER, full + 2, 9, 100, "other"); /* one that has no item */
+	say(&t, TW_OVER, full + 2, 9, 100, "other"); /* which is over once */
+	assert_int_equal(proc(&t, 8, 100)->open, 2);
+	assert_int_equal(proc(&t, 9, 100)->open, 1);
+	say(&t, TW_OVER, full + 1, 9, 100, "other");
+	say(&t, TW_OVER, full + 3, 7, 100, "full");
+	assert_int_equal(proc(&t, 8, 100)->open, 0);
+	assert_int_equal(proc(&t, 8, 100)->kept, 0);
+	assert_int_equal(proc(&t, 7, 100)->open, full - 1);
+	assert_int_equal(t.open, full);
+	table_free(&t);
+}
+
 static void an_item_is_found_again_by_its_id(void **state)
 {
 	struct table t = { 0 };
@@ -255,6 +289,7 @@ int main(void)
 		cmocka_unit_test(who_holds_nothing_for_a_minute_leaves),
 		cmocka_unit_test(who_comes_back_stays),
 		cmocka_unit_test(what_there_is_no_room_for_is_counted),
+		cmocka_unit_test(what_was_only_counted_stays_whose_it_was),
 		cmocka_unit_test(an_item_is_found_again_by_its_id),
 		cmocka_unit_test(most_open_ends_come_first),
 		cmocka_unit_test(the_oldest_comes_first),
