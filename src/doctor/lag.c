@@ -36,7 +36,7 @@ static int compare_u64(uint64_t a, uint64_t b)
 }
 
 /* What has no process is of those of one name; a process may change its own. */
-static int same_row(const struct lag_counter *x, const struct lag_counter *y)
+static int compare_rows(const struct lag_counter *x, const struct lag_counter *y)
 {
 	const struct watch_lag_key *a = &x->key, *b = &y->key;
 	int order = compare_u64(a->start, b->start);
@@ -55,7 +55,7 @@ static int same_row(const struct lag_counter *x, const struct lag_counter *y)
 static int by_row_and_bucket(const void *pa, const void *pb)
 {
 	const struct lag_counter *a = pa, *b = pb;
-	int order = same_row(a, b);
+	int order = compare_rows(a, b);
 
 	return order ? order : compare_u64(a->key.bucket, b->key.bucket);
 }
@@ -107,7 +107,7 @@ static void fill(struct lag_table *t, const struct lag_counter *v, size_t n)
 	for (size_t i = 0; i < n; i++) {
 		const struct lag_counter *x = &v[i];
 
-		if (!i || same_row(&v[i - 1], x)) {
+		if (!i || compare_rows(&v[i - 1], x)) {
 			struct lag_row *row = &t->rows[t->row_count++];
 
 			*row = (struct lag_row){ .pid = (int32_t)x->key.tgid,

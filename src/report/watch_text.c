@@ -193,7 +193,9 @@ void watch_text_summary(struct buf *out, const struct tw_summary *s)
 	add_loss(out, l->refused, "stacks not taken: too many new ones in one second");
 	add_loss(out, l->untracked, "ends not followed: the table was full");
 	add_loss(out, l->lags, "close lags not counted: the table was full");
-	add_loss(out, l->missed, "events not seen: they came while another was looked at");
+	add_loss(
+		out, l->missed,
+		"events not seen: they came, by an interrupt, while another was looked at; what began then is looked for");
 	add_loss(out, l->forgotten, "reports not kept: out of memory, or of room");
 	add_loss(out, l->unkept, "stacks not shown: there was no room to keep them");
 	add_loss(out, l->makings, "makings of sockets not noted: the table was full");

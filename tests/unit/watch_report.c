@@ -30,7 +30,7 @@ static void every_loss_is_said_by_its_cause(void **state)
 		  "\"ends_untracked\":3" },
 		{ { .lags = 3 }, "  3 close lags not counted: the table was full", "\"lags\":3" },
 		{ { .missed = 3 },
-		  "  3 events not seen: they came while another was looked at",
+		  "  3 events not seen: they came, by an interrupt, while another was looked at; what began then is looked for",
 		  "\"missed\":3" },
 		{ { .forgotten = 3 },
 		  "  3 reports not kept: out of memory",
