@@ -1,0 +1,432 @@
+/* SPDX-License-Identifier: MIT */
+/* The live doctor over a kernel of this test's own: what is said of what it sends, also where
+ * memory is lacking, stacks are not read, and addresses are used again. */
+#include "unit.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "doctor/watch.h"
+#include "kernel/unwind.h"
+#include "tcp/state.h"
+
+#define TICK_NS   4000000
+
+/* What the kernel has, and does. */
+static struct {
+	struct watch_event *events; /* on their way */
+	unsigned count;
+	struct watch_stack *stack; /* the same; NULL: none */
+	watch_event_fn *each;
+	void *arg;
+	struct watch_owner owners[16]; /* in the order in which a walk comes to them */
+	unsigned owner_count;
+	void (*in_walk)(void); /* happens in the next walk, after its first owner */
+	int search_fails, walk_fails;
+	unsigned searches, walks;
+} kernel;
+
+static uint64_t passed; /* on the clock, by this test's own doing */
+
+int clock_gettime(clockid_t id, struct timespec *ts)
+{
+	long r = syscall(SYS_clock_gettime, id, ts);
+
+	ts->tv_sec += (time_t)(passed / CLOCK_NS_PER_S);
+	return (int)r;
+}
+
+static struct watch *const the_watch = (struct watch *)&kernel;
+
+int watch_open(struct watch **out, const struct watch_setup *setup, struct err *e)
+{
+	*out = the_watch;
+	return 0;
+}
+
+void watch_close(struct watch *w)
+{
+	free(kernel.events);
+	free(kernel.stack);
+	memset(&kernel, 0, sizeof(kernel));
+}
+
+void watch_detach(struct watch *w)
+{
+}
+
+/* Turns are made without waiting for anything. */
+static int never_readable(int *fd)
+{
+	if (*fd < 0)
+		*fd = eventfd(0, EFD_CLOEXEC);
+	return *fd;
+}
+
+int watch_fd(const struct watch *w)
+{
+	static int fd = -1;
+
+	return never_readable(&fd);
+}
+
+int watch_stack_fd(const struct watch *w)
+{
+	static int fd = -1;
+
+	return never_readable(&fd);
+}
+
+bool watch_sees_all_processes(const struct watch *w)
+{
+	return true;
+}
+
+int watch_drain(struct watch *w, watch_event_fn *each, void *arg, struct err *e)
+{
+	struct watch_event *events = kernel.events;
+	unsigned count = kernel.count;
+
+	kernel.each = each;
+	kernel.arg = arg;
+	kernel.events = NULL;
+	kernel.count = 0;
+	for (unsigned i = 0; i < count; i++)
+		each(&events[i], arg);
+	free(events);
+	return 0;
+}
+
+int watch_stacks(struct watch *w, watch_stack_fn *each, void *arg, struct err *e)
+{
+	struct watch_stack *stack = kernel.stack;
+
+	kernel.stack = NULL;
+	if (stack)
+		each(stack, arg);
+	free(stack);
+	return 0;
+}
+
+static int search(watch_event_fn *each, void *arg, struct watch_found *found, struct err *e)
+{
+	if (kernel.search_fails)
+		return err_set(e, kernel.search_fails, "the search");
+	*found = (struct watch_found){ .next = (uint64_t)clock_mono_ns(), .tick_ns = TICK_NS };
+	return watch_drain(the_watch, each, arg, e);
+}
+
+int watch_turn(struct watch *w, watch_event_fn *each, void *arg, struct watch_found *found,
+	       struct err *e)
+{
+	kernel.searches++;
+	return search(each, arg, found, e);
+}
+
+int watch_glance(struct watch *w, uint64_t ahead, watch_event_fn *each, void *arg,
+		 struct watch_found *found, struct err *e)
+{
+	return search(each, arg, found, e);
+}
+
+void watch_marked(struct watch *w, watch_site_fn *each, void *arg)
+{
+}
+
+int watch_look(struct watch *w, uint64_t sk, uint64_t began, struct err *e)
+{
+	return 0;
+}
+
+int watch_owners(struct watch *w, bool take_in, watch_owner_fn *each, void *arg, struct err *e)
+{
+	void (*in_walk)(void) = kernel.in_walk;
+
+	kernel.walks++;
+	if (kernel.walk_fails)
+		return err_set(e, kernel.walk_fails, "the walk");
+	kernel.in_walk = NULL;
+	for (unsigned i = 0; i < kernel.owner_count; i++) {
+		each(&kernel.owners[i], arg);
+		if (!i && in_walk)
+			in_walk();
+	}
+	return 0;
+}
+
+int watch_owners_of(struct watch *w, const uint64_t *files, unsigned count, watch_owner_fn *each,
+		    void *arg, struct err *e)
+{
+	return watch_owners(w, false, each, arg, e);
+}
+
+int watch_settle_claims(struct watch *w, watch_event_fn *each, void *arg, struct err *e)
+{
+	return 0;
+}
+
+int watch_take_in(struct watch *w, struct err *e)
+{
+	return 0;
+}
+
+void watch_take_in_since(struct watch *w, uint64_t since)
+{
+}
+
+void watch_forget_stacks(struct watch *w, uint32_t oldest)
+{
+}
+
+int watch_suspect(struct watch *w, pid_t pid, struct err *e)
+{
+	return 0;
+}
+
+int watch_add_pid(struct watch *w, pid_t pid, struct err *e)
+{
+	return 0;
+}
+
+uint64_t watch_missed_changes(const struct watch *w)
+{
+	return 0;
+}
+
+uint64_t watch_missed(const struct watch *w)
+{
+	return 0;
+}
+
+uint64_t watch_followed(const struct watch *w)
+{
+	return 0;
+}
+
+struct watch_counts watch_counts(const struct watch *w)
+{
+	return (struct watch_counts){ 0 };
+}
+
+/* While it is held, reading a stack does not end. */
+static pthread_mutex_t held = PTHREAD_MUTEX_INITIALIZER;
+static bool is_held;
+
+static void hold(void)
+{
+	pthread_mutex_lock(&held);
+	is_held = true;
+}
+
+static void let_go(void)
+{
+	if (is_held)
+		pthread_mutex_unlock(&held);
+	is_held = false;
+}
+
+/* For the next test also after one that has failed. */
+static int clean_up(void **state)
+{
+	let_go();
+	watch_close(the_watch);
+	return 0;
+}
+
+struct unwinder *unwinder_new(void)
+{
+	return calloc(1, 1);
+}
+
+void unwinder_free(struct unwinder *u)
+{
+	free(u);
+}
+
+void unwinder_rest(struct unwinder *u)
+{
+}
+
+void unwind(struct unwinder *u, const struct watch_stack *stack, struct tw_stack *out)
+{
+	pthread_mutex_lock(&held);
+	pthread_mutex_unlock(&held);
+	memset(out, 0, sizeof(*out));
+}
+
+/* What was said, each line as its event, its cause, the socket and how many hold it: "half-closed
+ * told 7 1\n". */
+static char said[1 << 20];
+static size_t said_len;
+static struct tw_line last;
+
+static void keep_line(const struct tw_line *line, void *arg)
+{
+	const char *note = line->told_stack ? line->told_stack->note : "";
+
+	last = *line;
+	said_len += (size_t)snprintf(said + said_len, sizeof(said) - said_len, "%s %s %u %u%s%s\n",
+				     tw_what_name(line->what), tcp_cause_name(line->cause),
+				     (unsigned)line->sample.local.port, line->owner_count,
+				     *note ? " " : "", note);
+	assert_true(said_len < sizeof(said));
+}
+
+/* All that was said since the last time. */
+static void assert_said(const char *wanted)
+{
+	assert_string_equal(said, wanted);
+	said_len = 0;
+	said[0] = '\0';
+}
+
+static struct doctor *start(bool by_owner)
+{
+	struct doctor_setup setup = { .skip_present = true };
+	struct doctor *d = NULL;
+	struct err e = { 0 };
+
+	setup.watch.rules.after = CLOCK_NS_PER_S;
+	setup.watch.rules.stacks = true;
+	setup.watch.rules.by_owner = by_owner;
+	said_len = 0;
+	said[0] = '\0';
+	assert_int_equal(doctor_open(&d, &setup, keep_line, NULL, &e), 0);
+	return d;
+}
+
+static void send_event(const struct watch_event *ev)
+{
+	kernel.events = reallocarray(kernel.events, kernel.count + 1, sizeof(*kernel.events));
+	assert_non_null(kernel.events);
+	kernel.events[kernel.count++] = *ev;
+}
+
+/* Of an end in CLOSE_WAIT whose program was told. Its port is its socket's number. */
+static struct watch_event event(enum watch_kind kind, uint64_t sk, uint64_t began)
+{
+	struct watch_event ev = {
+		.kind = kind,
+		.state = TCPS_CLOSE_WAIT,
+		.family = AF_INET,
+		.inode = 5,
+		.sk = sk,
+		.file = 1000 + sk,
+		.at = (uint64_t)clock_mono_ns(),
+		.conn = { .began = began,
+			  .since = began,
+			  .fin_at = began,
+			  .told_at = began,
+			  .flags = WATCH_HOLDER | WATCH_REPORTED | WATCH_TOLD },
+		.local_port = (uint16_t)sk,
+		.peer_port = 80,
+	};
+
+	return ev;
+}
+
+static void send_one(enum watch_kind kind, uint64_t sk, uint64_t began)
+{
+	struct watch_event ev = event(kind, sk, began);
+
+	send_event(&ev);
+}
+
+/* One that shows a stack. */
+static void send_report(uint64_t sk, uint64_t began, uint32_t site)
+{
+	struct watch_event ev = event(WATCH_REPORT, sk, began);
+
+	ev.conn.told_site = site;
+	send_event(&ev);
+}
+
+static void copy_stack(uint32_t site)
+{
+	kernel.stack = calloc(1, sizeof(*kernel.stack));
+	assert_non_null(kernel.stack);
+	kernel.stack->site = site;
+}
+
+static void owns(uint64_t sk, uint64_t began, uint32_t pid)
+{
+	kernel.owners[kernel.owner_count++] =
+		(struct watch_owner){ .sk = sk, .began = began, .tgid = pid, .fd = 3, .start = 9 };
+}
+
+static void turn(struct doctor *d)
+{
+	struct err e = { 0 };
+	int wait_ms;
+
+	assert_int_equal(doctor_turn(d, &wait_ms, &e), 0);
+}
+
+/* The end of the watch. */
+static void finish(struct doctor *d)
+{
+	struct err e = { 0 };
+
+	assert_int_equal(doctor_finish(d, &e), 0);
+}
+
+static uint64_t forgotten(const struct doctor *d)
+{
+	return doctor_summary(d).losses.forgotten;
+}
+
+static void a_report_is_said_with_its_owners(void **state)
+{
+	struct doctor *d = start(false);
+
+	owns(1, 10, 7);
+	send_one(WATCH_REPORT, 1, 10);
+	turn(d);
+	assert_said("half-closed told 1 1\n");
+	send_one(WATCH_END, 1, 10);
+	turn(d);
+	assert_said("over told 1 1\n");
+	assert_int_equal(forgotten(d), 0);
+	doctor_close(d);
+}
+
+#define NOT_READ " the stack is not read yet\n"
+
+/* A jiffy is 4 ms here. */
+static void a_send_that_was_long_ago_was_long_ago(void **state)
+{
+	struct doctor *d = start(false);
+	struct watch_event ev = event(WATCH_REPORT, 1, 10);
+
+	turn(d);
+	ev.sent_jiffies = 250;
+	send_event(&ev);
+	passed += CLOCK_NS_PER_S;
+	turn(d);
+	assert_int_equal(last.sample.last_data_sent_ms, 1000);
+	ev.sk = 2;
+	ev.sent_jiffies = UINT32_MAX / 4 + 2;
+	send_event(&ev);
+	passed += CLOCK_NS_PER_S;
+	turn(d);
+	assert_int_equal(last.sample.last_data_sent_ms, UINT32_MAX);
+	doctor_close(d);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_teardown(a_report_is_said_with_its_owners, clean_up),
+		cmocka_unit_test_teardown(a_send_that_was_long_ago_was_long_ago, clean_up),
+	};
+
+	return cmocka_run_group_tests_name("doctor", tests, NULL, NULL);
+}
