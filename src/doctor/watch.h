@@ -36,7 +36,8 @@ int doctor_fd(const struct doctor *d);
  * again in `wait_ms`, or -errno with text. Does not block. */
 int doctor_turn(struct doctor *d, int *wait_ms, struct err *e);
 
-/* Ends the watch: what the kernel has sent is said, and then the counts are final. */
+/* Ends the watch: what the kernel has sent is said, and then the counts are final. Also for after
+ * an error of doctor_turn(). Waits up to 5 s for stacks that are being read. */
 int doctor_finish(struct doctor *d, struct err *e);
 
 /* Counts so far. */

@@ -80,8 +80,12 @@ uint32_t watch_news(uint32_t flags, uint32_t before);
 void watch_due(struct doctor *d, struct open_end *end, const struct watch_event *ev);
 void watch_follow_up(struct doctor *d, const struct watch_event *ev);
 
-/* Says what waited and can be said now; with `all`, at the end, whatever it waits for. */
+/* Says what waited and can be said now; with `all`, at the end, whatever it waits for, and waits up
+ * to 5 s for stacks. */
 void watch_say_late(struct doctor *d, bool all);
+
+/* Says what waits of this end, in order, without the stacks that are not read. */
+void watch_say_now(struct doctor *d, uint64_t sk, uint64_t began);
 
 /* When something that waits for a stack is due, where that is before `next` (CLOCK_MONOTONIC, ns).
  */

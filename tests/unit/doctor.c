@@ -19,6 +19,7 @@
 #include "tcp/state.h"
 
 #define TICK_NS   4000000
+#define MOST_LATE 8192 /* as in watch_late.c */
 
 /* What the kernel has, and does. */
 static struct {
@@ -400,6 +401,54 @@ static void a_report_is_said_with_its_owners(void **state)
 
 #define NOT_READ " the stack is not read yet\n"
 
+/* Six programs whose files nobody can read: the end waits for all at once. */
+static void the_end_waits_once_for_all_stacks(void **state)
+{
+	struct doctor *d = start(false);
+	int64_t before;
+
+	hold();
+	for (uint32_t i = 1; i <= 6; i++) {
+		owns(i, 10, i);
+		copy_stack(i);
+		send_report(i, 10, i);
+		turn(d);
+	}
+	assert_said("");
+	before = clock_mono_ns();
+	finish(d);
+	assert_true(clock_mono_ns() - before < 9 * CLOCK_NS_PER_S);
+	assert_said("half-closed told 1 1" NOT_READ "half-closed told 2 1" NOT_READ
+		    "half-closed told 3 1" NOT_READ "half-closed told 4 1" NOT_READ
+		    "half-closed told 5 1" NOT_READ "half-closed told 6 1" NOT_READ);
+	let_go();
+	doctor_close(d);
+}
+
+/* Then what comes is said without its stack, and nobody waits. */
+static void no_turn_waits_where_too_many_lines_do(void **state)
+{
+	struct doctor *d = start(false);
+	int64_t before;
+
+	hold();
+	copy_stack(1);
+	for (uint32_t i = 1; i <= MOST_LATE; i++)
+		send_report(i, 10, 1);
+	turn(d);
+	assert_said("");
+	before = clock_mono_ns();
+	send_report(MOST_LATE + 1, 10, 1);
+	turn(d);
+	assert_said("half-closed told 8193 0" NOT_READ);
+	send_one(WATCH_END, 7, 10);
+	turn(d);
+	assert_said("half-closed told 7 0" NOT_READ "over told 7 0\n");
+	assert_true(clock_mono_ns() - before < 3 * CLOCK_NS_PER_S);
+	let_go();
+	doctor_close(d);
+}
+
 /* A jiffy is 4 ms here. */
 static void a_send_that_was_long_ago_was_long_ago(void **state)
 {
@@ -425,6 +474,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_teardown(a_report_is_said_with_its_owners, clean_up),
+		cmocka_unit_test_teardown(the_end_waits_once_for_all_stacks, clean_up),
+		cmocka_unit_test_teardown(no_turn_waits_where_too_many_lines_do, clean_up),
 		cmocka_unit_test_teardown(a_send_that_was_long_ago_was_long_ago, clean_up),
 	};
 
