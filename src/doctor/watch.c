@@ -45,10 +45,37 @@ static int remember_fresh(struct doctor *d, const struct watch_event *ev)
 	return 0;
 }
 
+static void say_fresh_one(struct doctor *d, const struct watch_event *ev);
+
+/* Another end has this one's address: so this one is gone. What waits of it is said before that
+ * takes its place. */
+static void make_way(struct doctor *d, const struct open_end *end)
+{
+	uint64_t sk = end->sk, began = end->began;
+	uint32_t kept = 0;
+
+	for (uint32_t i = 0; i < d->fresh_count; i++) {
+		const struct watch_event ev = d->fresh[i];
+
+		if (ev.sk == sk && ev.conn.began == began)
+			say_fresh_one(d, &ev);
+		else
+			d->fresh[kept++] = ev;
+	}
+	d->fresh_count = kept;
+	watch_say_now(d, sk, began);
+}
+
 static void on_report(struct doctor *d, const struct watch_event *ev)
 {
-	struct open_end *end = ends_insert(&d->ends, ev->sk);
+	/* A walk that matches owners gives them, but for those that it passed before. */
+	bool unseen = !d->setup.watch.rules.by_owner || d->matching_few ||
+		      ev->conn.flags & WATCH_OTHERS;
+	struct open_end *end = ends_find(&d->ends, ev->sk);
 
+	if (end)
+		make_way(d, end);
+	end = ends_insert(&d->ends, ev->sk);
 	if (end && remember_fresh(d, ev)) {
 		ends_remove(&d->ends, end);
 		end = NULL;
@@ -57,9 +84,8 @@ static void on_report(struct doctor *d, const struct watch_event *ev)
 		d->forgotten++;
 		return;
 	}
-	/* A walk that matches owners gives them, but for those that it passed before. */
-	d->owners_unseen |= !d->setup.watch.rules.by_owner || d->matching_few ||
-			    ev->conn.flags & WATCH_OTHERS;
+	d->owners_unseen |= unseen;
+	end->unsought = unseen;
 	end->began = ev->conn.began;
 	end->cookie = ev->cookie;
 	end->cgroup = ev->cgroup;
@@ -131,29 +157,30 @@ static void find_container(struct doctor *d, const struct open_end *end)
 		first->container = strdup(id);
 }
 
+static void say_fresh_one(struct doctor *d, const struct watch_event *ev)
+{
+	struct open_end *end = ends_find(&d->ends, ev->sk);
+
+	if (!end || end->began != ev->conn.began)
+		return;
+	if (watch_was_accepted(d, ev))
+		end->waiting = false;
+	find_container(d, end);
+	if (ev->kind == WATCH_REPORT) {
+		end->waiting = watch_is_waiting(ev);
+		watch_due(d, end, ev);
+	} else {
+		watch_follow_up(d, ev);
+	}
+}
+
 static void say_fresh(struct doctor *d)
 {
 	uint32_t n = d->fresh_count;
 
 	d->fresh_count = 0;
-	for (uint32_t i = 0; i < n; i++) {
-		const struct watch_event *ev = &d->fresh[i];
-		struct open_end *end = ends_find(&d->ends, ev->sk);
-
-		if (end && watch_was_accepted(d, ev))
-			end->waiting = false;
-		if (ev->kind != WATCH_REPORT) {
-			if (end && end->began == ev->conn.began)
-				find_container(d, end);
-			watch_follow_up(d, ev);
-			continue;
-		}
-		if (!end || end->began != ev->conn.began)
-			continue;
-		end->waiting = watch_is_waiting(ev);
-		find_container(d, end);
-		watch_due(d, end, ev);
-	}
+	for (uint32_t i = 0; i < n; i++)
+		say_fresh_one(d, &d->fresh[i]);
 	if (!d->fresh_count)
 		vec_rest(&d->fresh, &d->fresh_cap, WATCH_AT_REST);
 }

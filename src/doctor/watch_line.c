@@ -204,7 +204,7 @@ static enum tcp_cause cause_now(const struct doctor *d, const struct open_end *e
 	if (ev->kind == WATCH_END && !end->waiting && !s.inode)
 		s.inode = 1; /* it had one: what has ended has lost it */
 	return watch_cause(ev, &s, ends_processes(&d->ends, end),
-			   watch_sees_all_processes(d->watch),
+			   watch_sees_all_processes(d->watch) && !end->unsought,
 			   watch_is_flowing(ev, d->found.tick_ns, d->setup.watch.rules.after));
 }
 

@@ -138,6 +138,17 @@ static void end_renewal(struct doctor *d, int64_t begun)
 		d->renewing_ns -= clock_thread_ns() - begun;
 }
 
+/* Sets whether somebody has yet to look for the owners of those that are counted anew. */
+static void set_unsought(struct doctor *d, bool unsought)
+{
+	for (uint32_t i = 0; i < d->fresh_count; i++) {
+		struct open_end *end = ends_find(&d->ends, d->fresh[i].sk);
+
+		if (end && is_counted_anew(d, &d->fresh[i]))
+			end->unsought = unsought;
+	}
+}
+
 /* Those of which owners may be missing have them counted anew. Where they are few, only their
  * holders are looked at. */
 int watch_find_fresh_owners(struct doctor *d, struct err *e)
@@ -154,6 +165,7 @@ int watch_find_fresh_owners(struct doctor *d, struct err *e)
 			ends_drop_owners(&d->ends, end);
 	}
 	d->owners_unseen = false;
+	set_unsought(d, false);
 	if (n == 0)
 		return 0;
 	if (n > 0)
@@ -161,6 +173,8 @@ int watch_find_fresh_owners(struct doctor *d, struct err *e)
 	if (r == -E2BIG || r == -EOPNOTSUPP)
 		r = find_all_owners(d, e);
 	end_renewal(d, begun);
+	if (r)
+		set_unsought(d, true);
 	return r;
 }
 

@@ -449,6 +449,70 @@ static void no_turn_waits_where_too_many_lines_do(void **state)
 	doctor_close(d);
 }
 
+/* One waits for its stack when another comes due at the same address. */
+static void a_line_that_waits_for_its_stack_is_said_before_its_address_is_another_s(void **state)
+{
+	struct doctor *d = start(false);
+
+	hold();
+	owns(1, 10, 7);
+	copy_stack(1);
+	send_report(1, 10, 1);
+	turn(d);
+	send_one(WATCH_END, 1, 10);
+	turn(d);
+	assert_said("");
+	kernel.owner_count = 0;
+	owns(1, 20, 8);
+	send_one(WATCH_REPORT, 1, 20);
+	turn(d);
+	assert_said("half-closed told 1 1" NOT_READ "over told 1 1\n"
+		    "half-closed told 1 1\n");
+	assert_int_equal(last.owners[0].pid, 8);
+	assert_int_equal(doctor_summary(d).reported, 2);
+	let_go();
+	doctor_close(d);
+}
+
+/* The same of one that waits for its partner, and has not ended, as far as is known. */
+static void a_line_that_waits_for_its_partner_is_said_before_its_address_is_another_s(void **state)
+{
+	struct doctor *d = start(false);
+	struct watch_event ev = event(WATCH_REPORT, 1, 10);
+
+	ev.conn.flags = WATCH_CLOSED | WATCH_REPORTED;
+	ev.state = TCPS_FIN_WAIT2;
+	owns(1, 10, 7);
+	send_event(&ev);
+	turn(d);
+	assert_said("");
+	send_one(WATCH_REPORT, 1, 20);
+	turn(d);
+	assert_said("half-closed half-closed-here 1 1\nhalf-closed told 1 0\n");
+	doctor_close(d);
+}
+
+/* The whole of it comes at once, before anybody has looked for an owner. */
+static void a_fresh_report_is_said_before_its_address_is_another_s(void **state)
+{
+	struct doctor *d = start(false);
+	struct watch_event ev = event(WATCH_REPORT, 1, 10);
+
+	ev.conn.flags &= ~(uint32_t)WATCH_TOLD; /* nor is it known that it has no descriptor */
+	send_event(&ev);
+	send_one(WATCH_REPORT, 2, 10);
+	ev.kind = WATCH_END;
+	send_event(&ev);
+	owns(1, 20, 8);
+	send_one(WATCH_REPORT, 1, 20);
+	turn(d);
+	assert_said("half-closed drained 1 0\nover drained 1 0\n"
+		    "half-closed told 2 0\nhalf-closed told 1 1\n");
+	assert_int_equal(doctor_summary(d).reported, 3);
+	assert_int_equal(forgotten(d), 0);
+	doctor_close(d);
+}
+
 /* A jiffy is 4 ms here. */
 static void a_send_that_was_long_ago_was_long_ago(void **state)
 {
@@ -476,6 +540,14 @@ int main(void)
 		cmocka_unit_test_teardown(a_report_is_said_with_its_owners, clean_up),
 		cmocka_unit_test_teardown(the_end_waits_once_for_all_stacks, clean_up),
 		cmocka_unit_test_teardown(no_turn_waits_where_too_many_lines_do, clean_up),
+		cmocka_unit_test_teardown(
+			a_line_that_waits_for_its_stack_is_said_before_its_address_is_another_s,
+			clean_up),
+		cmocka_unit_test_teardown(
+			a_line_that_waits_for_its_partner_is_said_before_its_address_is_another_s,
+			clean_up),
+		cmocka_unit_test_teardown(a_fresh_report_is_said_before_its_address_is_another_s,
+					  clean_up),
 		cmocka_unit_test_teardown(a_send_that_was_long_ago_was_long_ago, clean_up),
 	};
 
