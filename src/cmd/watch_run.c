@@ -172,6 +172,12 @@ static int add_lags(struct run *run, bool draw, const struct report_style *style
 	return 0;
 }
 
+/* For lack of memory a table may be left out that comes again later. */
+static int or_later(int r)
+{
+	return r == -ENOMEM || r == -EAGAIN ? 0 : r;
+}
+
 static int put_lags(struct run *run, bool draw, struct err *e)
 {
 	struct buf b = { 0 };
@@ -370,11 +376,11 @@ static int loop(struct run *run, struct err *e)
 
 		now = clock_mono_ns();
 		if (!r && now >= next) {
-			r = put_lags(run, false, e);
+			r = or_later(put_lags(run, false, e));
 			next = next_turn(next, interval, now);
 		}
 		if (!r && run->screen)
-			r = turn_lags(run, now, e);
+			r = or_later(turn_lags(run, now, e));
 		if (r || now >= end || told_to_stop(run) || nobody_left(run, now))
 			return r;
 		if (turn_screen(run, now))

@@ -24,6 +24,9 @@
 #define SEARCH_MS   10
 #define SEARCH_REST 20
 #define REST_MS     50
+/* What fails for lack of memory is tried again after this time, and for so long. */
+#define RETRY_NS   (50 * CLOCK_NS_PER_MS)
+#define GIVE_UP_NS (60 * CLOCK_NS_PER_S)
 /* The same between two walks for what was missed: so many times as long as one takes, but no longer
  * than this. */
 #define MISSED_REST 8
@@ -36,6 +39,23 @@
  * of all that a glance finds are read. */
 #define READ_AHEAD 8
 #define READ_NS    (800 * CLOCK_NS_PER_MS)
+
+/* Of what was tried: 0 where it has failed, but is to be tried again. What was to be found
+ * meanwhile may be gone by then, so each time that it begins to fail counts. */
+static int bear(struct doctor *d, enum doctor_try what, int r)
+{
+	uint64_t now = (uint64_t)clock_mono_ns();
+
+	if (r != -ENOMEM && r != -EAGAIN) {
+		d->failing_since[what] = 0;
+		return r;
+	}
+	if (!d->failing_since[what]) {
+		d->failing_since[what] = now;
+		d->forgotten++;
+	}
+	return now - d->failing_since[what] < GIVE_UP_NS ? 0 : r;
+}
 
 static int remember_fresh(struct doctor *d, const struct watch_event *ev)
 {
@@ -214,6 +234,8 @@ static int glance(struct doctor *d, struct err *e)
 	int r = watch_glance(d->watch, ahead_age(d), watch_on_event, d, &d->found, e);
 
 	d->next_glance = (uint64_t)clock_mono_ns() + glance_interval(d);
+	if (r)
+		return r;
 	if (d->found.more)
 		d->next_search = d->searched;
 	d->unmatched |= d->found.due > 0;
@@ -233,6 +255,10 @@ static int search(struct doctor *d, struct err *e)
 		rest = REST_MS * CLOCK_NS_PER_MS;
 	d->searched = begun;
 	d->rested = begun + rest;
+	if (r) {
+		d->next_search = begun + RETRY_NS;
+		return r;
+	}
 	d->next_search = d->found.next > d->rested ? d->found.next : d->rested;
 	if (d->found.more)
 		d->next_search = begun;
@@ -316,8 +342,6 @@ static int look_again(struct doctor *d, struct err *e)
 	uint32_t asked = 0;
 	int r = 0;
 
-	if (now < d->next_again)
-		return 0;
 	d->next_again = UINT64_MAX;
 	for (uint32_t i = 0; !r && i < d->ends.used; i++) {
 		const struct open_end *end = &d->ends.v[i];
@@ -332,7 +356,9 @@ static int look_again(struct doctor *d, struct err *e)
 		r = watch_drain(d->watch, watch_on_event, d, e);
 	if (rest < SEARCH_MS * CLOCK_NS_PER_MS)
 		rest = SEARCH_MS * CLOCK_NS_PER_MS;
-	if (asked && now + rest < d->next_again)
+	if (r)
+		rest = RETRY_NS;
+	if ((asked || r) && now + rest < d->next_again)
 		d->next_again = now + rest;
 	return r;
 }
@@ -358,6 +384,8 @@ static int wait_for(const struct doctor *d)
 		next = d->next_missed;
 	if (d->setup.watch.rules.by_owner && watch_next_matching(d) < next)
 		next = watch_next_matching(d);
+	if (d->owners_unseen && d->next_owners < next)
+		next = d->next_owners;
 	if (next > now + TURN_MS * CLOCK_NS_PER_MS)
 		return TURN_MS;
 	return next > now ? (int)((next - now) / CLOCK_NS_PER_MS) + 1 : 0;
@@ -374,27 +402,50 @@ static int look(struct doctor *d, struct err *e)
 	if (r)
 		return r;
 	if ((uint64_t)clock_mono_ns() >= next_search(d))
-		r = search(d, e);
+		r = bear(d, TRY_SEARCH, search(d, e));
 	else if ((uint64_t)clock_mono_ns() >= d->next_glance)
-		r = glance(d, e);
+		r = bear(d, TRY_SEARCH, glance(d, e));
 	else
-		r = watch_drain(d->watch, watch_on_event, d, e);
-	if (!r)
-		r = look_again(d, e);
-	if (!r && d->setup.watch.rules.by_owner)
-		r = watch_match_owners(d, e);
+		r = bear(d, TRY_DRAIN, watch_drain(d->watch, watch_on_event, d, e));
+	if (!r && (uint64_t)clock_mono_ns() >= d->next_again)
+		r = bear(d, TRY_LOOK, look_again(d, e));
+	if (!r && d->setup.watch.rules.by_owner &&
+	    (uint64_t)clock_mono_ns() >= watch_next_matching(d))
+		r = bear(d, TRY_MATCH, watch_match_owners(d, e));
 	return r;
+}
+
+/* Where it fails, what is fresh waits for the next look. */
+static int find_owners(struct doctor *d, bool *found, struct err *e)
+{
+	int r = 0;
+
+	*found = true;
+	if (d->owners_unseen && (uint64_t)clock_mono_ns() < d->next_owners) {
+		*found = false;
+		return 0;
+	}
+	if (d->owners_unseen)
+		r = watch_find_fresh_owners(d, e);
+	if (r) {
+		*found = false;
+		d->owners_unseen = true;
+		d->next_owners = (uint64_t)clock_mono_ns() + RETRY_NS;
+	}
+	return bear(d, TRY_OWNERS, r);
 }
 
 int doctor_turn(struct doctor *d, int *wait_ms, struct err *e)
 {
+	bool found;
 	int r = look(d, e);
 
-	if (!r && d->owners_unseen)
-		r = watch_find_fresh_owners(d, e);
+	if (!r)
+		r = find_owners(d, &found, e);
 	if (r)
 		return r;
-	say_fresh(d);
+	if (found)
+		say_fresh(d);
 	stacks_collect(d->stacks);
 	watch_say_late(d, false);
 	*wait_ms = wait_for(d);

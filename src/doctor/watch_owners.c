@@ -205,11 +205,9 @@ uint64_t watch_next_matching(const struct doctor *d)
 int watch_match_owners(struct doctor *d, struct err *e)
 {
 	int64_t begun = clock_thread_ns();
-	uint64_t now = (uint64_t)clock_mono_ns(), took;
+	uint64_t now, took;
 	int r;
 
-	if (now < watch_next_matching(d))
-		return 0;
 	d->unmatched = false; /* but for what comes due during the walk */
 	r = match_with_watched(d, e);
 	if (!r)
@@ -217,6 +215,10 @@ int watch_match_owners(struct doctor *d, struct err *e)
 	took = (uint64_t)(clock_thread_ns() - begun);
 	now = (uint64_t)clock_mono_ns();
 	d->next_walk = now + took;
+	if (r) { /* for the next attempt, if there is one */
+		d->unmatched = true;
+		d->next_walk += MATCH_MS * CLOCK_NS_PER_MS;
+	}
 	d->next_match = now + MATCH_MS * CLOCK_NS_PER_MS + MATCH_REST * took;
 	return r;
 }

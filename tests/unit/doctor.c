@@ -513,6 +513,77 @@ static void a_fresh_report_is_said_before_its_address_is_another_s(void **state)
 	doctor_close(d);
 }
 
+static void a_search_that_finds_no_memory_is_tried_again(void **state)
+{
+	struct doctor *d = start(false);
+	struct err e = { 0 };
+	int wait_ms = 0;
+
+	kernel.search_fails = -ENOMEM;
+	turn(d);
+	assert_int_equal(kernel.searches, 1);
+	assert_int_equal(doctor_turn(d, &wait_ms, &e), 0);
+	assert_int_equal(kernel.searches, 1);
+	assert_in_range(wait_ms, 1, 100);
+	assert_int_equal(forgotten(d), 1);
+	passed += CLOCK_NS_PER_S;
+	turn(d);
+	assert_int_equal(kernel.searches, 2);
+	assert_int_equal(forgotten(d), 1);
+	kernel.search_fails = 0;
+	passed += CLOCK_NS_PER_S;
+	owns(1, 10, 7);
+	send_one(WATCH_REPORT, 1, 10);
+	turn(d);
+	assert_int_equal(kernel.searches, 3);
+	assert_said("half-closed told 1 1\n");
+	kernel.search_fails = -EAGAIN;
+	passed += CLOCK_NS_PER_S;
+	turn(d);
+	assert_int_equal(kernel.searches, 4);
+	assert_int_equal(forgotten(d), 2);
+	doctor_close(d);
+}
+
+static void a_watch_that_finds_no_memory_for_a_minute_ends(void **state)
+{
+	struct doctor *d = start(false);
+	struct err e = { 0 };
+	int wait_ms;
+
+	kernel.search_fails = -ENOMEM;
+	turn(d);
+	passed += 59 * CLOCK_NS_PER_S;
+	turn(d);
+	passed += 2 * CLOCK_NS_PER_S;
+	assert_int_equal(doctor_turn(d, &wait_ms, &e), -ENOMEM);
+	assert_string_equal(e.text, "the search");
+	doctor_close(d);
+}
+
+/* Its line waits for the next walk, and what is heard of it waits behind it. */
+static void owners_for_which_there_is_no_memory_are_looked_for_again(void **state)
+{
+	struct doctor *d = start(false);
+	struct err e = { 0 };
+	int wait_ms;
+
+	owns(1, 10, 7);
+	kernel.walk_fails = -ENOMEM;
+	send_one(WATCH_REPORT, 1, 10);
+	turn(d);
+	send_one(WATCH_END, 1, 10);
+	assert_int_equal(doctor_turn(d, &wait_ms, &e), 0);
+	assert_in_range(wait_ms, 0, 100);
+	assert_int_equal(kernel.walks, 1);
+	assert_said("");
+	kernel.walk_fails = 0;
+	passed += CLOCK_NS_PER_S;
+	turn(d);
+	assert_said("half-closed told 1 1\nover told 1 1\n");
+	doctor_close(d);
+}
+
 /* A jiffy is 4 ms here. */
 static void a_send_that_was_long_ago_was_long_ago(void **state)
 {
@@ -547,6 +618,10 @@ int main(void)
 			a_line_that_waits_for_its_partner_is_said_before_its_address_is_another_s,
 			clean_up),
 		cmocka_unit_test_teardown(a_fresh_report_is_said_before_its_address_is_another_s,
+					  clean_up),
+		cmocka_unit_test_teardown(a_search_that_finds_no_memory_is_tried_again, clean_up),
+		cmocka_unit_test_teardown(a_watch_that_finds_no_memory_for_a_minute_ends, clean_up),
+		cmocka_unit_test_teardown(owners_for_which_there_is_no_memory_are_looked_for_again,
 					  clean_up),
 		cmocka_unit_test_teardown(a_send_that_was_long_ago_was_long_ago, clean_up),
 	};
