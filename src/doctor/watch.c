@@ -24,6 +24,8 @@
 #define SEARCH_MS   10
 #define SEARCH_REST 20
 #define REST_MS     50
+/* So often at most one ends' owners are looked for again, since others were matched meanwhile. */
+#define OWNER_LOOKS 3
 /* What fails for lack of memory is tried again after this time, and for so long. */
 #define RETRY_NS   (50 * CLOCK_NS_PER_MS)
 #define GIVE_UP_NS (60 * CLOCK_NS_PER_S)
@@ -415,7 +417,8 @@ static int look(struct doctor *d, struct err *e)
 	return r;
 }
 
-/* Where it fails, what is fresh waits for the next look. */
+/* A look at some processes may match ends that others hold, too. Where it fails, what is fresh
+ * waits for the next. */
 static int find_owners(struct doctor *d, bool *found, struct err *e)
 {
 	int r = 0;
@@ -425,7 +428,7 @@ static int find_owners(struct doctor *d, bool *found, struct err *e)
 		*found = false;
 		return 0;
 	}
-	if (d->owners_unseen)
+	for (int i = 0; !r && d->owners_unseen && i < OWNER_LOOKS; i++)
 		r = watch_find_fresh_owners(d, e);
 	if (r) {
 		*found = false;

@@ -48,6 +48,18 @@ static bool can_ask(const struct doctor *d)
 	return watch_sees_all_processes(d->watch);
 }
 
+/* Looks at the descriptors of those who hold one of these files, or, where there are none, of those
+ * who are watched. Of the others that may hold what is matched then nothing is known. */
+static int find_owners_among_few(struct doctor *d, const uint64_t *files, int n, struct err *e)
+{
+	int r;
+
+	d->matching_few = true;
+	r = watch_owners_of(d->watch, files, (unsigned)n, on_owner, d, e);
+	d->matching_few = false;
+	return r;
+}
+
 /* Walks over all descriptors. */
 static int find_all_owners(struct doctor *d, struct err *e)
 {
@@ -169,7 +181,7 @@ int watch_find_fresh_owners(struct doctor *d, struct err *e)
 	if (n == 0)
 		return 0;
 	if (n > 0)
-		r = watch_owners_of(d->watch, files, (unsigned)n, on_owner, d, e);
+		r = find_owners_among_few(d, files, n, e);
 	if (r == -E2BIG || r == -EOPNOTSUPP)
 		r = find_all_owners(d, e);
 	end_renewal(d, begun);
@@ -178,17 +190,13 @@ int watch_find_fresh_owners(struct doctor *d, struct err *e)
 	return r;
 }
 
-/* Matches the wanted ends with the descriptors of those who are watched; of the others that may
- * hold them nothing is known then. */
+/* Matches the wanted ends with the descriptors of those who are watched. */
 static int match_with_watched(struct doctor *d, struct err *e)
 {
 	int r = -E2BIG;
 
-	if (can_ask(d)) {
-		d->matching_few = true;
-		r = watch_owners_of(d->watch, NULL, 0, on_owner, d, e);
-		d->matching_few = false;
-	}
+	if (can_ask(d))
+		r = find_owners_among_few(d, NULL, 0, e);
 	return r == -E2BIG || r == -EOPNOTSUPP ? find_all_owners(d, e) : r;
 }
 

@@ -513,6 +513,32 @@ static void a_fresh_report_is_said_before_its_address_is_another_s(void **state)
 	doctor_close(d);
 }
 
+static void match_another(void)
+{
+	struct watch_event ev = event(WATCH_REPORT, 2, 10);
+
+	kernel.each(&ev, kernel.arg);
+}
+
+/* With --pid: a look at those who hold one end matches another, whose first holder it has passed.
+ */
+static void an_end_that_a_look_for_another_matches_has_all_its_owners(void **state)
+{
+	struct doctor *d = start(true);
+	struct watch_event ev = event(WATCH_REPORT, 1, 10);
+
+	ev.conn.flags |= WATCH_OTHERS;
+	owns(2, 10, 6);
+	owns(1, 10, 7);
+	owns(2, 10, 7);
+	kernel.in_walk = match_another;
+	send_event(&ev);
+	turn(d);
+	assert_said("half-closed told 1 1\nhalf-closed shared 2 2\n");
+	assert_int_equal(kernel.walks, 2);
+	doctor_close(d);
+}
+
 static void a_search_that_finds_no_memory_is_tried_again(void **state)
 {
 	struct doctor *d = start(false);
@@ -618,6 +644,8 @@ int main(void)
 			a_line_that_waits_for_its_partner_is_said_before_its_address_is_another_s,
 			clean_up),
 		cmocka_unit_test_teardown(a_fresh_report_is_said_before_its_address_is_another_s,
+					  clean_up),
+		cmocka_unit_test_teardown(an_end_that_a_look_for_another_matches_has_all_its_owners,
 					  clean_up),
 		cmocka_unit_test_teardown(a_search_that_finds_no_memory_is_tried_again, clean_up),
 		cmocka_unit_test_teardown(a_watch_that_finds_no_memory_for_a_minute_ends, clean_up),
