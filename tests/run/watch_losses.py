@@ -135,6 +135,29 @@ def stacks_are_counted_exactly():
         equal(summary["received"] + lost["stacks"], summary["emitted"], f"balance of {summary}")
 
 
+@test
+def what_was_seen_before_an_error_is_said():
+    """It may open no more descriptors, which a look for the holders takes."""
+    with listen() as ls, Watch("--after", "50ms", "--new", "--json", "--no-stacks",
+                               "--port", str(ls.getsockname()[1])) as w:
+        w.ready()
+        kept = half_closed(ls, 1)  # for which it attaches what it had no need of before
+        w.line("half-closed", seconds=20)
+        fds = max(map(int, os.listdir(f"/proc/{w.process.pid}/fd"))) + 1
+        resource.prlimit(w.process.pid, resource.RLIMIT_NOFILE, (fds, fds))
+        kept.append(half_closed(ls, 1)[0])
+        wait_for(lambda: (w.text(), w.process.poll())[1] is not None, "its end", 20)
+        said = json_lines(w.text())
+        equal(w.process.returncode, 3, "exit code")
+        has(w.process.stderr.read(), "Too many open files")
+        equal([(x["event"], x.get("local")) for x in said if x["event"] not in ("watching", "lag")],
+              [("half-closed", name(kept[0])), ("half-closed", name(kept[1])), ("summary", None)], "what it says")
+        equal((said[2]["cause"], said[2]["holder_count"]), ("unread", 0), "what of the holder")
+        equal((said[-1]["complete"], said[-1]["reported"]), (False, 2), "summary")
+        for end in kept:
+            end.close()
+
+
 # The same place twice: while the buffer for stacks is full, and later.
 TWICE = READERS[:READERS.index("begun =")] + """
 ends = [socket.create_connection(ls.getsockname()) for _ in range(2)]

@@ -610,6 +610,24 @@ static void owners_for_which_there_is_no_memory_are_looked_for_again(void **stat
 	doctor_close(d);
 }
 
+/* What the kernel has reported by then is said at the end. That nobody holds it is not known. */
+static void a_report_is_said_after_an_error(void **state)
+{
+	struct doctor *d = start(false);
+	struct watch_event ev = event(WATCH_REPORT, 1, 10);
+	struct err e = { 0 };
+	int wait_ms;
+
+	ev.conn.flags &= ~(uint32_t)WATCH_TOLD;
+	kernel.walk_fails = -EMFILE;
+	send_event(&ev);
+	assert_int_equal(doctor_turn(d, &wait_ms, &e), -EMFILE);
+	assert_said("");
+	finish(d);
+	assert_said("half-closed drained 1 0\n");
+	doctor_close(d);
+}
+
 /* A jiffy is 4 ms here. */
 static void a_send_that_was_long_ago_was_long_ago(void **state)
 {
@@ -651,6 +669,7 @@ int main(void)
 		cmocka_unit_test_teardown(a_watch_that_finds_no_memory_for_a_minute_ends, clean_up),
 		cmocka_unit_test_teardown(owners_for_which_there_is_no_memory_are_looked_for_again,
 					  clean_up),
+		cmocka_unit_test_teardown(a_report_is_said_after_an_error, clean_up),
 		cmocka_unit_test_teardown(a_send_that_was_long_ago_was_long_ago, clean_up),
 	};
 
