@@ -172,6 +172,12 @@ static int add_lags(struct run *run, bool draw, const struct report_style *style
 	return 0;
 }
 
+/* For lack of memory a table may be left out that comes again later. */
+static int or_later(int r)
+{
+	return r == -ENOMEM || r == -EAGAIN ? 0 : r;
+}
+
 static int put_lags(struct run *run, bool draw, struct err *e)
 {
 	struct buf b = { 0 };
@@ -181,11 +187,12 @@ static int put_lags(struct run *run, bool draw, struct err *e)
 	return r;
 }
 
-static void put_summary(struct run *run)
+static void put_summary(struct run *run, bool cut_short)
 {
 	struct tw_summary s = doctor_summary(run->doctor);
 	struct buf b = { 0 };
 
+	s.cut_short = cut_short;
 	if (run->job->json)
 		watch_json_summary(&b, wall_ns(), &s);
 	else
@@ -370,11 +377,11 @@ static int loop(struct run *run, struct err *e)
 
 		now = clock_mono_ns();
 		if (!r && now >= next) {
-			r = put_lags(run, false, e);
+			r = or_later(put_lags(run, false, e));
 			next = next_turn(next, interval, now);
 		}
 		if (!r && run->screen)
-			r = turn_lags(run, now, e);
+			r = or_later(turn_lags(run, now, e));
 		if (r || now >= end || told_to_stop(run) || nobody_left(run, now))
 			return r;
 		if (turn_screen(run, now))
@@ -426,7 +433,8 @@ static void tidy_memory(void)
 	malloc_trim(0);
 }
 
-static int watch_all(struct run *run, struct err *e)
+/* Loads the watch; a command is made before, so that it is watched from its first call on. */
+static int open_doctor(struct run *run, struct err *e)
 {
 	struct watch_job *job = run->job;
 	int r;
@@ -440,9 +448,14 @@ static int watch_all(struct run *run, struct err *e)
 	run->began = wall_ns();
 	job->setup.pids = job->pids;
 	job->setup.pid_count = job->pid_count;
-	r = doctor_open(&run->doctor, &job->setup, put_line, run, e);
-	if (r)
-		return r;
+	return doctor_open(&run->doctor, &job->setup, put_line, run, e);
+}
+
+/* Screen or lines; and lets the command run. */
+static int begin(struct run *run, struct err *e)
+{
+	struct watch_job *job = run->job;
+
 	watch_named_note(job);
 	tidy_memory();
 	if (wants_screen(run)) {
@@ -453,24 +466,42 @@ static int watch_all(struct run *run, struct err *e)
 		put_start(run);
 	}
 	if (job->command && !told_to_stop(run))
-		r = watch_child_start(&run->child, job->command, e);
-	if (!r)
-		r = loop(run, e);
-	if (run->screen)
-		term_go_on(STDOUT_FILENO);
-	screen_close(run->screen);
-	run->screen = NULL;
+		return watch_child_start(&run->child, job->command, e);
+	return 0;
+}
+
+/* Says what is left to be said, also after an error (`r`), as far as it can be had. Returns the
+ * first error, whose text is in `e`. */
+static int put_ending(struct run *run, int r, struct err *e)
+{
+	int next;
+
 	if (!r && run->child_ended)
 		r = put_command(run, e);
 	if (!r && run->named_ended)
 		put_named(run);
-	if (!r)
-		r = doctor_finish(run->doctor, e);
-	if (!r)
-		r = put_lags(run, job->draw, e);
-	if (!r)
-		put_summary(run);
+	next = doctor_finish(run->doctor, r ? NULL : e);
+	r = r ? r : next;
+	next = put_lags(run, run->job->draw, r ? NULL : e);
+	r = r ? r : next;
+	put_summary(run, r);
 	return r;
+}
+
+static int watch_all(struct run *run, struct err *e)
+{
+	int r = open_doctor(run, e);
+
+	if (!r)
+		r = begin(run, e);
+	if (r)
+		return r;
+	r = loop(run, e);
+	if (run->screen)
+		term_go_on(STDOUT_FILENO);
+	screen_close(run->screen);
+	run->screen = NULL;
+	return put_ending(run, r, e);
 }
 
 /* A program that outlives the watch's time is ended with it: asked first, then killed. */

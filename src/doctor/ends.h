@@ -41,6 +41,7 @@ struct open_end {
 	bool shared : 1;    /* more than one process holds it */
 	bool blameless : 1; /* so far nobody is to blame for it, as its lines say */
 	bool again : 1;     /* to be looked at again: that may have changed */
+	bool unsought : 1;  /* nobody has looked for its owners yet */
 	bool renewing : 1;  /* the owners are of an earlier line, until one is found now */
 };
 

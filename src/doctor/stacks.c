@@ -77,9 +77,13 @@ void stacks_keep(struct stacks *s, const struct watch_stack *stack)
 	size_t size = stack->size <= WATCH_STACK_BYTES ? stack->size : WATCH_STACK_BYTES;
 	size_t bytes = offsetof(struct watch_stack, data) + size;
 	struct kept *k = &s->kept[stack->site % WATCH_SITES];
+	uint32_t first;
 
 	if (stack->site > s->newest)
 		s->newest = stack->site;
+	first = stacks_oldest(s);
+	if (s->oldest < first)
+		s->oldest = first; /* those before were replaced */
 	drop(s, k);
 	while (s->bytes + bytes > KEEP_BYTES && s->oldest < stack->site)
 		drop(s, &s->kept[s->oldest++ % WATCH_SITES]);

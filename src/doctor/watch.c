@@ -24,6 +24,11 @@
 #define SEARCH_MS   10
 #define SEARCH_REST 20
 #define REST_MS     50
+/* So often at most one ends' owners are looked for again, since others were matched meanwhile. */
+#define OWNER_LOOKS 3
+/* What fails for lack of memory is tried again after this time, and for so long. */
+#define RETRY_NS   (50 * CLOCK_NS_PER_MS)
+#define GIVE_UP_NS (60 * CLOCK_NS_PER_S)
 /* The same between two walks for what was missed: so many times as long as one takes, but no longer
  * than this. */
 #define MISSED_REST 8
@@ -37,6 +42,23 @@
 #define READ_AHEAD 8
 #define READ_NS    (800 * CLOCK_NS_PER_MS)
 
+/* Of what was tried: 0 where it has failed, but is to be tried again. What was to be found
+ * meanwhile may be gone by then, so each time that it begins to fail counts. */
+static int bear(struct doctor *d, enum doctor_try what, int r)
+{
+	uint64_t now = (uint64_t)clock_mono_ns();
+
+	if (r != -ENOMEM && r != -EAGAIN) {
+		d->failing_since[what] = 0;
+		return r;
+	}
+	if (!d->failing_since[what]) {
+		d->failing_since[what] = now;
+		d->forgotten++;
+	}
+	return now - d->failing_since[what] < GIVE_UP_NS ? 0 : r;
+}
+
 static int remember_fresh(struct doctor *d, const struct watch_event *ev)
 {
 	if (vec_reserve(&d->fresh, &d->fresh_cap, d->fresh_count + 1, sizeof(*d->fresh)))
@@ -45,10 +67,37 @@ static int remember_fresh(struct doctor *d, const struct watch_event *ev)
 	return 0;
 }
 
+static void say_fresh_one(struct doctor *d, const struct watch_event *ev);
+
+/* Another end has this one's address: so this one is gone. What waits of it is said before that
+ * takes its place. */
+static void make_way(struct doctor *d, const struct open_end *end)
+{
+	uint64_t sk = end->sk, began = end->began;
+	uint32_t kept = 0;
+
+	for (uint32_t i = 0; i < d->fresh_count; i++) {
+		const struct watch_event ev = d->fresh[i];
+
+		if (ev.sk == sk && ev.conn.began == began)
+			say_fresh_one(d, &ev);
+		else
+			d->fresh[kept++] = ev;
+	}
+	d->fresh_count = kept;
+	watch_say_now(d, sk, began);
+}
+
 static void on_report(struct doctor *d, const struct watch_event *ev)
 {
-	struct open_end *end = ends_insert(&d->ends, ev->sk);
+	/* A walk that matches owners gives them, but for those that it passed before. */
+	bool unseen = !d->setup.watch.rules.by_owner || d->matching_few ||
+		      ev->conn.flags & WATCH_OTHERS;
+	struct open_end *end = ends_find(&d->ends, ev->sk);
 
+	if (end)
+		make_way(d, end);
+	end = ends_insert(&d->ends, ev->sk);
 	if (end && remember_fresh(d, ev)) {
 		ends_remove(&d->ends, end);
 		end = NULL;
@@ -57,9 +106,8 @@ static void on_report(struct doctor *d, const struct watch_event *ev)
 		d->forgotten++;
 		return;
 	}
-	/* A walk that matches owners gives them, but for those that it passed before. */
-	d->owners_unseen |= !d->setup.watch.rules.by_owner || d->matching_few ||
-			    ev->conn.flags & WATCH_OTHERS;
+	d->owners_unseen |= unseen;
+	end->unsought = unseen;
 	end->began = ev->conn.began;
 	end->cookie = ev->cookie;
 	end->cgroup = ev->cgroup;
@@ -131,29 +179,30 @@ static void find_container(struct doctor *d, const struct open_end *end)
 		first->container = strdup(id);
 }
 
+static void say_fresh_one(struct doctor *d, const struct watch_event *ev)
+{
+	struct open_end *end = ends_find(&d->ends, ev->sk);
+
+	if (!end || end->began != ev->conn.began)
+		return;
+	if (watch_was_accepted(d, ev))
+		end->waiting = false;
+	find_container(d, end);
+	if (ev->kind == WATCH_REPORT) {
+		end->waiting = watch_is_waiting(ev);
+		watch_due(d, end, ev);
+	} else {
+		watch_follow_up(d, ev);
+	}
+}
+
 static void say_fresh(struct doctor *d)
 {
 	uint32_t n = d->fresh_count;
 
 	d->fresh_count = 0;
-	for (uint32_t i = 0; i < n; i++) {
-		const struct watch_event *ev = &d->fresh[i];
-		struct open_end *end = ends_find(&d->ends, ev->sk);
-
-		if (end && watch_was_accepted(d, ev))
-			end->waiting = false;
-		if (ev->kind != WATCH_REPORT) {
-			if (end && end->began == ev->conn.began)
-				find_container(d, end);
-			watch_follow_up(d, ev);
-			continue;
-		}
-		if (!end || end->began != ev->conn.began)
-			continue;
-		end->waiting = watch_is_waiting(ev);
-		find_container(d, end);
-		watch_due(d, end, ev);
-	}
+	for (uint32_t i = 0; i < n; i++)
+		say_fresh_one(d, &d->fresh[i]);
 	if (!d->fresh_count)
 		vec_rest(&d->fresh, &d->fresh_cap, WATCH_AT_REST);
 }
@@ -187,6 +236,8 @@ static int glance(struct doctor *d, struct err *e)
 	int r = watch_glance(d->watch, ahead_age(d), watch_on_event, d, &d->found, e);
 
 	d->next_glance = (uint64_t)clock_mono_ns() + glance_interval(d);
+	if (r)
+		return r;
 	if (d->found.more)
 		d->next_search = d->searched;
 	d->unmatched |= d->found.due > 0;
@@ -206,6 +257,10 @@ static int search(struct doctor *d, struct err *e)
 		rest = REST_MS * CLOCK_NS_PER_MS;
 	d->searched = begun;
 	d->rested = begun + rest;
+	if (r) {
+		d->next_search = begun + RETRY_NS;
+		return r;
+	}
 	d->next_search = d->found.next > d->rested ? d->found.next : d->rested;
 	if (d->found.more)
 		d->next_search = begun;
@@ -289,8 +344,6 @@ static int look_again(struct doctor *d, struct err *e)
 	uint32_t asked = 0;
 	int r = 0;
 
-	if (now < d->next_again)
-		return 0;
 	d->next_again = UINT64_MAX;
 	for (uint32_t i = 0; !r && i < d->ends.used; i++) {
 		const struct open_end *end = &d->ends.v[i];
@@ -305,7 +358,9 @@ static int look_again(struct doctor *d, struct err *e)
 		r = watch_drain(d->watch, watch_on_event, d, e);
 	if (rest < SEARCH_MS * CLOCK_NS_PER_MS)
 		rest = SEARCH_MS * CLOCK_NS_PER_MS;
-	if (asked && now + rest < d->next_again)
+	if (r)
+		rest = RETRY_NS;
+	if ((asked || r) && now + rest < d->next_again)
 		d->next_again = now + rest;
 	return r;
 }
@@ -331,6 +386,8 @@ static int wait_for(const struct doctor *d)
 		next = d->next_missed;
 	if (d->setup.watch.rules.by_owner && watch_next_matching(d) < next)
 		next = watch_next_matching(d);
+	if (d->owners_unseen && d->next_owners < next)
+		next = d->next_owners;
 	if (next > now + TURN_MS * CLOCK_NS_PER_MS)
 		return TURN_MS;
 	return next > now ? (int)((next - now) / CLOCK_NS_PER_MS) + 1 : 0;
@@ -347,27 +404,51 @@ static int look(struct doctor *d, struct err *e)
 	if (r)
 		return r;
 	if ((uint64_t)clock_mono_ns() >= next_search(d))
-		r = search(d, e);
+		r = bear(d, TRY_SEARCH, search(d, e));
 	else if ((uint64_t)clock_mono_ns() >= d->next_glance)
-		r = glance(d, e);
+		r = bear(d, TRY_SEARCH, glance(d, e));
 	else
-		r = watch_drain(d->watch, watch_on_event, d, e);
-	if (!r)
-		r = look_again(d, e);
-	if (!r && d->setup.watch.rules.by_owner)
-		r = watch_match_owners(d, e);
+		r = bear(d, TRY_DRAIN, watch_drain(d->watch, watch_on_event, d, e));
+	if (!r && (uint64_t)clock_mono_ns() >= d->next_again)
+		r = bear(d, TRY_LOOK, look_again(d, e));
+	if (!r && d->setup.watch.rules.by_owner &&
+	    (uint64_t)clock_mono_ns() >= watch_next_matching(d))
+		r = bear(d, TRY_MATCH, watch_match_owners(d, e));
 	return r;
+}
+
+/* A look at some processes may match ends that others hold, too. Where it fails, what is fresh
+ * waits for the next. */
+static int find_owners(struct doctor *d, bool *found, struct err *e)
+{
+	int r = 0;
+
+	*found = true;
+	if (d->owners_unseen && (uint64_t)clock_mono_ns() < d->next_owners) {
+		*found = false;
+		return 0;
+	}
+	for (int i = 0; !r && d->owners_unseen && i < OWNER_LOOKS; i++)
+		r = watch_find_fresh_owners(d, e);
+	if (r) {
+		*found = false;
+		d->owners_unseen = true;
+		d->next_owners = (uint64_t)clock_mono_ns() + RETRY_NS;
+	}
+	return bear(d, TRY_OWNERS, r);
 }
 
 int doctor_turn(struct doctor *d, int *wait_ms, struct err *e)
 {
+	bool found;
 	int r = look(d, e);
 
-	if (!r && d->owners_unseen)
-		r = watch_find_fresh_owners(d, e);
+	if (!r)
+		r = find_owners(d, &found, e);
 	if (r)
 		return r;
-	say_fresh(d);
+	if (found)
+		say_fresh(d);
 	stacks_collect(d->stacks);
 	watch_say_late(d, false);
 	*wait_ms = wait_for(d);

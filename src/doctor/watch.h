@@ -33,10 +33,12 @@ void doctor_close(struct doctor *d);
 int doctor_fd(const struct doctor *d);
 
 /* Does what is due and says the lines. Returns 0 with the milliseconds until it wants to be called
- * again in `wait_ms`, or -errno with text. Does not block. */
+ * again in `wait_ms`, or -errno with text. What fails for lack of memory is tried again in later
+ * calls, for a minute. Does not block. */
 int doctor_turn(struct doctor *d, int *wait_ms, struct err *e);
 
-/* Ends the watch: what the kernel has sent is said, and then the counts are final. */
+/* Ends the watch: what the kernel has sent is said, and then the counts are final. Also for after
+ * an error of doctor_turn(). Waits up to 5 s for stacks that are being read. */
 int doctor_finish(struct doctor *d, struct err *e);
 
 /* Counts so far. */

@@ -124,12 +124,21 @@ static bool is_read(struct doctor *d, const struct open_end *end, const struct w
 	       (int)stacks_ready(d->stacks, ev->conn.made_site);
 }
 
-static void await_stacks(struct doctor *d, const struct open_end *end, const struct watch_event *ev)
+static uint64_t left_until(uint64_t until)
 {
+	uint64_t now = (uint64_t)clock_mono_ns();
+
+	return until > now ? until - now : 0;
+}
+
+static void await_stacks(struct doctor *d, const struct open_end *end, const struct watch_event *ev,
+			 uint64_t until)
+{
+	stacks_collect(d->stacks);
 	if (is_read(d, end, ev))
 		return;
-	stacks_await(d->stacks, ev->conn.told_site, STACK_NS);
-	stacks_await(d->stacks, ev->conn.made_site, STACK_NS);
+	stacks_await(d->stacks, ev->conn.told_site, left_until(until));
+	stacks_await(d->stacks, ev->conn.made_site, left_until(until));
 }
 
 static bool put_off(struct doctor *d, const struct watch_event *ev, uint64_t due, bool reading)
@@ -141,7 +150,7 @@ static bool put_off(struct doctor *d, const struct watch_event *ev, uint64_t due
 	return true;
 }
 
-/* It waits for its stacks. Without room they are waited for here; false: it can be said. */
+/* It waits for its stacks; false: it can be said, or there is no room, and it is said without. */
 static bool wait_for_stacks(struct doctor *d, struct open_end *end, const struct watch_event *ev)
 {
 	if (is_read(d, end, ev))
@@ -151,7 +160,6 @@ static bool wait_for_stacks(struct doctor *d, struct open_end *end, const struct
 		end->late |= ev->kind == WATCH_REPORT;
 		return true;
 	}
-	await_stacks(d, end, ev);
 	return false;
 }
 
@@ -276,6 +284,35 @@ static struct open_end *end_of(const struct doctor *d, const struct watch_event 
 	return end && end->began == ev->conn.began ? end : NULL;
 }
 
+/* Says one that waited, unless another line stands for it. */
+static void say_late(struct doctor *d, struct open_end *end, const struct watch_event *ev)
+{
+	if (ev->kind != WATCH_REPORT)
+		say_news(d, end, ev);
+	else if (end->late)
+		say_report(d, end, ev);
+}
+
+void watch_say_now(struct doctor *d, uint64_t sk, uint64_t began)
+{
+	uint64_t now = (uint64_t)clock_mono_ns();
+	uint32_t kept = 0;
+
+	/* What is said may bring about another that waits. */
+	for (uint32_t i = 0; i < d->late_count; i++) {
+		struct late l = d->late[i];
+		struct open_end *end = end_of(d, &l.event);
+
+		if (l.event.sk != sk || l.event.conn.began != began)
+			d->late[kept++] = l;
+		else if (end && end->hidden && !l.reading && l.due > now)
+			d->late[kept++] = l; /* the other end's line stands for it until then */
+		else if (end)
+			say_late(d, end, &l.event);
+	}
+	d->late_count = kept;
+}
+
 void watch_follow_up(struct doctor *d, const struct watch_event *ev)
 {
 	struct open_end *end = end_of(d, ev);
@@ -287,15 +324,17 @@ void watch_follow_up(struct doctor *d, const struct watch_event *ev)
 	if (end->reading) {
 		if (put_off(d, ev, 0, true))
 			return;
-		watch_say_late(d, true);
+		end->reading = false;
+		watch_say_now(d, ev->sk, ev->conn.began);
 		end = end_of(d, ev);
 	}
 	if (end && !wait_for_stacks(d, end, ev))
 		say_news(d, end, ev);
 }
 
-/* Says one that waits, or returns true: it waits on. */
-static bool waits_on(struct doctor *d, struct late *l, uint64_t now, bool all)
+/* Says one that waits, or returns true: it waits on. With `until` all are said, without the stacks
+ * that are not read by then. */
+static bool waits_on(struct doctor *d, struct late *l, uint64_t now, uint64_t until)
 {
 	struct open_end *end = end_of(d, &l->event);
 	bool is_report = l->event.kind == WATCH_REPORT;
@@ -305,7 +344,7 @@ static bool waits_on(struct doctor *d, struct late *l, uint64_t now, bool all)
 	if (end->reading) /* something before it waits on */
 		return true;
 	if (!l->reading) {
-		if (l->due > d->searched_all && (!all || end->hidden)) {
+		if (l->due > d->searched_all && (!until || end->hidden)) {
 			d->next_late = l->due < d->next_late ? l->due : d->next_late;
 			return true;
 		}
@@ -313,23 +352,20 @@ static bool waits_on(struct doctor *d, struct late *l, uint64_t now, bool all)
 		l->due = now + STACK_NS;
 		l->reading = true;
 	}
-	if (all)
-		await_stacks(d, end, &l->event);
+	if (until)
+		await_stacks(d, end, &l->event, until);
 	else if (!is_read(d, end, &l->event) && (!l->due || l->due > now)) {
 		l->due = l->due ? l->due : now + STACK_NS;
 		end->reading = true;
 		return true;
 	}
-	if (is_report)
-		say_report(d, end, &l->event);
-	else
-		say_news(d, end, &l->event);
+	say_late(d, end, &l->event);
 	return false;
 }
 
 void watch_say_late(struct doctor *d, bool all)
 {
-	uint64_t now = (uint64_t)clock_mono_ns();
+	uint64_t now = (uint64_t)clock_mono_ns(), until = all ? now + STACK_NS : 0;
 	uint32_t kept = 0;
 
 	d->next_late = UINT64_MAX;
@@ -343,7 +379,7 @@ void watch_say_late(struct doctor *d, bool all)
 	for (uint32_t i = 0; i < d->late_count; i++) {
 		struct late l = d->late[i];
 
-		if (waits_on(d, &l, now, all))
+		if (waits_on(d, &l, now, until))
 			d->late[kept++] = l;
 	}
 	d->late_count = kept;

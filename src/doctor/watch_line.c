@@ -27,9 +27,11 @@ static uint64_t since(uint64_t now, uint64_t then)
 
 /* The kernel's clock of sends ticks in jiffies; until their length is known nothing counts as
  * lately sent. */
-static uint64_t ticks_ms(uint64_t tick_ns, uint32_t jiffies)
+static uint32_t ticks_ms(uint64_t tick_ns, uint32_t jiffies)
 {
-	return tick_ns ? jiffies * tick_ns / CLOCK_NS_PER_MS : UINT32_MAX;
+	uint64_t ms = jiffies * tick_ns / CLOCK_NS_PER_MS;
+
+	return tick_ns && ms < UINT32_MAX ? (uint32_t)ms : UINT32_MAX;
 }
 
 /* The events of a change of state come before the change. */
@@ -61,7 +63,7 @@ static struct tcp_sample sample_of(const struct doctor *d, const struct open_end
 		.inode = (uint32_t)ev->inode,
 		.cookie = end->cookie,
 		.netns = end->netns,
-		.last_data_sent_ms = (uint32_t)ticks_ms(d->found.tick_ns, ev->sent_jiffies),
+		.last_data_sent_ms = ticks_ms(d->found.tick_ns, ev->sent_jiffies),
 		.bytes_sent = ev->sent,
 		.notsent_bytes = ev->unsent,
 		.snd_wnd = ev->peer_window,
@@ -202,7 +204,7 @@ static enum tcp_cause cause_now(const struct doctor *d, const struct open_end *e
 	if (ev->kind == WATCH_END && !end->waiting && !s.inode)
 		s.inode = 1; /* it had one: what has ended has lost it */
 	return watch_cause(ev, &s, ends_processes(&d->ends, end),
-			   watch_sees_all_processes(d->watch),
+			   watch_sees_all_processes(d->watch) && !end->unsought,
 			   watch_is_flowing(ev, d->found.tick_ns, d->setup.watch.rules.after));
 }
 
@@ -214,15 +216,14 @@ enum tcp_cause watch_cause_now(const struct doctor *d, const struct open_end *en
 	return cause_now(d, end, ev, &sample);
 }
 
-void watch_say(struct doctor *d, const struct open_end *end, const struct watch_event *ev,
-	       enum tw_what what)
+/* What the event and the end themselves say; without stacks, holders and the other end. */
+static struct tw_line line_of(const struct doctor *d, const struct open_end *end,
+			      const struct watch_event *ev, enum tw_what what)
 {
 	const struct watch_conn *c = &ev->conn;
-	const char *container;
 	struct tw_line line = {
 		.what = what,
 		.sample = sample_of(d, end, ev),
-		.wall_ns = (int64_t)ev->at + wall_offset(),
 		.age_ns = since(ev->at, c->since),
 		.taken_in = c->flags & WATCH_TAKEN_IN,
 		.at_least = c->flags & WATCH_TAKEN_IN && !(c->flags & WATCH_EXACT) &&
@@ -245,11 +246,20 @@ void watch_say(struct doctor *d, const struct open_end *end, const struct watch_
 	line.cause = cause_now(d, end, ev, &line.sample);
 	if (line.closed)
 		line.lag_ns = since(c->close_at, c->fin_at);
-	find_stacks(d, c, &line);
-	add_closer(d, end, &line);
 	memcpy(line.told_comm, c->told_comm, sizeof(line.told_comm));
+	return line;
+}
+
+void watch_say(struct doctor *d, const struct open_end *end, const struct watch_event *ev,
+	       enum tw_what what)
+{
+	struct tw_line line = line_of(d, end, ev, what);
+	const char *container = container_of(d, end);
+
+	line.wall_ns = (int64_t)ev->at + wall_offset();
+	find_stacks(d, &ev->conn, &line);
+	add_closer(d, end, &line);
 	copy_owners(d, line.owners, end);
-	container = container_of(d, end);
 	if (container)
 		snprintf(line.container, sizeof(line.container), "%s", container);
 	d->each(&line, d->arg);

@@ -48,6 +48,18 @@ static bool can_ask(const struct doctor *d)
 	return watch_sees_all_processes(d->watch);
 }
 
+/* Looks at the descriptors of those who hold one of these files, or, where there are none, of those
+ * who are watched. Of the others that may hold what is matched then nothing is known. */
+static int find_owners_among_few(struct doctor *d, const uint64_t *files, int n, struct err *e)
+{
+	int r;
+
+	d->matching_few = true;
+	r = watch_owners_of(d->watch, files, (unsigned)n, on_owner, d, e);
+	d->matching_few = false;
+	return r;
+}
+
 /* Walks over all descriptors. */
 static int find_all_owners(struct doctor *d, struct err *e)
 {
@@ -138,6 +150,17 @@ static void end_renewal(struct doctor *d, int64_t begun)
 		d->renewing_ns -= clock_thread_ns() - begun;
 }
 
+/* Sets whether somebody has yet to look for the owners of those that are counted anew. */
+static void set_unsought(struct doctor *d, bool unsought)
+{
+	for (uint32_t i = 0; i < d->fresh_count; i++) {
+		struct open_end *end = ends_find(&d->ends, d->fresh[i].sk);
+
+		if (end && is_counted_anew(d, &d->fresh[i]))
+			end->unsought = unsought;
+	}
+}
+
 /* Those of which owners may be missing have them counted anew. Where they are few, only their
  * holders are looked at. */
 int watch_find_fresh_owners(struct doctor *d, struct err *e)
@@ -154,27 +177,26 @@ int watch_find_fresh_owners(struct doctor *d, struct err *e)
 			ends_drop_owners(&d->ends, end);
 	}
 	d->owners_unseen = false;
+	set_unsought(d, false);
 	if (n == 0)
 		return 0;
 	if (n > 0)
-		r = watch_owners_of(d->watch, files, (unsigned)n, on_owner, d, e);
+		r = find_owners_among_few(d, files, n, e);
 	if (r == -E2BIG || r == -EOPNOTSUPP)
 		r = find_all_owners(d, e);
 	end_renewal(d, begun);
+	if (r)
+		set_unsought(d, true);
 	return r;
 }
 
-/* Matches the wanted ends with the descriptors of those who are watched; of the others that may
- * hold them nothing is known then. */
+/* Matches the wanted ends with the descriptors of those who are watched. */
 static int match_with_watched(struct doctor *d, struct err *e)
 {
 	int r = -E2BIG;
 
-	if (can_ask(d)) {
-		d->matching_few = true;
-		r = watch_owners_of(d->watch, NULL, 0, on_owner, d, e);
-		d->matching_few = false;
-	}
+	if (can_ask(d))
+		r = find_owners_among_few(d, NULL, 0, e);
 	return r == -E2BIG || r == -EOPNOTSUPP ? find_all_owners(d, e) : r;
 }
 
@@ -191,11 +213,9 @@ uint64_t watch_next_matching(const struct doctor *d)
 int watch_match_owners(struct doctor *d, struct err *e)
 {
 	int64_t begun = clock_thread_ns();
-	uint64_t now = (uint64_t)clock_mono_ns(), took;
+	uint64_t now, took;
 	int r;
 
-	if (now < watch_next_matching(d))
-		return 0;
 	d->unmatched = false; /* but for what comes due during the walk */
 	r = match_with_watched(d, e);
 	if (!r)
@@ -203,6 +223,10 @@ int watch_match_owners(struct doctor *d, struct err *e)
 	took = (uint64_t)(clock_thread_ns() - begun);
 	now = (uint64_t)clock_mono_ns();
 	d->next_walk = now + took;
+	if (r) { /* for the next attempt, if there is one */
+		d->unmatched = true;
+		d->next_walk += MATCH_MS * CLOCK_NS_PER_MS;
+	}
 	d->next_match = now + MATCH_MS * CLOCK_NS_PER_MS + MATCH_REST * took;
 	return r;
 }

@@ -16,6 +16,16 @@ struct late {
 /* Events that there is room for when there are none; bursts take more. */
 #define WATCH_AT_REST 256
 
+/* What is tried again where it fails for lack of memory. */
+enum doctor_try {
+	TRY_SEARCH,
+	TRY_DRAIN,
+	TRY_LOOK,
+	TRY_MATCH,
+	TRY_OWNERS,
+	TRIES
+};
+
 struct doctor {
 	struct watch *watch;
 	struct doctor_setup setup;
@@ -43,7 +53,9 @@ struct doctor {
 	/* Changes of state that the kernel had missed at the last look for what they hid; the next
 	 * look. */
 	uint64_t missed, next_missed;
-	int poll; /* readable when something may have happened */
+	uint64_t next_owners;          /* not before this are owners looked for */
+	uint64_t failing_since[TRIES]; /* 0: it did not fail last */
+	int poll;                      /* readable when something may have happened */
 };
 
 /* Gets the events; for watch_turn(). */
@@ -80,8 +92,12 @@ uint32_t watch_news(uint32_t flags, uint32_t before);
 void watch_due(struct doctor *d, struct open_end *end, const struct watch_event *ev);
 void watch_follow_up(struct doctor *d, const struct watch_event *ev);
 
-/* Says what waited and can be said now; with `all`, at the end, whatever it waits for. */
+/* Says what waited and can be said now; with `all`, at the end, whatever it waits for, and waits up
+ * to 5 s for stacks. */
 void watch_say_late(struct doctor *d, bool all);
+
+/* Says what waits of this end, in order, without the stacks that are not read. */
+void watch_say_now(struct doctor *d, uint64_t sk, uint64_t began);
 
 /* When something that waits for a stack is due, where that is before `next` (CLOCK_MONOTONIC, ns).
  */
@@ -95,8 +111,8 @@ void watch_keep_stack(const struct watch_stack *stack, void *doctor);
  * accepted, and has none, it gives its listener's. Returns 0 or -errno with text. */
 int watch_find_fresh_owners(struct doctor *d, struct err *e);
 
-/* Where only some processes are watched: matches with their descriptors what came due, when
- * watch_next_matching() says; UINT64_MAX: there is nothing to match. */
+/* Where only some processes are watched: matches with their descriptors what came due; to be called
+ * when watch_next_matching() says; UINT64_MAX: there is nothing to match. */
 int watch_match_owners(struct doctor *d, struct err *e);
 uint64_t watch_next_matching(const struct doctor *d);
 

@@ -145,6 +145,8 @@ int watch_fold_lags(struct watch *w, struct err *e)
 		return 0;
 	r = walk_map(w, take_out, NULL, e);
 	join(w);
+	if (r == -ENOMEM)
+		return 0; /* at the next search; what finds no place meanwhile is counted */
 	rows = w->skel->bss->lag_rows;
 	w->lags_most = rows + FRESH_LEAST > most ? rows + FRESH_LEAST : most;
 	return r == -E2BIG ? 0 : r;

@@ -144,6 +144,8 @@ int watch_settle_claims(struct watch *w, watch_event_fn *each, void *arg, struct
 	if (!r)
 		r = run_program(w->skel->progs.settle_claims, "reporting what has no descriptor",
 				e);
+	if (r)
+		w->skel->bss->claimed = true; /* they are not settled */
 	return r ? r : watch_drain(w, each, arg, e);
 }
 

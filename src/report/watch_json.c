@@ -165,7 +165,7 @@ void watch_json_summary(struct buf *out, int64_t wall_ns, const struct tw_summar
 	const struct tw_losses *l = &s->losses;
 
 	begin(out, "summary", wall_ns);
-	add_bool(out, "complete", !tw_losses_sum(l));
+	add_bool(out, "complete", !tw_losses_sum(l) && !s->cut_short);
 	buf_printf(out,
 		   ",\"reported\":%" PRIu64 ",\"open\":%" PRIu64 ",\"tracked\":%" PRIu64
 		   ",\"emitted\":%" PRIu64 ",\"received\":%" PRIu64,

@@ -183,11 +183,13 @@ void watch_text_summary(struct buf *out, const struct tw_summary *s)
 	const struct tw_losses *l = &s->losses;
 
 	buf_printf(out, "%" PRIu64 " reported, %" PRIu64 " still open", s->reported, s->open);
-	if (!tw_losses_sum(l)) {
+	if (!tw_losses_sum(l) && !s->cut_short) {
 		buf_str(out, "\n");
 		return;
 	}
 	buf_str(out, "; this report is incomplete:\n");
+	if (s->cut_short)
+		buf_str(out, "  the watch could not go on\n");
 	add_loss(out, l->events, "events lost: the buffer was full; --buffer makes it larger");
 	add_loss(out, l->stacks, "stacks lost: their buffer was full");
 	add_loss(out, l->refused, "stacks not taken: too many new ones in one second");

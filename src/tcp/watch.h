@@ -122,6 +122,7 @@ struct tw_summary {
 	uint64_t reported;          /* ends that were half-closed longer than allowed */
 	uint64_t open;              /* of these, not over */
 	uint64_t tracked;           /* ends that were half-closed at all */
+	bool cut_short;             /* by an error: what came later was not seen */
 	uint64_t emitted, received; /* events, by the kernel's count and by ours */
 	struct tw_losses losses;
 };

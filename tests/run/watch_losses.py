@@ -5,6 +5,7 @@ import os
 import resource
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import tempfile
@@ -134,6 +135,29 @@ def stacks_are_counted_exactly():
         equal(summary["received"] + lost["stacks"], summary["emitted"], f"balance of {summary}")
 
 
+@test
+def what_was_seen_before_an_error_is_said():
+    """It may open no more descriptors, which a look for the holders takes."""
+    with listen() as ls, Watch("--after", "50ms", "--new", "--json", "--no-stacks",
+                               "--port", str(ls.getsockname()[1])) as w:
+        w.ready()
+        kept = half_closed(ls, 1)  # for which it attaches what it had no need of before
+        w.line("half-closed", seconds=20)
+        fds = max(map(int, os.listdir(f"/proc/{w.process.pid}/fd"))) + 1
+        resource.prlimit(w.process.pid, resource.RLIMIT_NOFILE, (fds, fds))
+        kept.append(half_closed(ls, 1)[0])
+        wait_for(lambda: (w.text(), w.process.poll())[1] is not None, "its end", 20)
+        said = json_lines(w.text())
+        equal(w.process.returncode, 3, "exit code")
+        has(w.process.stderr.read(), "Too many open files")
+        equal([(x["event"], x.get("local")) for x in said if x["event"] not in ("watching", "lag")],
+              [("half-closed", name(kept[0])), ("half-closed", name(kept[1])), ("summary", None)], "what it says")
+        equal((said[2]["cause"], said[2]["holder_count"]), ("unread", 0), "what of the holder")
+        equal((said[-1]["complete"], said[-1]["reported"]), (False, 2), "summary")
+        for end in kept:
+            end.close()
+
+
 # The same place twice: while the buffer for stacks is full, and later.
 TWICE = READERS[:READERS.index("begun =")] + """
 ends = [socket.create_connection(ls.getsockname()) for _ in range(2)]
@@ -211,6 +235,38 @@ def lags_that_find_no_place_are_counted_exactly():
         equal([x["count"] for x in json_lines(w.text()) if x["event"] == "lag"], [1], "lags that were counted")
         for m in (lags, variables):
             m.close()
+
+
+class Lags(Map):
+    """The map of close lags."""
+
+    def strangers(self):
+        """Of processes that have ended."""
+        return b"".join(struct.pack("=QIHBBII", 1, n + (1 << 24), 1, 0, 0, 0, 0) for n in range(self.size))
+
+
+def lags_are_added_up_though_there_is_little_memory():
+    """Its memory is limited to what it has, which is not enough to take out at once what has ended."""
+    with listen() as ls, Watch("--after", "20ms", "--new", "--json", "--no-stacks",
+                               "--port", str(ls.getsockname()[1])) as w:
+        w.ready()
+        lags, variables = Lags(w.process.pid, "lags"), Map(w.process.pid, ".bss")
+        kept = half_closed(ls, 1)
+        w.line("half-closed", seconds=20)
+        lift = limit_memory(w.process.pid)
+        lags.fill()
+        variables.put_in_array("lag_rows", lags.size)
+        wait_for(lambda: w.process.poll() is not None or lags.count() < lags.size // 4 * 3, "room in the table", 20)
+        if w.process.poll() is None:
+            lift()  # what it says at the end is large
+        kept[0].close()
+        equal(w.stop(), (0, ""), "exit")
+        for m in (lags, variables):
+            m.close()
+
+
+if not SANITIZED:  # there a program that finds no memory is ended
+    test(lags_are_added_up_though_there_is_little_memory)
 
 
 @test
@@ -391,15 +447,22 @@ def times_waited(pid):
         return int(next(line.split()[1] for line in f if line.startswith("voluntary_ctxt")))
 
 
+def limit_memory(pid):
+    """To what it has. Returns what lifts the limit."""
+    with open(f"/proc/{pid}/statm", encoding="utf-8") as f:
+        size = int(f.read().split()[0]) * resource.getpagesize()
+    before = resource.prlimit(pid, resource.RLIMIT_AS)
+    resource.prlimit(pid, resource.RLIMIT_AS, (size, before[1]))
+    return lambda: resource.prlimit(pid, resource.RLIMIT_AS, before)
+
+
 def reports_that_find_no_memory_are_counted():
     """Its memory is limited to what it has, and while it is stopped so much comes due that it needs more. Then
     something is missed: looking for that needs memory, too, and is put off."""
     with listen() as ls, Watch("--after", "1ms", "--new", "--json", "--no-stacks",
                                "--port", str(ls.getsockname()[1])) as w:
         w.ready()
-        with open(f"/proc/{w.process.pid}/statm", encoding="utf-8") as f:
-            size = int(f.read().split()[0]) * resource.getpagesize()
-        resource.prlimit(w.process.pid, resource.RLIMIT_AS, (size, size))
+        limit_memory(w.process.pid)
         w.process.send_signal(signal.SIGSTOP)
         clients = half_closed(ls, 800)
         time.sleep(0.01)  # not synchronisation: so that the last is due, too

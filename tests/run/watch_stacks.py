@@ -12,12 +12,14 @@ import tempfile
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
+from bpfmaps import Map  # noqa: E402
 from helper import Helper  # noqa: E402
 from tap import (BUILD, SANITIZED, SOURCE, Skip, binary, cases, equal, has, main, run, test, true,  # noqa: E402
                  wait_for)
 from watching import Holder, Watch, functions, in_order, name  # noqa: E402
 
 IN_OPEN = 0x20
+REPORTED = 4  # of an end's flags in the kernel's table
 SAID_WITHIN = 0.001  # seconds between what the program and the watch say of one read
 
 
@@ -406,7 +408,7 @@ if not os.fork():
                      (said or b""))
 with open(folder + "/x", "rb") as f:
     f.read()  # from here on the kernel has it
-os.execv(folder + "/x", [folder + "/x", "direct"])
+os.execv(folder + "/x", [folder + "/x", *sys.argv[3:]])
 """
 
 
@@ -417,7 +419,7 @@ def a_file_system_that_does_not_answer_holds_up_no_line():
         raise Skip("there is no FUSE")
     with tempfile.TemporaryDirectory() as folder, Holder("elsewhere") as other, \
             Program("unshare", "--mount", sys.executable, "-ISc", SERVED, folder,
-                    os.path.join(BUILD, "tests", "mkstack")) as p:
+                    os.path.join(BUILD, "tests", "mkstack"), "direct") as p:
         server = int(subprocess.check_output(["pgrep", "-P", str(p.pid)], text=True))
         try:
             with Watch("--after", "100ms", "--json", "--pid", str(p.pid), "--pid", str(other.pid)) as w:
@@ -434,8 +436,35 @@ def a_file_system_that_does_not_answer_holds_up_no_line():
             os.kill(server, signal.SIGKILL)
 
 
+def a_file_system_that_does_not_answer_holds_up_the_end_once():
+    """Not once for each of the lines that wait for a stack."""
+    if not os.path.exists("/dev/fuse"):
+        raise Skip("there is no FUSE")
+    with tempfile.TemporaryDirectory() as folder, \
+            Program("unshare", "--mount", sys.executable, "-ISc", SERVED, folder,
+                    os.path.join(BUILD, "tests", "mkstack"), *["direct"] * 6) as p:
+        server = int(subprocess.check_output(["pgrep", "-P", str(p.pid)], text=True))
+        try:
+            with Watch("--after", "100ms", "--json", "--pid", str(p.pid)) as w:
+                w.ready()
+                ends = Map(w.process.pid, "ends")
+                os.kill(server, signal.SIGSTOP)
+                p.tell()
+                mine = [p.says().split()[1] for _ in range(6)]
+                wait_for(lambda: sum(flags & REPORTED > 0 for _, (*_, flags) in ends.elements("=QQQQQI")) == 6,
+                         "six reports")
+                ends.close()
+                equal(w.stop(), (0, ""), "exit")  # waits for less time than two of them would take
+                said = [x for x in map(json.loads, w.text().splitlines()) if x["event"] == "half-closed"]
+                equal(sorted((x["local"], x["told"]["stack_note"]) for x in said),
+                      sorted((end, "the stack is not read yet") for end in mine), "lines")
+        finally:
+            os.kill(server, signal.SIGKILL)
+
+
 if not SANITIZED:  # whose search for leaks waits for every thread
     test(a_file_system_that_does_not_answer_holds_up_no_line)
+    test(a_file_system_that_does_not_answer_holds_up_the_end_once)
 
 
 PYTHON = """

@@ -149,6 +149,28 @@ static void what_is_not_kept_is_counted_when_it_is_missed(void **state)
 	stacks_free(s);
 }
 
+/* Small ones have gone round once, so that none had to go for its size; then larger ones come. */
+static void the_oldest_go_first_also_after_a_round(void **state)
+{
+	struct stacks *s = stacks_new();
+	struct watch_stack *stack = stack_here(1);
+	uint32_t small = WATCH_SITES + 100, last = small + 330;
+
+	for (stack->site = 1; stack->site <= last; stack->site++) {
+		stack->size = stack->site <= small ? 64 : WATCH_STACK_BYTES;
+		stacks_keep(s, stack);
+	}
+	assert_string_equal(stacks_read(s, small)->note, "the stack is not read yet");
+	assert_string_equal(stacks_read(s, WATCH_SITES + 1)->note, "the stack is not read yet");
+	assert_string_equal(stacks_read(s, last)->note, "the stack is not read yet");
+	assert_int_equal(stacks_missing(s), 0);
+	assert_true(stacks_oldest(s) > last - WATCH_SITES + 1);
+	assert_string_equal(stacks_read(s, stacks_oldest(s))->note, "the stack is not read yet");
+	assert_string_equal(stacks_read(s, stacks_oldest(s) - 1)->note, "the stack is not kept");
+	free(stack);
+	stacks_free(s);
+}
+
 static void one_is_read_ahead_where_it_is_asked_for(void **state)
 {
 	struct stacks *s = stacks_new();
@@ -193,6 +215,7 @@ int main(void)
 		cmocka_unit_test(no_more_are_taken_than_there_is_room_for),
 		cmocka_unit_test(a_stack_is_ready_once_it_is_read),
 		cmocka_unit_test(what_is_not_kept_is_counted_when_it_is_missed),
+		cmocka_unit_test(the_oldest_go_first_also_after_a_round),
 		cmocka_unit_test(one_is_read_ahead_where_it_is_asked_for),
 		cmocka_unit_test(names_are_remembered_by_file_and_place),
 	};

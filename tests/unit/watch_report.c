@@ -76,6 +76,21 @@ static void without_a_loss_it_is_complete(void **state)
 	buf_free(&json);
 }
 
+/* Though nothing that was to be seen by then was lost. */
+static void what_was_cut_short_is_not_complete(void **state)
+{
+	struct tw_summary s = { .reported = 2, .open = 1, .cut_short = true };
+	struct buf text = { 0 }, json = { 0 };
+
+	watch_text_summary(&text, &s);
+	watch_json_summary(&json, 0, &s);
+	assert_string_equal(text.data, "2 reported, 1 still open; this report is incomplete:\n"
+				       "  the watch could not go on\n");
+	assert_non_null(strstr(json.data, "\"complete\":false"));
+	buf_free(&text);
+	buf_free(&json);
+}
+
 /* 90 lags of 1 ms, 9 of 30 ms, 1 of 2 s: each column has its own. */
 static void lags_have_their_percentiles_and_a_histogram(void **state)
 {
@@ -372,6 +387,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_loss_is_said_by_its_cause),
 		cmocka_unit_test(without_a_loss_it_is_complete),
+		cmocka_unit_test(what_was_cut_short_is_not_complete),
 		cmocka_unit_test(lags_have_their_percentiles_and_a_histogram),
 		cmocka_unit_test(what_is_at_least_is_said_so),
 		cmocka_unit_test(a_dead_end_is_said_to_be_dead),
