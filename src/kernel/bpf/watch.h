@@ -40,14 +40,12 @@ enum watch_flag {
 
 /* What is known of one end that is half-closed or dead, and that the socket does not remember. */
 struct watch_conn {
-	__u64 began;     /* when it became half-closed, or died; with `sk` it names the end */
-	__u64 since;     /* the same, but for one that died later: when it died */
-	__u64 fin_at;    /* the peer's FIN arrived; 0: none did, or it came after ours */
-	__u64 told_at;   /* the first read that returned 0 */
-	__u64 close_at;  /* this end's FIN */
-	__u32 flags;     /* enum watch_flag */
-	__u32 read_seq;  /* the read position when it became half-closed, or in the last read */
-	__u32 write_seq; /* the write position when it became half-closed */
+	__u64 began;    /* when it became half-closed, or died; with `sk` it names the end */
+	__u64 since;    /* the same, but for one that died later: when it died */
+	__u64 fin_at;   /* the peer's FIN arrived; 0: none did, or it came after ours */
+	__u64 told_at;  /* the first read that returned 0 */
+	__u64 close_at; /* this end's FIN */
+	__u32 flags;    /* enum watch_flag */
 	__u32 told_tgid, told_tid;
 	__u32 told_site, made_site; /* 0: none taken */
 	__u32 error;                /* sk_err when it died */
@@ -70,7 +68,8 @@ struct watch_event {
 	__u32 unsent;       /* of these, not sent yet */
 	__u32 sent;         /* bytes written since it became half-closed; modulo 2^32 */
 	__u32 sent_jiffies; /* since data were last sent */
-	__u32 received;     /* where this end closed first: bytes that came since; modulo 2^32 */
+	__u32 received;     /* where this end closed first: bytes that were not read then, or came
+			     * since; modulo 2^32 */
 	__u32 recv_jiffies; /* since data were last received */
 	__u32 peer_window;
 	__u8 state; /* TCPS_* */
