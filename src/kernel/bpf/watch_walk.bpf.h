@@ -23,6 +23,14 @@ static __always_inline bool is_half_closed(int state)
 	       state == TCP_LAST_ACK || state == TCP_CLOSING;
 }
 
+/* Of a closed one: whether it has no peer any more. It was dissolved: by its program, which keeps
+ * the socket to use it again, or by the kernel, as its listener was closed (inet_child_forget()).
+ */
+static __always_inline bool is_dissolved(const struct sock *sk)
+{
+	return !BPF_CORE_READ(sk, __sk_common.skc_dport);
+}
+
 /* Whether its socket is no longer what the end was: then its end was not seen, or comes just now.
  * Of the dead it may be that they were closed before on_destroy was attached. Once it is, one that
  * is still held here is seen to go. */
@@ -33,7 +41,7 @@ static __always_inline bool is_gone(__u64 key, const struct end *e)
 
 	if (!(e->flags & WATCH_DEAD))
 		return !is_half_closed(state);
-	return state != TCP_CLOSE || (e->inode && socket_inode(sk) != e->inode);
+	return state != TCP_CLOSE || is_dissolved(sk) || (e->inode && socket_inode(sk) != e->inode);
 }
 
 /* Nobody holds the end still meanwhile: it may finish, and its place have another, at any step.
