@@ -58,8 +58,14 @@ static __noinline int send_report(__u64 key, struct end *e, __u64 began)
 		return 0;
 	}
 	emit(WATCH_REPORT, &now, BPF_RB_NO_WAKEUP);
-	if (is_still(e, key, began) && !(*(volatile __u32 *)&e->flags & WATCH_FINISHED))
-		return 0;
+	flags = *(volatile __u32 *)&e->flags;
+	if (is_still(e, key, began) && !(flags & WATCH_FINISHED)) {
+		if (!(flags & ~now.flags & (WATCH_TOLD | WATCH_CLOSED | WATCH_DEAD)))
+			return 0;
+		/* The news of it may have been sent before its report was. */
+		now = *e;
+		return is_still(e, key, began) ? emit(WATCH_NEWS, &now, BPF_RB_NO_WAKEUP) : 0;
+	}
 	/* Its end may have been sent before its report was. */
 	now.flags |= WATCH_FINISHED;
 	return emit(WATCH_END, &now, BPF_RB_NO_WAKEUP);
