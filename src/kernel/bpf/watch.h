@@ -36,6 +36,7 @@ enum watch_flag {
 	WATCH_OTHERS = 512,   /* while it waited, one that does not match was seen to hold it */
 	WATCH_EXACT = 1024,   /* with WATCH_TAKEN_IN: its age is known all the same */
 	WATCH_OURS = 2048,    /* with WATCH_TOLD: the one that was told is watched */
+	WATCH_SEIZED = 4096,  /* being filled without the socket's lock */
 };
 
 /* What is known of one end that is half-closed or dead, and that the socket does not remember. */

@@ -98,7 +98,8 @@ static __always_inline void report_wanted(__u64 key, struct end *e)
 	bool gone = is_gone(key, e);
 	__u32 flags;
 
-	if (gone && *(volatile __u32 *)&e->flags & WATCH_DEAD)
+	if (gone && *(volatile __u32 *)&e->flags & WATCH_DEAD &&
+	    !is_dissolved((const struct sock *)key))
 		return;
 	flags = __sync_fetch_and_and(&e->flags, ~WATCH_WANTED);
 	if (!(flags & WATCH_WANTED) || flags & WATCH_FINISHED)
@@ -156,13 +157,12 @@ static __always_inline void take_in(struct sock *sk)
 	if (!tp)
 		return;
 	e = find(key);
-	if (e && is_whole(e->flags)) {
-		/* Its place may have been given to another end since it was found. */
-		if (!is_another(e, tp, state) || *(volatile __u64 *)&e->sk != key)
-			return;
-		finish(key, e);
-	}
+	/* One that is not whole is being filled, or finished. */
+	if (e && (!is_whole(e->flags) || !is_another(e, tp, state) || !put_out(sk)))
+		return;
 	if (state == TCP_CLOSE) {
+		if (sk->__sk_common.skc_flags & SOCK_DEAD_BIT) /* closed meanwhile */
+			return;
 		/* Never was connected; a refusal is one segment. */
 		if (tp->segs_in <= 1 && !tp->bytes_acked && !tp->bytes_received)
 			return;
