@@ -130,11 +130,14 @@ struct watch_stack {
 	__u8 data[WATCH_STACK_BYTES];
 };
 
-/* A descriptor that refers to a reported end, or to the listener in whose queue it waits. */
+/* A descriptor that refers to a reported end, or to a listener in whose accept queue some wait:
+ * which, the `waits_at` program tells. Thousands may, and the kernel hands on no more than 32 KiB
+ * for one descriptor. */
 struct watch_owner {
-	__u64 sk, began; /* of the end */
-	__u64 cookie;    /* 0: none was made yet */
-	__u64 start;     /* of the process: nanoseconds since boot */
+	__u64 sk;     /* the end, or the listener */
+	__u64 began;  /* of the end; 0: it is a listener */
+	__u64 cookie; /* of the end; 0: none was made yet */
+	__u64 start;  /* of the process: nanoseconds since boot */
 	__u32 tgid;
 	__s32 fd;
 	char comm[WATCH_COMM];
@@ -179,6 +182,13 @@ struct watch_turn {
 /* The end that user space wants to hear of; in to the `look_again` program. */
 struct watch_look {
 	__u64 sk, began;
+};
+
+/* The listener in whose accept queue a reported end was in the last walk over all descriptors; 0:
+ * in none. In and out of the `waits_at` program. */
+struct watch_waiting {
+	__u64 sk, began; /* in: the end */
+	__u64 listener;  /* out */
 };
 
 /* Who closed where a thread of the kernel did. */

@@ -43,6 +43,8 @@ struct end {
 	char told_comm[WATCH_COMM];
 	__u32 error; /* sk_err; with WATCH_DEAD */
 	__u64 inode; /* the socket's; with WATCH_DEAD. 0: it waits to be accepted */
+	/* The listener in whose accept queue it was seen, and `began` of the one that was. */
+	__u64 listener, waited;
 } __attribute__((aligned(64)));
 
 struct {

@@ -91,6 +91,17 @@ static __always_inline void want(__u64 key, struct end *e, __u64 began)
 		__sync_fetch_and_add(&wanted, -1);
 }
 
+/* Whether the buffer holds so much that a report is better left for the next walk: one descriptor,
+ * of a listener, may bring about thousands. */
+static __always_inline bool is_crowded(void)
+{
+	if (bpf_ringbuf_query(&events, BPF_RB_AVAIL_DATA) <=
+	    bpf_ringbuf_query(&events, BPF_RB_RING_SIZE) / 2)
+		return false;
+	crowded = true;
+	return true;
+}
+
 /* The owner of a wanted end is one of the watched. One that dies at this moment is not yet what it
  * will be, and stays wanted. */
 static __always_inline void report_wanted(__u64 key, struct end *e)
@@ -98,6 +109,8 @@ static __always_inline void report_wanted(__u64 key, struct end *e)
 	bool gone = is_gone(key, e);
 	__u32 flags;
 
+	if (is_crowded())
+		return;
 	if (gone && *(volatile __u32 *)&e->flags & WATCH_DEAD &&
 	    !is_dissolved((const struct sock *)key))
 		return;
@@ -309,6 +322,18 @@ int look_again(struct watch_look *ctx)
 	now = *e;
 	if (is_whole(now.flags) && now.flags & WATCH_REPORTED && now.began == began)
 		emit(WATCH_LOOK, &now, BPF_RB_NO_WAKEUP);
+	return 0;
+}
+
+/* User space runs it for one that waited to be accepted when it was reported. */
+SEC("syscall")
+int waits_at(struct watch_waiting *ctx)
+{
+	__u64 key = ctx->sk, began = ctx->began;
+	struct end *e = find_number(key);
+
+	ctx->listener = e && e->sk == key && e->began == began && e->waited == began ? e->listener
+										     : 0;
 	return 0;
 }
 
