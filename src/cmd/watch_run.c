@@ -236,12 +236,13 @@ static void put_start(struct run *run)
 {
 	const struct watch *w = doctor_watch(run->doctor);
 	const char *reads = watch_reads_name(watch_reads(w));
+	const char *accepts = watch_accepts_traced(w) ? "fexit" : "syscalls";
 	uint64_t after = run->job->setup.watch.rules.after;
 	struct buf b = { 0 };
 
 	if (run->job->json)
 		watch_json_start(&b, wall_ns(), after, reads,
-				 watch_accepts_traced(w) ? "fexit" : "syscalls");
+				 run->job->setup.watch.rules.stacks ? accepts : NULL);
 	else
 		watch_text_start(&b, after, reads);
 	put(run, &b);

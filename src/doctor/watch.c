@@ -531,6 +531,7 @@ void doctor_close(struct doctor *d)
 	stacks_free(d->stacks);
 	ends_free(&d->ends);
 	free(d->fresh);
+	free(d->listening);
 	free(d->late);
 	free(d);
 }

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/vec.h"
 #include "doctor/watch_state.h"
 
 /* Looking for the holders of later lines takes at most this part of the time, with as much ahead: a
@@ -26,12 +27,22 @@ static struct tw_owner owner_of(const struct watch_owner *o)
 	return owner;
 }
 
+static void on_listener(struct doctor *d, const struct watch_owner *o)
+{
+	if (vec_reserve(&d->listening, &d->listening_cap, d->listening_count + 1,
+			sizeof(*d->listening)))
+		return; /* it is as if nobody had it */
+	d->listening[d->listening_count++] = (struct listening){ o->sk, owner_of(o) };
+}
+
 static void on_owner(const struct watch_owner *o, void *arg)
 {
 	struct doctor *d = arg;
 	struct tw_owner owner = owner_of(o);
 	struct open_end *end = ends_find(&d->ends, o->sk);
 
+	if (!o->began)
+		on_listener(d, o);
 	if (!end || end->began != o->began)
 		return;
 	if (end->renewing)
@@ -60,11 +71,36 @@ static int find_owners_among_few(struct doctor *d, const uint64_t *files, int n,
 	return r;
 }
 
+/* Gives an end that waits to be accepted the owners of its listener. */
+static int add_listening(struct doctor *d, struct open_end *end, struct err *e)
+{
+	uint64_t listener;
+	int r = watch_listener(d->watch, end->sk, end->began, &listener, e);
+
+	for (uint32_t i = 0; !r && listener && i < d->listening_count; i++)
+		if (d->listening[i].sk == listener)
+			ends_add_owner(&d->ends, end, &d->listening[i].owner);
+	return r;
+}
+
 /* Walks over all descriptors. */
 static int find_all_owners(struct doctor *d, struct err *e)
 {
+	int r;
+
 	d->owners_unseen = false;
-	return watch_owners(d->watch, false, on_owner, d, e);
+	d->listening_count = 0;
+	r = watch_owners(d->watch, false, on_owner, d, e);
+	for (uint32_t i = 0; !r && d->listening_count && i < d->fresh_count; i++) {
+		const struct watch_event *ev = &d->fresh[i];
+		struct open_end *end = ends_find(&d->ends, ev->sk);
+
+		if (end && end->began == ev->conn.began && ev->kind == WATCH_REPORT &&
+		    watch_is_waiting(ev))
+			r = add_listening(d, end, e);
+	}
+	vec_rest(&d->listening, &d->listening_cap, WATCH_AT_REST);
+	return r;
 }
 
 bool watch_was_accepted(const struct doctor *d, const struct watch_event *ev)
@@ -167,7 +203,7 @@ int watch_find_fresh_owners(struct doctor *d, struct err *e)
 {
 	uint64_t files[WATCH_ASKED_MOST];
 	int64_t begun = clock_thread_ns();
-	int n = can_ask(d) ? fresh_files(d, files) : -1, r = -E2BIG;
+	int n = can_ask(d) ? fresh_files(d, files) : -1, r = -EOVERFLOW;
 
 	n = add_renewed_files(d, files, n);
 	for (uint32_t i = 0; i < d->fresh_count; i++) {
@@ -182,7 +218,7 @@ int watch_find_fresh_owners(struct doctor *d, struct err *e)
 		return 0;
 	if (n > 0)
 		r = find_owners_among_few(d, files, n, e);
-	if (r == -E2BIG || r == -EOPNOTSUPP)
+	if (r == -EOVERFLOW || r == -EOPNOTSUPP)
 		r = find_all_owners(d, e);
 	end_renewal(d, begun);
 	if (r)
@@ -193,11 +229,11 @@ int watch_find_fresh_owners(struct doctor *d, struct err *e)
 /* Matches the wanted ends with the descriptors of those who are watched. */
 static int match_with_watched(struct doctor *d, struct err *e)
 {
-	int r = -E2BIG;
+	int r = -EOVERFLOW;
 
 	if (can_ask(d))
 		r = find_owners_among_few(d, NULL, 0, e);
-	return r == -E2BIG || r == -EOPNOTSUPP ? find_all_owners(d, e) : r;
+	return r == -EOVERFLOW || r == -EOPNOTSUPP ? find_all_owners(d, e) : r;
 }
 
 uint64_t watch_next_matching(const struct doctor *d)
@@ -220,6 +256,7 @@ int watch_match_owners(struct doctor *d, struct err *e)
 	r = match_with_watched(d, e);
 	if (!r)
 		r = watch_settle_claims(d->watch, watch_on_event, d, e);
+	d->unmatched |= watch_was_crowded(d->watch);
 	took = (uint64_t)(clock_thread_ns() - begun);
 	now = (uint64_t)clock_mono_ns();
 	d->next_walk = now + took;

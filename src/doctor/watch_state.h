@@ -13,6 +13,12 @@ struct late {
 	struct watch_event event;
 };
 
+/* A descriptor of a listener in whose accept queue reported ends wait. */
+struct listening {
+	uint64_t sk;
+	struct tw_owner owner;
+};
+
 /* Events that there is room for when there are none; bursts take more. */
 #define WATCH_AT_REST 256
 
@@ -38,6 +44,8 @@ struct doctor {
 	struct watch_event *fresh; /* reported in this turn, owners not yet known; and their news */
 	struct late *late;
 	uint32_t fresh_count, fresh_cap, late_count, late_cap;
+	struct listening *listening; /* as the walk that goes on has found them */
+	uint32_t listening_count, listening_cap;
 	bool owners_unseen; /* of some that are fresh */
 	bool matching_few;  /* only those who are watched are being looked at */
 	struct stacks *stacks;

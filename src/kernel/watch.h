@@ -125,18 +125,27 @@ typedef void watch_owner_fn(const struct watch_owner *owner, void *arg);
 
 /* Events that the walk brings about go to the callback of the last watch_turn(), each before the
  * owners that were seen after it.
- * Walks every descriptor of every process and gives those that refer to a reported end, or to the
- * listener in whose accept queue it waits. With `take_in`, first follows every end that is
- * half-closed or dead now. Blocks for about a microsecond per descriptor on the machine. */
+ * Walks every descriptor of every process and gives those that refer to a reported end, and, with a
+ * `began` of 0, to a listener in whose accept queue one waits. With `take_in`, first follows every
+ * end that is half-closed or dead now. Blocks for about a microsecond per descriptor on the
+ * machine.
+ */
 int watch_owners(struct watch *w, bool take_in, watch_owner_fn *each, void *arg, struct err *e);
 
 /* The same as watch_owners(), without `take_in`, for the processes that hold one of the `count`
  * files alone, which are named as in watch_event; or, with a count of 0, that are watched. Where
  * they are few and small it takes a millisecond, and 10 ns for each descriptor of the machine.
- * Returns -E2BIG where they are many, or the files are; -EOPNOTSUPP where the kernel cannot walk
- * over one process (before Linux 6.1): then watch_owners() has to. */
+ * Returns -EOVERFLOW where they are many, or the files are; -EOPNOTSUPP where the kernel cannot
+ * walk over one process (before Linux 6.1): then watch_owners() has to. */
 int watch_owners_of(struct watch *w, const uint64_t *files, unsigned count, watch_owner_fn *each,
 		    void *arg, struct err *e);
+
+/* At which listener, as the walk gave it, a reported end was seen to wait in the last one over all
+ * descriptors that saw it; 0: at none. Returns 0, or -errno with text. */
+int watch_listener(struct watch *w, uint64_t sk, uint64_t began, uint64_t *listener, struct err *e);
+
+/* Whether a walk since the last call has left ends unmatched for lack of room for their reports. */
+bool watch_was_crowded(struct watch *w);
 
 /* After a walk over those who are watched, where rules.by_owner is set: reports the ends that
  * waited for their owner, and to which no descriptor refers, but of which one who is watched was

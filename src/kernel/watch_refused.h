@@ -23,7 +23,7 @@ struct watch_rights watch_rights(void);
 /* What is missing, and what to do: a clause for after "not permitted: ". Pure. */
 void watch_refused(const struct watch_rights *r, char *text, size_t cap);
 
-/* What a watch has open at most: 47 for its programs, maps and links, and some at a time for walks,
+/* What a watch has open at most: 48 for its programs, maps and links, and some at a time for walks,
  * processes and files with names of functions. */
 #define WATCH_DESCRIPTORS 64
 

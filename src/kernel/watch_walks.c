@@ -10,6 +10,10 @@
 /* Processes that are walked over one by one. */
 #define MOST_HOLDING 32
 
+/* For one object the kernel hands on 32 KiB at most, and says E2BIG; so this says something else.
+ */
+#define TOO_MANY (-EOVERFLOW)
+
 static int walk_holders(struct watch *w, int link, watch_owner_fn *each, void *arg, struct err *e)
 {
 	static struct watch_owner space[512];
@@ -17,6 +21,7 @@ static int walk_holders(struct watch *w, int link, watch_owner_fn *each, void *a
 	ssize_t n = 0;
 	int r = 0;
 
+	w->skel->bss->walks++;
 	fd = bpf_iter_create(link);
 	if (fd < 0)
 		return err_errno(e, -errno, "starting the walk over descriptors");
@@ -42,6 +47,24 @@ int watch_owners(struct watch *w, bool take_in, watch_owner_fn *each, void *arg,
 	return r;
 }
 
+int watch_listener(struct watch *w, uint64_t sk, uint64_t began, uint64_t *listener, struct err *e)
+{
+	struct watch_waiting end = { .sk = sk, .began = began };
+	LIBBPF_OPTS(bpf_test_run_opts, opts, .ctx_in = &end, .ctx_size_in = sizeof(end));
+	int r = bpf_prog_test_run_opts(bpf_program__fd(w->skel->progs.waits_at), &opts);
+
+	*listener = r ? 0 : end.listener;
+	return r ? err_errno(e, r, "asking at which listener an end waits") : 0;
+}
+
+bool watch_was_crowded(struct watch *w)
+{
+	bool crowded = w->skel->bss->crowded;
+
+	w->skel->bss->crowded = false;
+	return crowded;
+}
+
 static void ask(struct watch_asked *asked, const uint64_t *files, unsigned count)
 {
 	*asked = (struct watch_asked){ .count = count };
@@ -65,7 +88,7 @@ static int find_holding(const struct watch *w, uint32_t pids[MOST_HOLDING + 1], 
 	if (n < 0)
 		return err_errno(e, (int)n, "walking over processes");
 	if ((size_t)n > MOST_HOLDING * sizeof(*pids))
-		return -E2BIG;
+		return TOO_MANY;
 	return (int)((size_t)n / sizeof(*pids));
 }
 
@@ -92,7 +115,7 @@ int watch_owners_of(struct watch *w, const uint64_t *files, unsigned count, watc
 	int n, r = 0;
 
 	if (count > WATCH_ASKED_MOST)
-		return -E2BIG;
+		return TOO_MANY;
 	ask(&w->skel->bss->asked_files, files, count);
 	n = find_holding(w, pids, e);
 	if (n < 0)

@@ -77,7 +77,7 @@ void watch_text_command(struct buf *out, unsigned left_running);
 void watch_text_ended(struct buf *out, unsigned processes);
 
 /* The same as lines of JSON; unclosed-watch(1) names their members. `wall_ns`: the time of the
- * event. */
+ * event. `accepts`: through what sockets are seen to be accepted; NULL: they are not. */
 void watch_json_start(struct buf *out, int64_t wall_ns, uint64_t after_ns, const char *reads,
 		      const char *accepts);
 void watch_json(struct buf *out, const struct tw_line *line);

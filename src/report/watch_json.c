@@ -187,7 +187,11 @@ void watch_json_start(struct buf *out, int64_t wall_ns, uint64_t after_ns, const
 {
 	begin(out, "watching", wall_ns);
 	add_ms(out, "after_ms", after_ns);
-	buf_printf(out, ",\"reads\":\"%s\",\"accepts\":\"%s\"}\n", reads, accepts);
+	buf_printf(out, ",\"reads\":\"%s\",\"accepts\":", reads);
+	if (accepts)
+		buf_printf(out, "\"%s\"}\n", accepts);
+	else
+		buf_str(out, "null}\n");
 }
 
 void watch_json_command(struct buf *out, int64_t wall_ns, bool killed, int number,

@@ -13,6 +13,7 @@ import time
 from contextlib import contextmanager
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
+from helper import Python  # noqa: E402
 from tap import BUILD, binary, cases, equal, json_lines, main, run, test, true, wait_for, within  # noqa: E402
 from watching import HERE, Watch, name  # noqa: E402
 
@@ -165,6 +166,48 @@ def one_deep_in_the_queue_is_found():
 
 MPTCP = 262
 TIERS = ("sock_recv_length", "fexit", "syscalls")
+
+
+# Listens, has a child that listens too, and says at which port and descriptor, and the child's number; each line has
+# it make so many connections to itself, which it does not accept, and close them.
+HUNG = """
+import os, socket, sys
+open("/proc/sys/net/core/somaxconn", "w").write("16384")
+ls = socket.create_server(("127.0.0.1", 0), backlog=16384)
+end, far = os.pipe()
+child = os.fork()
+if not child:
+    os.close(far)
+    os.read(end, 1)
+    os._exit(0)
+print(ls.getsockname()[1], ls.fileno(), child, flush=True)
+for line in sys.stdin:
+    for _ in range(int(line)):
+        socket.create_connection(ls.getsockname()).close()
+"""
+APART = ["unshare", "-n", "sh", "-c", 'ip link set lo up && exec "$@"', "sh"]
+
+
+@cases("--port", "--pid", "none")
+def each_of_thousands_in_one_queue_has_its_listener(by):
+    """The kernel hands on no more than 32 KiB for one descriptor, and the buffer holds no four thousand reports."""
+    with Python(HUNG, before=APART) as p:
+        port, fd, child = map(int, p.says().split())
+        options = {"--port": ("--port", str(port)), "--pid": ("--pid", str(p.pid)), "none": ()}[by]
+        with Watch("--after", "200ms", "--json", "--new", "--no-stacks", *options) as w:
+            w.ready()
+            p.tell("5000")
+            mine, lines = f'"local":"127.0.0.1:{port}"', []
+            wait_for(lambda: lines.extend(w.news(mine)) or len(lines) >= 5000, "5000 lines", 60)
+            code, errors = w.stop()
+            lines = [json.loads(ln) for ln in lines + w.news(mine)]
+            equal((code, errors), (0, ""), "exit")
+            equal(len({x["peer"] for x in lines}), 5000, "ends")
+            equal({x["cause"] for x in lines}, {"not-accepted"}, "causes")
+            equal({tuple((h["pid"], h["fd"]) for h in x["listeners"]) for x in lines}, {((p.pid, fd), (child, fd))},
+                  "who listens")
+            lost = json_lines(w.text())[-1]["lost"]
+            equal({c for c in lost if lost[c]} - {"missed"}, set(), f"what was lost: {lost}")
 
 
 @contextmanager

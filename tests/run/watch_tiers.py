@@ -12,7 +12,7 @@ import tempfile
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 from bpfmaps import BPFTOOL, bpf_ids  # noqa: E402
-from tap import Skip, binary, cases, equal, has, main, run, test, true  # noqa: E402
+from tap import Skip, binary, cases, equal, has, json_lines, main, run, test, true  # noqa: E402
 from watching import HERE, Watch, name  # noqa: E402
 
 KERNEL_TYPES = "/sys/kernel/btf/vmlinux"
@@ -129,6 +129,15 @@ def one_that_was_asked_for_is_not_replaced(tier):
         r = run(*before, binary("unclosed"), "watch", "--reads", tier, "--duration", "1ms", *HERE)
     equal((r.returncode, r.stdout, len(r.stderr.splitlines())), (3, "", 1), f"exit, after: {r.stderr}")
     has(r.stderr, f"unclosed watch: this kernel does not let reads be seen through {tier}: ")
+
+
+@cases((), ("--no-stacks",))
+def lines_say_how_sockets_are_seen_to_be_accepted(*options):
+    """Without stacks they are not."""
+    r = run(binary("unclosed"), "watch", "--json", "--new", "--duration", "10ms", *options, *HERE)
+    equal((r.returncode, r.stderr), (0, ""), "exit")
+    said = json_lines(r.stdout)[0]["accepts"]
+    true(said is None if options else said in ("fexit", "syscalls"), f"accepts: {said}")
 
 
 @test

@@ -244,6 +244,53 @@ def one_that_is_used_again_is_over(how):
         equal((last["open"], last["complete"]), (0, True), "summary")
 
 
+def lines_about(watch, port):
+    """What was said of ends at this port."""
+    return [x for x in json_lines(watch.text()) if x.get("local", "").endswith(f":{port}")]
+
+
+@test
+def one_that_its_program_dissolves_is_nobody_s_fault():
+    """It has no peer any more, and is kept to be used again. It lies there before another end that comes due."""
+    with listen() as ls, Watch("--after", "200ms", "--json", "--new", *HERE) as w:
+        w.ready()
+        client, server = pair(ls)
+        port = client.getsockname()[1]
+        disconnect(client)
+        server.close()
+        later, server = pair(ls)
+        server.close()
+        w.line("half-closed", f'"local":"{name(later)}"')
+        client.connect(ls.getsockname())  # and is
+        ls.accept()[0].close()
+        w.line("half-closed", f'"local":"{name(client)}"')
+        later.close()
+        client.close()
+        w.stop()
+        equal(lines_about(w, port), [], "lines about the one that was dissolved")
+        equal(json_lines(w.text())[-1]["open"], 0, "open")
+
+
+@test
+def what_waited_at_a_listener_that_is_closed_is_gone():
+    """The first deaths that a watch sees: of which the kernel disconnects the sockets before it lets go of them."""
+    with listen() as ls, Watch("--after", "500ms", "--json", "--new", "--no-stacks",
+                               "--port", str(ls.getsockname()[1])) as w:
+        w.ready()
+        port = ls.getsockname()[1]
+        later, server = pair(ls)  # now, so that it gets no other's memory
+        waiting = [socket.create_connection(ls.getsockname()) for _ in range(5)]
+        ls.close()
+        for client in waiting:
+            client.close()
+        server.close()
+        w.line("half-closed", f'"local":"{name(later)}"')
+        later.close()
+        w.stop()
+        equal(lines_about(w, port), [], "lines about what waited")
+        equal(json_lines(w.text())[-1]["open"], 0, "open")
+
+
 # What closes by halves, where nobody acknowledges it meanwhile; what is said of it goes to its output.
 CLOSES_TWICE = """
 import json, socket, subprocess, sys

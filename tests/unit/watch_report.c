@@ -202,6 +202,15 @@ static void lags_have_their_time_in_json(void **state)
 	buf_free(&out);
 }
 
+static void what_sees_no_accept_says_so(void **state)
+{
+	struct buf out = { 0 };
+
+	watch_json_start(&out, MOMENT, 1, "fexit", NULL);
+	assert_non_null(strstr(out.data, ",\"reads\":\"fexit\",\"accepts\":null}\n"));
+	buf_free(&out);
+}
+
 static void every_object_has_its_time(void **state)
 {
 	const struct tw_summary s = { .reported = 1 };
@@ -393,6 +402,7 @@ int main(void)
 		cmocka_unit_test(a_dead_end_is_said_to_be_dead),
 		cmocka_unit_test(what_is_still_there_shows_its_stacks),
 		cmocka_unit_test(lags_have_their_time_in_json),
+		cmocka_unit_test(what_sees_no_accept_says_so),
 		cmocka_unit_test(every_object_has_its_time),
 		cmocka_unit_test(calls_that_repeat_are_counted),
 		cmocka_unit_test(a_stack_is_shown_whole_once_a_day),

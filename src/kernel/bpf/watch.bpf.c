@@ -103,24 +103,29 @@ static __always_inline void begin(struct sock *sk, const struct tcp_sock *tp, __
 }
 
 /* The same without the socket's lock. Where somebody who has it is faster, that is the end's death,
- * which has come to it as it was when it was looked at. */
+ * which dead_after() has told all of. */
 static __always_inline void begin_unlocked(struct sock *sk, const struct tcp_sock *tp, __u64 since,
 					   __u32 flags)
 {
+	__u64 key = (__u64)sk;
 	__u32 number;
 	struct end *e = claim_for(sk, tp, &number);
 
-	if (!e)
+	if (!e || !seize_claimed(e, key))
 		return;
-	if (seize(e)) {
-		fill(e, sk, tp, since, flags);
-		if (publish_seized(e, flags, number)) {
-			count_start();
-			return;
-		}
-		e->since = bpf_ktime_get_ns();
-	}
-	__sync_fetch_and_or(&e->flags, flags | WATCH_EXACT);
+	fill(e, sk, tp, since, flags);
+	if (publish_seized(e, key, flags, number))
+		count_start();
+}
+
+/* Of one that was reported, or waited for its owner. Not inlined: rare. */
+static __noinline int settle_account(const struct end *e, __u32 flags)
+{
+	if (e && flags & WATCH_REPORTED)
+		emit(WATCH_END, e, 0);
+	if (flags & WATCH_WANTED && !(flags & WATCH_FINISHED))
+		__sync_fetch_and_add(&wanted, -1);
+	return 0;
 }
 
 /* Of this and report(), which other CPUs may run at the same time, one sees the other's bit: an end
@@ -129,11 +134,30 @@ static __always_inline void finish(__u64 key, struct end *e)
 {
 	__u32 flags = __sync_fetch_and_or(&e->flags, WATCH_FINISHED);
 
-	if (flags & WATCH_REPORTED)
-		emit(WATCH_END, e, 0);
-	if (flags & WATCH_WANTED)
-		__sync_fetch_and_add(&wanted, -1);
+	if (flags & (WATCH_REPORTED | WATCH_WANTED))
+		settle_account(e, flags);
+	if (!(flags & WATCH_SEIZED))
+		remove(key);
+}
+
+/* The same without the socket's lock; returns whether it did: not where it is finished just now, or
+ * was since it was found. Not inlined: rare. */
+static __noinline int put_out(struct sock *sk)
+{
+	__u64 key = (__u64)sk;
+	struct end *e = find(key), now;
+	__u32 flags;
+
+	if (!e)
+		return 0;
+	now = *e;
+	flags = now.flags;
+	if (!is_whole(flags) || !seize(e, key, flags))
+		return 0;
+	now.flags |= WATCH_FINISHED;
+	settle_account(&now, flags);
 	remove(key);
+	return 1;
 }
 
 /* The peer's FIN has come, or ours goes. Of a FIN that came the time is what TCP read of the clock
@@ -156,13 +180,13 @@ static __always_inline void on_fin_sent(struct sock *sk)
 	__u64 key = (__u64)sk, now;
 	struct end *e = find(key);
 
-	if (!e || !is_whole(e->flags))
+	if (!e || !is_known(e->flags))
 		return;
 	now = bpf_ktime_get_ns();
 	e->close_at = now;
 	__sync_fetch_and_or(&e->flags,
 			    task->flags & PF_EXITING ? WATCH_CLOSED | WATCH_EXITING : WATCH_CLOSED);
-	if (!(e->flags & WATCH_TAKEN_IN) && owner_fits(task))
+	if (!(e->flags & (WATCH_TAKEN_IN | WATCH_SEIZED)) && owner_fits(task))
 		count_lag(sk, e, now, task);
 	if (e->flags & WATCH_REPORTED)
 		emit(WATCH_NEWS, e, 0);
@@ -192,7 +216,7 @@ static __noinline int on_died(struct sock *sk, int old)
 	struct end *e = find(key);
 	struct tcp_sock *tp;
 
-	if (!e || !is_whole(e->flags)) {
+	if (!e || !is_known(e->flags)) {
 		tp = as_tcp(sk);
 		if (tp)
 			begin(sk, tp, bpf_ktime_get_ns(), dead_after(old));

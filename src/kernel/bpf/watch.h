@@ -36,18 +36,17 @@ enum watch_flag {
 	WATCH_OTHERS = 512,   /* while it waited, one that does not match was seen to hold it */
 	WATCH_EXACT = 1024,   /* with WATCH_TAKEN_IN: its age is known all the same */
 	WATCH_OURS = 2048,    /* with WATCH_TOLD: the one that was told is watched */
+	WATCH_SEIZED = 4096,  /* being filled without the socket's lock */
 };
 
 /* What is known of one end that is half-closed or dead, and that the socket does not remember. */
 struct watch_conn {
-	__u64 began;     /* when it became half-closed, or died; with `sk` it names the end */
-	__u64 since;     /* the same, but for one that died later: when it died */
-	__u64 fin_at;    /* the peer's FIN arrived; 0: none did, or it came after ours */
-	__u64 told_at;   /* the first read that returned 0 */
-	__u64 close_at;  /* this end's FIN */
-	__u32 flags;     /* enum watch_flag */
-	__u32 read_seq;  /* the read position when it became half-closed, or in the last read */
-	__u32 write_seq; /* the write position when it became half-closed */
+	__u64 began;    /* when it became half-closed, or died; with `sk` it names the end */
+	__u64 since;    /* the same, but for one that died later: when it died */
+	__u64 fin_at;   /* the peer's FIN arrived; 0: none did, or it came after ours */
+	__u64 told_at;  /* the first read that returned 0 */
+	__u64 close_at; /* this end's FIN */
+	__u32 flags;    /* enum watch_flag */
 	__u32 told_tgid, told_tid;
 	__u32 told_site, made_site; /* 0: none taken */
 	__u32 error;                /* sk_err when it died */
@@ -70,7 +69,8 @@ struct watch_event {
 	__u32 unsent;       /* of these, not sent yet */
 	__u32 sent;         /* bytes written since it became half-closed; modulo 2^32 */
 	__u32 sent_jiffies; /* since data were last sent */
-	__u32 received;     /* where this end closed first: bytes that came since; modulo 2^32 */
+	__u32 received;     /* where this end closed first: bytes that were not read then, or came
+			     * since; modulo 2^32 */
 	__u32 recv_jiffies; /* since data were last received */
 	__u32 peer_window;
 	__u8 state; /* TCPS_* */
@@ -130,11 +130,14 @@ struct watch_stack {
 	__u8 data[WATCH_STACK_BYTES];
 };
 
-/* A descriptor that refers to a reported end, or to the listener in whose queue it waits. */
+/* A descriptor that refers to a reported end, or to a listener in whose accept queue some wait:
+ * which, the `waits_at` program tells. Thousands may, and the kernel hands on no more than 32 KiB
+ * for one descriptor. */
 struct watch_owner {
-	__u64 sk, began; /* of the end */
-	__u64 cookie;    /* 0: none was made yet */
-	__u64 start;     /* of the process: nanoseconds since boot */
+	__u64 sk;     /* the end, or the listener */
+	__u64 began;  /* of the end; 0: it is a listener */
+	__u64 cookie; /* of the end; 0: none was made yet */
+	__u64 start;  /* of the process: nanoseconds since boot */
 	__u32 tgid;
 	__s32 fd;
 	char comm[WATCH_COMM];
@@ -179,6 +182,13 @@ struct watch_turn {
 /* The end that user space wants to hear of; in to the `look_again` program. */
 struct watch_look {
 	__u64 sk, began;
+};
+
+/* The listener in whose accept queue a reported end was in the last walk over all descriptors; 0:
+ * in none. In and out of the `waits_at` program. */
+struct watch_waiting {
+	__u64 sk, began; /* in: the end */
+	__u64 listener;  /* out */
 };
 
 /* Who closed where a thread of the kernel did. */

@@ -41,8 +41,6 @@ static __always_inline void tell(struct watch_conn *c, __u64 sk, const struct en
 	c->since = e->since;
 	c->fin_at = c->flags & WATCH_HOLDER ? e->began : 0;
 	c->close_at = e->close_at;
-	c->read_seq = e->read_seq;
-	c->write_seq = e->write_seq;
 	c->made_site = site ? *site : 0;
 	if (c->flags & WATCH_TOLD) {
 		c->told_at = e->told_at;

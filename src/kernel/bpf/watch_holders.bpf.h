@@ -2,7 +2,9 @@
 /* Who holds an end: walks over descriptors.
  *
  * An end that waits to be accepted has no descriptor. It is its listener's, in whose accept queue
- * it is looked for: at one port may listen many. */
+ * it is looked for: at one port may listen many. The queue may be long, and many processes may have
+ * the listener. So the walk notes in each end whose queue it is in, and gives the descriptors of
+ * the listener once. */
 #pragma once
 
 static __always_inline void match(struct task_struct *task, __u64 key, struct end *e)
@@ -20,7 +22,7 @@ struct sight {
 	int fd;
 };
 
-/* Not inlined: for the stack, of which 512 bytes are all. */
+/* `began`: 0 for a listener. Not inlined: for the stack, of which 512 bytes are all. */
 static __noinline int give(const struct sight *by, __u64 key, __u64 began)
 {
 	struct watch_owner o = { .sk = key, .began = began, .fd = by->fd };
@@ -48,11 +50,43 @@ static __noinline int see(const struct sight *by, __u64 key)
 /* So much of a queue is looked at. */
 #define QUEUE_MOST 16384
 
+/* What one walk has found in a queue that it has looked at to its end: the listener's descriptors
+ * may be many. */
+struct seen_queue {
+	__u64 listener;
+	__u32 walk;
+	bool reported; /* some that wait were reported */
+	bool wanted;   /* some wait for their owner to be matched */
+	__u8 pad[2];
+};
+
+#define SEEN_QUEUES 64
+
+static struct seen_queue seen_queues[SEEN_QUEUES] = {};
+
 struct queue {
 	struct sight by;
 	__u64 listener;
 	__u64 request; /* the next; 0: there is none */
+	bool reported, wanted;
 };
+
+static __noinline int see_in_queue(struct queue *q, __u64 key)
+{
+	struct end *e = find_number(key);
+
+	if (!e || !q)
+		return 0;
+	if (e->flags & WATCH_WANTED)
+		match(q->by.task, key, e);
+	q->wanted |= (e->flags & WATCH_WANTED) > 0;
+	if (!(e->flags & WATCH_REPORTED))
+		return 0;
+	q->reported = true;
+	e->listener = q->listener;
+	e->waited = e->began;
+	return 0;
+}
 
 /* Nobody holds the queue still: one that is accepted meanwhile may be another listener's by now.
  * Those that came by a cookie name none. */
@@ -66,7 +100,7 @@ static long see_waiting(__u32 number, struct queue *q)
 	if (listener && listener != q->listener)
 		return 1;
 	if (sk && !BPF_CORE_READ(sk, sk_socket))
-		see(&q->by, (__u64)sk);
+		see_in_queue(q, (__u64)sk);
 	q->request = (__u64)BPF_CORE_READ(request, dl_next);
 	return q->request ? 0 : 1;
 }
@@ -74,15 +108,22 @@ static long see_waiting(__u32 number, struct queue *q)
 static __noinline int see_queue(const struct sight *by, __u64 listener)
 {
 	const struct inet_connection_sock *icsk = (const struct inet_connection_sock *)listener;
+	struct seen_queue *seen = &seen_queues[(listener >> 6) & (SEEN_QUEUES - 1)];
 	struct queue q = { .by = *by, .listener = listener };
 
 	q.request = (__u64)BPF_CORE_READ(icsk, icsk_accept_queue.rskq_accept_head);
 	if (!q.request)
 		return 0;
-	bpf_loop(QUEUE_MOST, see_waiting, &q, 0);
-	if (q.request)
-		count(&counts.queues_cut);
-	return 0;
+	if (seen->listener != listener || seen->walk != walks || seen->wanted) {
+		bpf_loop(QUEUE_MOST, see_waiting, &q, 0);
+		if (q.request)
+			count(&counts.queues_cut);
+		seen->listener = listener;
+		seen->walk = walks;
+		seen->reported = q.reported;
+		seen->wanted = q.wanted;
+	}
+	return seen->reported ? give(by, listener, 0) : 0;
 }
 
 struct connection {
@@ -108,8 +149,8 @@ static __noinline int see_subflows(const struct sight *by, __u64 msk)
 	return 0;
 }
 
-/* Every descriptor of every process: gives those that refer to a reported end, or to the listener
- * that it waits at, reports those that waited for their owner, and at the start takes in the
+/* Every descriptor of every process: gives those that refer to a reported end, or to a listener
+ * that one waits at, reports those that waited for their owner, and at the start takes in the
  * half-closed. */
 SEC("iter/task_file")
 int holders(struct bpf_iter__task_file *ctx)
@@ -286,6 +327,8 @@ static long settle_claim(__u32 number, void *unused)
 		return 0;
 	if (asked_files.held >> (number & 63) & 1)
 		__sync_fetch_and_or(&e->flags, WATCH_OTHERS);
+	else if (is_crowded())
+		claimed = true;
 	else if ((__u64)BPF_CORE_READ(sk, sk_socket, file) == c->file)
 		report_wanted(c->sk, e); /* it was not closed meanwhile */
 	return 0;

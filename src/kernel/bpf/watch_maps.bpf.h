@@ -19,6 +19,8 @@ __u32 oldest_site = 0; /* of those before user space has no stack any more: they
 __u64 stack_second = 0, stacks_this_second = 0;
 __u64 wanted = 0;     /* ends with WATCH_WANTED */
 bool claimed = false; /* of some of these one who is watched was told */
+bool crowded = false; /* some of these have to wait for room in `events` */
+__u32 walks = 0;      /* walks over descriptors; user space counts them */
 
 /* A bit for each site, modulo WATCH_SITES, whose stack may be asked for soon. */
 __u64 marked[WATCH_SITES / 64] = {};

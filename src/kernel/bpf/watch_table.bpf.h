@@ -9,11 +9,12 @@
  *
  * All that happens to one socket is done under the socket's lock, and by nobody else; but for the
  * walk over descriptors, which takes in what was half-closed before and holds no more than a
- * reference. The socket is not destroyed meanwhile, but may be reset. So the walk publishes an end
- * only where nobody has done so (seize(), publish_seized()), and what happens to one that is not
- * whole yet is done as if it were not there. Different ends may want the same place: whoever makes
- * the place's `sk` its own has it. User space's search runs at any time, and looks again after each
- * thing that it changes: see watch_walk.bpf.h.
+ * reference. The socket is not destroyed meanwhile, but may be reset, or closed. So the walk marks
+ * the place that it fills (seize()); what happens meanwhile is noted there; and whoever finishes
+ * the end leaves the place to the walk, which gives it up instead of publishing it
+ * (publish_seized()). Else it might be another end's by then. Different ends may want the same
+ * place: whoever makes the place's `sk` its own has it. User space's search runs at any time, and
+ * looks again after each thing that it changes: see watch_walk.bpf.h.
  *
  * `live` has a bit for each place that must be looked at when something may have come due. A
  * bit is cleared by the search alone, and only then is the place looked at; a place is claimed
@@ -42,6 +43,8 @@ struct end {
 	char told_comm[WATCH_COMM];
 	__u32 error; /* sk_err; with WATCH_DEAD */
 	__u64 inode; /* the socket's; with WATCH_DEAD. 0: it waits to be accepted */
+	/* The listener in whose accept queue it was seen, and `began` of the one that was. */
+	__u64 listener, waited;
 } __attribute__((aligned(64)));
 
 struct {
@@ -133,7 +136,16 @@ static __always_inline struct end *find_number(__u64 sk)
 /* An end that is neither being filled nor on its way out. */
 static __always_inline bool is_whole(__u32 flags)
 {
-	return flags & (WATCH_HOLDER | WATCH_CLOSED | WATCH_DEAD) && !(flags & WATCH_FINISHED);
+	return flags & (WATCH_HOLDER | WATCH_CLOSED | WATCH_DEAD) &&
+	       !(flags & (WATCH_FINISHED | WATCH_SEIZED));
+}
+
+/* The same, or one that is being filled without the lock of its socket: what happens to it is noted
+ * in its flags. */
+static __always_inline bool is_known(__u32 flags)
+{
+	return flags & (WATCH_HOLDER | WATCH_CLOSED | WATCH_DEAD | WATCH_SEIZED) &&
+	       !(flags & WATCH_FINISHED);
 }
 
 /* Whether the place is the socket's from here on. */
@@ -144,19 +156,25 @@ static __always_inline bool take_place(struct end *e, __u64 sk)
 	return !was || was == sk;
 }
 
+/* What lies elsewhere is counted where it comes to do so: an end whose end was missed lies there
+ * still. */
 static __noinline struct end *claim_spill(__u64 sk, struct end *home)
 {
 	static const struct end none = {};
+	bool fresh;
 	struct end *e;
 
-	if (!home || bpf_map_update_elem(&spill, &sk, &none, BPF_ANY))
+	if (!home)
 		return NULL;
+	fresh = !bpf_map_update_elem(&spill, &sk, &none, BPF_NOEXIST);
 	e = bpf_map_lookup_elem(&spill, &sk);
 	if (!e)
 		return NULL;
 	e->sk = sk;
-	__sync_fetch_and_add(&home->away, 1);
-	__sync_fetch_and_add(&spilled, 1);
+	if (fresh) {
+		__sync_fetch_and_add(&home->away, 1);
+		__sync_fetch_and_add(&spilled, 1);
+	}
 	return e;
 }
 
@@ -168,12 +186,18 @@ static __noinline struct end *claim_away(__u64 sk, __u32 at, __u32 *number)
 	if (!home || !number)
 		return NULL;
 	for (__u32 i = 1; i < NEAR; i++) {
+		__u64 was;
+
 		e = place(at + i);
-		if (e && take_place(e, sk)) {
+		if (!e)
+			continue;
+		was = __sync_val_compare_and_swap(&e->sk, 0, sk);
+		if (was && was != sk)
+			continue;
+		if (!was)
 			__sync_fetch_and_add(&home->away, 1);
-			*number = (at + i) & (PLACES - 1);
-			return e;
-		}
+		*number = (at + i) & (PLACES - 1);
+		return e;
 	}
 	*number = AWAY;
 	return claim_spill(sk, home);
@@ -211,40 +235,6 @@ static __always_inline void publish(struct end *e, __u32 flags, __u32 number)
 	mark_live(number);
 }
 
-/* Of those that change the flags at the same time each does so once or twice. */
-#define TRIES 8
-
-/* Makes the claimed place ready to be filled without the socket's lock, unless the end is whole: it
- * is not, then, before it is published. */
-static __always_inline bool seize(struct end *e)
-{
-	for (int i = 0; i < TRIES; i++) {
-		__u32 flags = *(volatile __u32 *)&e->flags;
-
-		if (is_whole(flags))
-			return false;
-		if (__sync_val_compare_and_swap(&e->flags, flags, WATCH_FINISHED) == flags)
-			return true;
-	}
-	return false;
-}
-
-/* Publishes it, unless somebody has, who had the lock: returns whether nobody had. A read may have
- * been told meanwhile. */
-static __always_inline bool publish_seized(struct end *e, __u32 flags, __u32 number)
-{
-	for (int i = 0; i < TRIES; i++) {
-		__u32 now = *(volatile __u32 *)&e->flags, next = flags | (now & WATCH_TOLD);
-
-		if (is_whole(now))
-			return false;
-		if (__sync_val_compare_and_swap(&e->flags, now, next) == now)
-			break;
-	}
-	mark_live(number);
-	return true;
-}
-
 static __noinline int remove_away(__u64 sk, __u32 home)
 {
 	struct end *at_home = place(home);
@@ -276,4 +266,62 @@ static __always_inline void remove(__u64 sk)
 		*(volatile __u64 *)&e->sk = 0;
 	else
 		remove_away(sk, home);
+}
+
+/* Whether an end, or a claimed place, of these flags is marked from here on. */
+static __always_inline bool seize(struct end *e, __u64 sk, __u32 from)
+{
+	if (*(volatile __u64 *)&e->sk != sk ||
+	    __sync_val_compare_and_swap(&e->flags, from, WATCH_SEIZED) != from)
+		return false;
+	if (*(volatile __u64 *)&e->sk == sk)
+		return true;
+	/* It has become another's in between, which had the same flags. */
+	__sync_val_compare_and_swap(&e->flags, WATCH_SEIZED, from);
+	return false;
+}
+
+/* Of those that change the flags at the same time each does so once or twice. */
+#define TRIES 8
+
+/* Whether the claimed place is to be filled without the socket's lock: not where somebody who has
+ * it has. Who has it leaves the place then as it is until it is published; or wipes out the mark by
+ * publishing it himself. */
+static __always_inline bool seize_claimed(struct end *e, __u64 sk)
+{
+	for (int i = 0; i < TRIES; i++) {
+		__u32 flags = *(volatile __u32 *)&e->flags;
+
+		if (is_whole(flags))
+			return false;
+		if (seize(e, sk, flags))
+			return true;
+	}
+	return false;
+}
+
+/* Publishes it, with what happened to it meanwhile; returns whether it did. Where it was finished,
+ * its place is given up here: it was left for that. Where the mark is gone, or the place another's,
+ * there is nothing left to do. */
+static __always_inline bool publish_seized(struct end *e, __u64 sk, __u32 flags, __u32 number)
+{
+	for (int i = 0; i < TRIES; i++) {
+		__u32 now = *(volatile __u32 *)&e->flags;
+
+		if (!(now & WATCH_SEIZED) || *(volatile __u64 *)&e->sk != sk)
+			return false;
+		if (now & WATCH_FINISHED)
+			break;
+		if (now & WATCH_DEAD & ~flags)
+			e->since = bpf_ktime_get_ns();
+		if (now & WATCH_CLOSED & ~flags)
+			e->close_at = bpf_ktime_get_ns();
+		if (__sync_val_compare_and_swap(&e->flags, now, flags | (now & ~WATCH_SEIZED)) !=
+		    now)
+			continue;
+		mark_live(number);
+		return true;
+	}
+	remove(sk);
+	return false;
 }

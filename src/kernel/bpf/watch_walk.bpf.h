@@ -23,6 +23,14 @@ static __always_inline bool is_half_closed(int state)
 	       state == TCP_LAST_ACK || state == TCP_CLOSING;
 }
 
+/* Of a closed one: whether it has no peer any more. It was dissolved: by its program, which keeps
+ * the socket to use it again, or by the kernel, as its listener was closed (inet_child_forget()).
+ */
+static __always_inline bool is_dissolved(const struct sock *sk)
+{
+	return !BPF_CORE_READ(sk, __sk_common.skc_dport);
+}
+
 /* Whether its socket is no longer what the end was: then its end was not seen, or comes just now.
  * Of the dead it may be that they were closed before on_destroy was attached. Once it is, one that
  * is still held here is seen to go. */
@@ -33,7 +41,7 @@ static __always_inline bool is_gone(__u64 key, const struct end *e)
 
 	if (!(e->flags & WATCH_DEAD))
 		return !is_half_closed(state);
-	return state != TCP_CLOSE || (e->inode && socket_inode(sk) != e->inode);
+	return state != TCP_CLOSE || is_dissolved(sk) || (e->inode && socket_inode(sk) != e->inode);
 }
 
 /* Nobody holds the end still meanwhile: it may finish, and its place have another, at any step.
@@ -50,8 +58,14 @@ static __noinline int send_report(__u64 key, struct end *e, __u64 began)
 		return 0;
 	}
 	emit(WATCH_REPORT, &now, BPF_RB_NO_WAKEUP);
-	if (is_still(e, key, began) && !(*(volatile __u32 *)&e->flags & WATCH_FINISHED))
-		return 0;
+	flags = *(volatile __u32 *)&e->flags;
+	if (is_still(e, key, began) && !(flags & WATCH_FINISHED)) {
+		if (!(flags & ~now.flags & (WATCH_TOLD | WATCH_CLOSED | WATCH_DEAD)))
+			return 0;
+		/* The news of it may have been sent before its report was. */
+		now = *e;
+		return is_still(e, key, began) ? emit(WATCH_NEWS, &now, BPF_RB_NO_WAKEUP) : 0;
+	}
 	/* Its end may have been sent before its report was. */
 	now.flags |= WATCH_FINISHED;
 	return emit(WATCH_END, &now, BPF_RB_NO_WAKEUP);
@@ -77,6 +91,17 @@ static __always_inline void want(__u64 key, struct end *e, __u64 began)
 		__sync_fetch_and_add(&wanted, -1);
 }
 
+/* Whether the buffer holds so much that a report is better left for the next walk: one descriptor,
+ * of a listener, may bring about thousands. */
+static __always_inline bool is_crowded(void)
+{
+	if (bpf_ringbuf_query(&events, BPF_RB_AVAIL_DATA) <=
+	    bpf_ringbuf_query(&events, BPF_RB_RING_SIZE) / 2)
+		return false;
+	crowded = true;
+	return true;
+}
+
 /* The owner of a wanted end is one of the watched. One that dies at this moment is not yet what it
  * will be, and stays wanted. */
 static __always_inline void report_wanted(__u64 key, struct end *e)
@@ -84,7 +109,10 @@ static __always_inline void report_wanted(__u64 key, struct end *e)
 	bool gone = is_gone(key, e);
 	__u32 flags;
 
-	if (gone && *(volatile __u32 *)&e->flags & WATCH_DEAD)
+	if (is_crowded())
+		return;
+	if (gone && *(volatile __u32 *)&e->flags & WATCH_DEAD &&
+	    !is_dissolved((const struct sock *)key))
 		return;
 	flags = __sync_fetch_and_and(&e->flags, ~WATCH_WANTED);
 	if (!(flags & WATCH_WANTED) || flags & WATCH_FINISHED)
@@ -142,13 +170,12 @@ static __always_inline void take_in(struct sock *sk)
 	if (!tp)
 		return;
 	e = find(key);
-	if (e && is_whole(e->flags)) {
-		/* Its place may have been given to another end since it was found. */
-		if (!is_another(e, tp, state) || *(volatile __u64 *)&e->sk != key)
-			return;
-		finish(key, e);
-	}
+	/* One that is not whole is being filled, or finished. */
+	if (e && (!is_whole(e->flags) || !is_another(e, tp, state) || !put_out(sk)))
+		return;
 	if (state == TCP_CLOSE) {
+		if (sk->__sk_common.skc_flags & SOCK_DEAD_BIT) /* closed meanwhile */
+			return;
 		/* Never was connected; a refusal is one segment. */
 		if (tp->segs_in <= 1 && !tp->bytes_acked && !tp->bytes_received)
 			return;
@@ -295,6 +322,18 @@ int look_again(struct watch_look *ctx)
 	now = *e;
 	if (is_whole(now.flags) && now.flags & WATCH_REPORTED && now.began == began)
 		emit(WATCH_LOOK, &now, BPF_RB_NO_WAKEUP);
+	return 0;
+}
+
+/* User space runs it for one that waited to be accepted when it was reported. */
+SEC("syscall")
+int waits_at(struct watch_waiting *ctx)
+{
+	__u64 key = ctx->sk, began = ctx->began;
+	struct end *e = find_number(key);
+
+	ctx->listener = e && e->sk == key && e->began == began && e->waited == began ? e->listener
+										     : 0;
 	return 0;
 }
 
