@@ -16,6 +16,10 @@
 #include "kernel/proc.h"
 #include "tcp/state.h"
 
+/* Between two walks that look whether all that is half-closed is followed, and so many times as
+ * long as one takes, where that is more. */
+#define AUDIT_NS   (20 * CLOCK_NS_PER_S)
+#define AUDIT_REST 500
 /* Longest wait between two turns. */
 #define TURN_MS 60000
 /* Least time between two searches for what has come due, and so many times as long as one takes,
@@ -90,8 +94,9 @@ static void make_way(struct doctor *d, const struct open_end *end)
 
 static void on_report(struct doctor *d, const struct watch_event *ev)
 {
-	/* A walk that matches owners gives them, but for those that it passed before. */
-	bool unseen = !d->setup.watch.rules.by_owner || d->matching_few ||
+	/* A walk over all that matches owners gives them, but for those that it passed before; and
+	 * but for reports that come only after it, behind another that took its time. */
+	bool unseen = !d->setup.watch.rules.by_owner || !d->matching_all ||
 		      ev->conn.flags & WATCH_OTHERS;
 	struct open_end *end = ends_find(&d->ends, ev->sk);
 
@@ -311,23 +316,38 @@ static int take_in(struct doctor *d, uint64_t *unentered, struct err *e)
 	return r;
 }
 
+/* With --new it cannot be told what was there before. */
+static bool audit_is_due(const struct doctor *d, uint64_t now)
+{
+	return !d->setup.skip_present && now >= d->next_audit;
+}
+
 /* Where the kernel has missed changes of state, some may have begun what nobody follows now: it is
  * taken in as what was there at the start is. Where that fails, for lack of memory, say, it is
- * tried again: what was missed counts as lost anyway. */
+ * tried again: what was missed counts as lost anyway. And from time to time where nothing was
+ * missed: what is found then counts as missed, too, so that the report does not say more than is
+ * known. */
 static int take_in_missed(struct doctor *d, struct err *e)
 {
-	uint64_t begun = (uint64_t)clock_mono_ns(), missed, unused, rest;
+	uint64_t begun = (uint64_t)clock_mono_ns(), missed, unused, took, rest;
+	bool is_audit;
 	int r = 0;
 
 	if (begun < d->next_missed)
 		return 0;
 	missed = watch_missed_changes(d->watch);
-	if (missed != d->missed) {
+	is_audit = missed == d->missed;
+	if (!is_audit || audit_is_due(d, begun)) {
+		watch_audits(d->watch, is_audit);
 		r = take_in(d, &unused, e);
+		watch_audits(d->watch, false);
 		if (r != -ENOTRECOVERABLE) {
 			d->missed = r ? d->missed : missed;
 			r = 0;
 		}
+		took = (uint64_t)clock_mono_ns() - begun;
+		d->next_audit = begun +
+				(took * AUDIT_REST > AUDIT_NS ? took * AUDIT_REST : AUDIT_NS);
 	}
 	rest = ((uint64_t)clock_mono_ns() - begun) * MISSED_REST;
 	if (rest > MISSED_MS * CLOCK_NS_PER_MS)
@@ -495,6 +515,7 @@ int doctor_open(struct doctor **out, const struct doctor_setup *setup, doctor_li
 	}
 	d->poll = -1;
 	d->next_again = UINT64_MAX;
+	d->next_audit = (uint64_t)clock_mono_ns() + AUDIT_NS;
 	d->next_glance = setup->watch.rules.stacks ? 0 : UINT64_MAX;
 	d->setup = *setup;
 	d->each = each;
@@ -550,7 +571,7 @@ static struct tw_losses losses(const struct doctor *d, const struct watch_counts
 		.refused = c->stacks_refused,
 		.untracked = c->untracked,
 		.lags = c->lag_lost,
-		.missed = watch_missed(d->watch),
+		.missed = watch_missed(d->watch) + c->unheard,
 		.forgotten = d->forgotten,
 		.unkept = stacks_missing(d->stacks),
 		.makings = c->made_lost + d->unsuspected,

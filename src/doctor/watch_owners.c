@@ -59,18 +59,6 @@ static bool can_ask(const struct doctor *d)
 	return watch_sees_all_processes(d->watch);
 }
 
-/* Looks at the descriptors of those who hold one of these files, or, where there are none, of those
- * who are watched. Of the others that may hold what is matched then nothing is known. */
-static int find_owners_among_few(struct doctor *d, const uint64_t *files, int n, struct err *e)
-{
-	int r;
-
-	d->matching_few = true;
-	r = watch_owners_of(d->watch, files, (unsigned)n, on_owner, d, e);
-	d->matching_few = false;
-	return r;
-}
-
 /* Gives an end that waits to be accepted the owners of its listener. */
 static int add_listening(struct doctor *d, struct open_end *end, struct err *e)
 {
@@ -90,7 +78,9 @@ static int find_all_owners(struct doctor *d, struct err *e)
 
 	d->owners_unseen = false;
 	d->listening_count = 0;
+	d->matching_all = true;
 	r = watch_owners(d->watch, false, on_owner, d, e);
+	d->matching_all = false;
 	for (uint32_t i = 0; !r && d->listening_count && i < d->fresh_count; i++) {
 		const struct watch_event *ev = &d->fresh[i];
 		struct open_end *end = ends_find(&d->ends, ev->sk);
@@ -217,7 +207,7 @@ int watch_find_fresh_owners(struct doctor *d, struct err *e)
 	if (n == 0)
 		return 0;
 	if (n > 0)
-		r = find_owners_among_few(d, files, n, e);
+		r = watch_owners_of(d->watch, files, (unsigned)n, on_owner, d, e);
 	if (r == -EOVERFLOW || r == -EOPNOTSUPP)
 		r = find_all_owners(d, e);
 	end_renewal(d, begun);
@@ -232,7 +222,7 @@ static int match_with_watched(struct doctor *d, struct err *e)
 	int r = -EOVERFLOW;
 
 	if (can_ask(d))
-		r = find_owners_among_few(d, NULL, 0, e);
+		r = watch_owners_of(d->watch, NULL, 0, on_owner, d, e);
 	return r == -EOVERFLOW || r == -EOPNOTSUPP ? find_all_owners(d, e) : r;
 }
 

@@ -47,7 +47,7 @@ struct doctor {
 	struct listening *listening; /* as the walk that goes on has found them */
 	uint32_t listening_count, listening_cap;
 	bool owners_unseen; /* of some that are fresh */
-	bool matching_few;  /* only those who are watched are being looked at */
+	bool matching_all;  /* all descriptors are being looked at, for whom the ends belong to */
 	struct stacks *stacks;
 	struct watch_found found;  /* by the last search or glance */
 	uint64_t searched, rested; /* the last search; the earliest that the next one may be */
@@ -60,7 +60,7 @@ struct doctor {
 	bool unmatched; /* some came due since the last walk over descriptors */
 	/* Changes of state that the kernel had missed at the last look for what they hid; the next
 	 * look. */
-	uint64_t missed, next_missed;
+	uint64_t missed, next_missed, next_audit;
 	uint64_t next_owners;          /* not before this are owners looked for */
 	uint64_t failing_since[TRIES]; /* 0: it did not fail last */
 	int poll;                      /* readable when something may have happened */

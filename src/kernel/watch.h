@@ -153,6 +153,9 @@ bool watch_was_crowded(struct watch *w);
  * Not in a pid namespace, where others may have descriptors unseen. */
 int watch_settle_claims(struct watch *w, watch_event_fn *each, void *arg, struct err *e);
 
+/* Whether what is taken in ought to be followed already; what is not counts as unheard. */
+void watch_audits(struct watch *w, bool audits);
+
 /* Follows every end that is half-closed now in the calling thread's network namespace, those in
  * accept queues included, which watch_owners() cannot see. */
 int watch_take_in(struct watch *w, struct err *e);

@@ -172,6 +172,11 @@ int watch_settle_claims(struct watch *w, watch_event_fn *each, void *arg, struct
 	return r ? r : watch_drain(w, each, arg, e);
 }
 
+void watch_audits(struct watch *w, bool audits)
+{
+	w->skel->bss->auditing = audits;
+}
+
 int watch_take_in(struct watch *w, struct err *e)
 {
 	return run_iterator(w->skel->links.sockets, "the walk over sockets", e);

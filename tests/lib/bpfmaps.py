@@ -110,6 +110,12 @@ class Map:
         with mmap.mmap(self.fd, stride * self.size) as m:
             m[to * stride:(to + 1) * stride] = m[number * stride:(number + 1) * stride]
 
+    def clear(self, number):
+        """Of the same: makes one element zero."""
+        stride = (self.value + 7) // 8 * 8
+        with mmap.mmap(self.fd, stride * self.size) as m:
+            m[number * stride:(number + 1) * stride] = bytes(stride)
+
     def count(self):
         """How many elements there are."""
         return len(json.loads(run(BPFTOOL, "-j", "map", "dump", "id", self.id).stdout))

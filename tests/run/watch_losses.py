@@ -637,4 +637,27 @@ def an_end_whose_end_was_not_seen_is_not_reported():
         live.close()
 
 
+@test
+def an_end_that_nothing_told_of_is_found():
+    """One that is taken out of the table stands for it. It counts as missed, though no call was left out."""
+    with socket.create_server(("127.0.0.1", 0)) as ls, \
+            Watch("--after", "2s", "--json", "--no-stacks", "--port", str(ls.getsockname()[1])) as w:
+        w.ready()
+        ends = Map(w.process.pid, "ends")
+        client = socket.create_connection(ls.getsockname())
+        ls.accept()[0].close()
+        number = wait_for(lambda: next((n for n, (*_, flags) in ends.elements("=QQQQQI") if flags & HOLDS), None),
+                          "its end")
+        ends.clear(number)
+        line = json.loads(w.line("half-closed", f'"local":"{name(client)}"', seconds=60))
+        true(line["age_ms"] > 2000, f"its age in {line}")
+        left_out = calls_left_out(w.process.pid)
+        equal(w.stop(), (0, ""), "exit")
+        summary = json_lines(w.text())[-1]
+        true(summary["lost"]["missed"] > left_out or left_out, f"{summary}, {left_out} calls were left out")
+        equal(summary["complete"], False, "complete")
+        client.close()
+        ends.close()
+
+
 main()

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: MIT
 """unclosed watch while connections, processes and namespaces come and go."""
 import ctypes
+import errno
 import json
 import os
 import resource
+import select
 import signal
 import socket
 import struct
@@ -14,7 +16,7 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 from helper import Python  # noqa: E402
 from tap import (SANITIZED, binary, cases, equal, has, json_lines, main, run, test, true,  # noqa: E402
-                 wait_for)
+                 wait_for, within)
 from watching import HERE, HOLDER, Holder, Watch, listen, name, pair, reset  # noqa: E402
 
 libc = ctypes.CDLL(None, use_errno=True)
@@ -215,6 +217,21 @@ def each_line_has_the_state_of_its_moment():
 def disconnect(sock):
     if libc.connect(sock.fileno(), struct.pack("H14x", socket.AF_UNSPEC), 16):
         raise OSError(ctypes.get_errno(), "disconnecting")
+
+
+@test
+def one_that_was_refused_was_never_connected():
+    """The watch comes upon it, whose program has not asked yet what came of it."""
+    with socket.socket() as refuses, socket.socket() as client:
+        refuses.bind(("127.0.0.1", 0))
+        client.setblocking(False)
+        equal(client.connect_ex(refuses.getsockname()), errno.EINPROGRESS, "connect")
+        poll = select.poll()
+        poll.register(client, select.POLLOUT)
+        true(poll.poll(within(10000)), "what came of it")
+        r = run(binary("unclosed"), "watch", "--json", "--after", "10ms", "--duration", "300ms", "--port",
+                str(refuses.getsockname()[1]))
+        equal([x["event"] for x in json_lines(r.stdout)], ["watching", "summary"], "what is said")
 
 
 @cases("connects", "listens")

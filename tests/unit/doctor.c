@@ -185,6 +185,10 @@ int watch_settle_claims(struct watch *w, watch_event_fn *each, void *arg, struct
 	return 0;
 }
 
+void watch_audits(struct watch *w, bool audits)
+{
+}
+
 int watch_take_in(struct watch *w, struct err *e)
 {
 	return 0;

@@ -102,6 +102,9 @@ static __always_inline void begin(struct sock *sk, const struct tcp_sock *tp, __
 	count_start();
 }
 
+/* An end is followed within so much, ns, of the moment since when it is one. */
+#define FOLLOWED_BY 1000000000ULL
+
 /* The same without the socket's lock. Where somebody who has it is faster, that is the end's death,
  * which dead_after() has told all of. */
 static __always_inline void begin_unlocked(struct sock *sk, const struct tcp_sock *tp, __u64 since,
@@ -114,8 +117,11 @@ static __always_inline void begin_unlocked(struct sock *sk, const struct tcp_soc
 	if (!e || !seize_claimed(e, key))
 		return;
 	fill(e, sk, tp, since, flags);
-	if (publish_seized(e, key, flags, number))
-		count_start();
+	if (!publish_seized(e, key, flags, number))
+		return;
+	count_start();
+	if (auditing && since + FOLLOWED_BY < bpf_ktime_get_ns())
+		count(&counts.unheard);
 }
 
 /* Of one that was reported, or waited for its owner. Not inlined: rare. */

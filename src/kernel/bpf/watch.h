@@ -249,6 +249,7 @@ struct watch_counts {
 	__u64 emitted[WATCH_KINDS]; /* tried to send */
 	__u64 lost[WATCH_KINDS];    /* of these, not sent: the buffer was full */
 	__u64 untracked;            /* ends not followed: the table was full */
+	__u64 unheard;              /* ends that an audit found, and nothing had told of */
 	__u64 lag_lost;             /* lags not counted: the table was full */
 	__u64 stacks_refused;       /* stacks not taken: too many new ones in one second */
 	__u64 children_lost;        /* processes not watched though their parent is: table full */

@@ -10,6 +10,7 @@ struct watch_counts counts = {};
 struct watch_counter started[WATCH_CPUS] = {};
 __u64 spilled = 0; /* ends in `spill` */
 bool taking_in = false;
+bool auditing = false;      /* what is taken in ought to be followed already */
 __u64 taking_since = 0;     /* only what became so after this is taken in */
 bool wants_destroy = false; /* an end is in the table, or was, that only on_destroy sees go */
 bool has_destroy = false;   /* user space has attached on_destroy */

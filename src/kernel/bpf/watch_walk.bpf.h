@@ -102,8 +102,8 @@ static __always_inline bool is_crowded(void)
 	return true;
 }
 
-/* The owner of a wanted end is one of the watched. One that dies at this moment is not yet what it
- * will be, and stays wanted. */
+/* The owner of a wanted end is one of the watched. One whose end comes, or that dies, at this
+ * moment is not yet what it will be, and stays wanted: no search looks at it again. */
 static __always_inline void report_wanted(__u64 key, struct end *e)
 {
 	bool gone = is_gone(key, e);
@@ -111,8 +111,7 @@ static __always_inline void report_wanted(__u64 key, struct end *e)
 
 	if (is_crowded())
 		return;
-	if (gone && *(volatile __u32 *)&e->flags & WATCH_DEAD &&
-	    !is_dissolved((const struct sock *)key))
+	if (gone && !is_dissolved((const struct sock *)key))
 		return;
 	flags = __sync_fetch_and_and(&e->flags, ~WATCH_WANTED);
 	if (!(flags & WATCH_WANTED) || flags & WATCH_FINISHED)
@@ -176,8 +175,10 @@ static __always_inline void take_in(struct sock *sk)
 	if (state == TCP_CLOSE) {
 		if (sk->__sk_common.skc_flags & SOCK_DEAD_BIT) /* closed meanwhile */
 			return;
-		/* Never was connected; a refusal is one segment. */
-		if (tp->segs_in <= 1 && !tp->bytes_acked && !tp->bytes_received)
+		/* Never was connected: its SYN was not acknowledged, and it is none that was
+		 * accepted. Refusals are segments, too. */
+		if (!tp->bytes_acked && !tp->bytes_received &&
+		    (tp->segs_in <= 1 || !sk->sk_max_ack_backlog))
 			return;
 		/* tcp_reset() says EPIPE where the peer's FIN had come before, and ours not. */
 		flags |= sk->sk_err == EPIPE ? WATCH_DEAD | WATCH_HOLDER : WATCH_DEAD;
