@@ -302,11 +302,11 @@ void watch_say_now(struct doctor *d, uint64_t sk, uint64_t began)
 	for (uint32_t i = 0; i < d->late_count; i++) {
 		struct late l = d->late[i];
 		struct open_end *end = end_of(d, &l.event);
+		bool is_other = l.event.sk != sk || l.event.conn.began != began;
 
-		if (l.event.sk != sk || l.event.conn.began != began)
+		/* Of one that is hidden the other end's line stands for it until then. */
+		if (is_other || (end && end->hidden && !l.reading && l.due > now))
 			d->late[kept++] = l;
-		else if (end && end->hidden && !l.reading && l.due > now)
-			d->late[kept++] = l; /* the other end's line stands for it until then */
 		else if (end)
 			say_late(d, end, &l.event);
 	}
