@@ -3,6 +3,7 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
+#include <unistd.h>
 
 #include "base/fd.h"
 #include "kernel/watch_private.h"
@@ -13,6 +14,26 @@
 /* For one object the kernel hands on 32 KiB at most, and says E2BIG; so this says something else.
  */
 #define TOO_MANY (-EOVERFLOW)
+
+/* Reads up to `len` bytes of a walk until its end. In one read the kernel looks at a million things
+ * at most, says so where they gave nothing, and goes on in the next. Returns the count or -errno.
+ */
+static ssize_t read_walk(int fd, void *data, size_t len)
+{
+	char *to = data;
+	size_t got = 0;
+
+	while (got < len) {
+		ssize_t n = read(fd, to + got, len - got);
+
+		if (n < 0 && errno != EINTR && errno != EAGAIN)
+			return -errno;
+		if (n == 0)
+			break;
+		got += n > 0 ? (size_t)n : 0;
+	}
+	return (ssize_t)got;
+}
 
 static int walk_holders(struct watch *w, int link, watch_owner_fn *each, void *arg, struct err *e)
 {
@@ -26,7 +47,7 @@ static int walk_holders(struct watch *w, int link, watch_owner_fn *each, void *a
 	if (fd < 0)
 		return err_errno(e, -errno, "starting the walk over descriptors");
 	do {
-		n = fd_read_all(fd, space, sizeof(space));
+		n = read_walk(fd, space, sizeof(space));
 		if (w->each && n > 0)
 			r = watch_drain(w, w->each, w->arg, e);
 		for (ssize_t i = 0; i + (ssize_t)sizeof(*space) <= n; i += sizeof(*space))
@@ -84,7 +105,7 @@ static int find_holding(const struct watch *w, uint32_t pids[MOST_HOLDING + 1], 
 
 	if (fd < 0)
 		return err_errno(e, -errno, "starting the walk over processes");
-	n = fd_read_all(fd, pids, (MOST_HOLDING + 1) * sizeof(*pids));
+	n = read_walk(fd, pids, (MOST_HOLDING + 1) * sizeof(*pids));
 	if (n < 0)
 		return err_errno(e, (int)n, "walking over processes");
 	if ((size_t)n > MOST_HOLDING * sizeof(*pids))
@@ -135,7 +156,7 @@ static int run_iterator(const struct bpf_link *link, const char *what, struct er
 
 	if (fd < 0)
 		return err_errno(e, -errno, "starting %s", what);
-	n = fd_read_all(fd, space, sizeof(space));
+	n = read_walk(fd, space, sizeof(space));
 	return n < 0 ? err_errno(e, (int)n, "%s", what) : 0;
 }
 

@@ -639,4 +639,29 @@ def from_a_pid_namespace_others_have_no_number():
         equal((line["cause"], holders(line)), ("drained", []), "an end that is held outside")
 
 
+# Descriptors that are no sockets; each of its children has a copy of all.
+MILLION = """
+import os, resource, signal, sys
+n = min(resource.getrlimit(resource.RLIMIT_NOFILE)[1], 400000)
+resource.setrlimit(resource.RLIMIT_NOFILE, (n, n))
+for i in range(100, n - 1):
+    os.dup2(0, i, inheritable=False)
+for _ in range(1050000 // n + 1):
+    if not os.fork():
+        signal.pause()
+print(flush=True)
+sys.stdin.read()
+"""
+
+
+@test
+def a_host_may_have_more_than_a_million_descriptors():
+    """So many in a row that give nothing the kernel looks at, at most, before it says something."""
+    alone = ["unshare", "--pid", "--fork", "--kill-child=KILL"]
+    with Python(MILLION, before=alone) as p:
+        p.says()
+        r = run(binary("unclosed"), "watch", "--json", "--duration", "10ms", *HERE)
+        equal((r.returncode, r.stderr), (0, ""), "exit")
+
+
 main()
