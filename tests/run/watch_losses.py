@@ -361,7 +361,7 @@ import socket, sys
 n = 16384
 open("/proc/sys/net/core/somaxconn", "w").write(str(2 * n))
 ls = [socket.create_server(("127.0.0.1", 0), backlog=2 * n) for _ in range(2)]
-for i in range(n + 16):  # on a slow machine some may be dropped
+for i in range(n):
     socket.create_connection(ls[0].getsockname()).close()
 print(flush=True)
 for word in sys.stdin:  # past the end of the queue that is looked at, and at the front of another
@@ -379,8 +379,10 @@ def what_waits_far_back_in_a_queue_is_counted():
             w.ready()
             p.tell()
             w.line("not-accepted", seconds=20)
-            summary, _ = the_only_losses(w, "listeners")
-            equal(summary["reported"], 1, "what was reported")
+            the_only_losses(w, "listeners")
+            # Where it takes minutes to fill the queue, some that wait in it are reset meanwhile.
+            equal([x["state"] for x in json_lines(w.text()) if x["event"] == "half-closed" and x["state"] != "CLOSED"],
+                  ["CLOSE_WAIT"], f"what was reported in {w.text()}")
 
 
 @test
