@@ -68,6 +68,9 @@ static const struct usage watch_usage = {
 	.opts = watch_opts,
 	.once = watch_once,
 	.dashes = true,
+	.more = "With a command it exits with 1 where that left a connection unclosed, with 3 where that\n"
+		"cannot be told, else as the command does. It needs root, or CAP_BPF, CAP_PERFMON and\n"
+		"CAP_SYS_PTRACE.\n",
 };
 
 static int set_pid(struct watch_job *job, const char *arg, struct err *e)

@@ -42,6 +42,7 @@ struct known {
 	uint64_t used;
 	Dwfl *dwfl;
 	bool attached;
+	bool closed; /* some of its files may not be opened */
 	struct unwinder *unwinder;
 	char *perfmap;
 	size_t perfmap_len;
@@ -81,7 +82,7 @@ static void make_heavy(struct known *k)
 static int find_elf(Dwfl_Module *mod, void **userdata, const char *name, Dwarf_Addr base,
 		    char **file_name, Elf **elf)
 {
-	const struct known *k = *userdata;
+	struct known *k = *userdata;
 	char image[32];
 	int fd;
 
@@ -91,6 +92,7 @@ static int find_elf(Dwfl_Module *mod, void **userdata, const char *name, Dwarf_A
 			*file_name = strdup(name);
 			return fd;
 		}
+		k->closed |= fd == -EACCES || fd == -EPERM;
 		if (fd == -ENXIO)
 			return -1; /* memory of a device is better not touched */
 		/* libdw would open whatever has that name here. What is in memory will do; this is
@@ -242,6 +244,25 @@ static bool is_as_known(const struct known *k)
 	return is_same_program(&now, &k->image);
 }
 
+/* Of another user's process auxv, which tells where the vdso lies, may not be read without
+ * CAP_DAC_READ_SEARCH; what is mapped may. Returns 0, or another number. */
+static int report_mapped(const struct known *k)
+{
+	char path[32];
+	FILE *f;
+	int r = dwfl_linux_proc_report(k->dwfl, k->through);
+
+	if (!r)
+		return 0;
+	snprintf(path, sizeof(path), "/proc/%d/maps", (int)k->through);
+	f = fopen(path, "re");
+	if (!f)
+		return r;
+	r = dwfl_linux_proc_maps_report(k->dwfl, f);
+	fclose(f);
+	return r;
+}
+
 /* Reads which files the process has mapped. Returns whether it could. */
 static bool learn(struct known *k)
 {
@@ -251,7 +272,7 @@ static bool learn(struct known *k)
 	if (!k->dwfl)
 		return false;
 	dwfl_report_begin(k->dwfl);
-	if (dwfl_linux_proc_report(k->dwfl, k->through) || dwfl_report_end(k->dwfl, NULL, NULL))
+	if (report_mapped(k) || dwfl_report_end(k->dwfl, NULL, NULL))
 		return false;
 	dwfl_getmodules(k->dwfl, adopt, k, 0);
 	k->perfmap = perfmap_read(k->pid, k->through, &k->perfmap_len);
@@ -386,6 +407,9 @@ static int on_frame(Dwfl_Frame *frame, void *arg)
 	return DWARF_CB_OK;
 }
 
+static const char files_closed[] =
+	"its files may not be read: CAP_CHECKPOINT_RESTORE or CAP_SYS_ADMIN is missing";
+
 static void walk_frames(struct known *k, const struct watch_stack *s, struct tw_stack *out)
 {
 	struct walk w = { .known = k, .out = out };
@@ -405,6 +429,8 @@ static void walk_frames(struct known *k, const struct watch_stack *s, struct tw_
 	else if (k->beyond) /* which libdw takes for the outermost call */
 		snprintf(out->note, sizeof(out->note),
 			 "more calls above: %u KiB of the stack were copied", s->size >> 10);
+	else if (k->closed)
+		copy_text(out->note, sizeof(out->note), files_closed);
 	else if (r < 0)
 		snprintf(out->note, sizeof(out->note), "ends early: %s", dwfl_errmsg(-1));
 	k->stack = NULL;
@@ -425,18 +451,20 @@ static bool was_another_program(const struct known *k, const struct watch_stack 
 	return k->image.stack_start && then.stack_start && !is_same_program(&then, &k->image);
 }
 
-/* It is there, but what it has mapped is not told. */
-static bool may_not_read(uint32_t pid)
+/* Why nothing is known of a process: what it has mapped is not told, or the files are not to be
+ * opened (mapped.c), or it is not there. */
+static const char *why_unknown(uint32_t pid)
 {
-	char path[32];
-	int fd;
+	char path[32], byte;
+	_fd_ int fd = -1;
 
 	snprintf(path, sizeof(path), "/proc/%u/maps", pid);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return errno == EACCES || errno == EPERM;
-	close(fd);
-	return false;
+	if (fd < 0 && (errno == EACCES || errno == EPERM))
+		return "the process may not be read: CAP_SYS_PTRACE is missing";
+	if (fd >= 0 && read(fd, &byte, 1) == 1)
+		return files_closed;
+	return "the process was gone before it was read";
 }
 
 void unwind(struct unwinder *u, const struct watch_stack *s, struct tw_stack *out)
@@ -445,10 +473,7 @@ void unwind(struct unwinder *u, const struct watch_stack *s, struct tw_stack *ou
 
 	memset(out, 0, sizeof(*out));
 	if (!k) {
-		copy_text(out->note, sizeof(out->note),
-			  may_not_read(s->tgid)
-				  ? "the process may not be read: CAP_SYS_PTRACE is missing"
-				  : "the process was gone before it was read");
+		copy_text(out->note, sizeof(out->note), why_unknown(s->tgid));
 		return;
 	}
 	if (was_another_program(k, s)) {

@@ -219,8 +219,9 @@ void watch_text_start(struct buf *out, uint64_t after_ns, const char *reads)
 void watch_text_command(struct buf *out, unsigned left_running)
 {
 	if (left_running)
-		buf_printf(out, "the command has ended; %u of its children still run, unwatched\n",
-			   left_running);
+		buf_printf(out,
+			   "the command has ended; %u of its children still run%s, unwatched\n",
+			   left_running, left_running == 1 ? "s" : "");
 }
 
 void watch_text_ended(struct buf *out, unsigned processes)

@@ -81,6 +81,47 @@ def a_place_whose_stack_is_not_kept_any_more_is_sent_again():
         equal(json.loads(w.text().splitlines()[-1])["lost"]["stacks_not_kept"], 0, "not kept")
 
 
+@cases("", "+checkpoint_restore")
+def a_program_in_a_folder_closed_to_the_watch(more):
+    """The folder is another user's; the kernel shows the file itself to those who may see all that is mapped."""
+    with tempfile.TemporaryDirectory() as folder:
+        program = shutil.copy(os.path.join(BUILD, "tests", "mkstack"), folder)
+        with Program(program, "direct") as p:
+            os.chown(folder, 65534, 65534)
+            with Watch("--after", "100ms", "--json", "--pid", str(p.pid),
+                       before=["setpriv", f"--bounding-set=-all,+bpf,+perfmon,+sys_ptrace{more and ',' + more}"]) as w:
+                w.ready()
+                p.tell()
+                told = json.loads(w.line("half-closed", f'"local":"{p.says().split()[1]}"'))["told"]
+            os.chown(folder, 0, 0)
+        if more:
+            in_order(told["stack"], "read_to_the_end", "direct", "main")
+        else:
+            true("main" not in functions(told["stack"]), f"no name is known in {told['stack']}")
+            equal(told["stack_note"], "its files may not be read: CAP_CHECKPOINT_RESTORE or CAP_SYS_ADMIN is missing",
+                  "note")
+
+
+@test
+def a_stack_of_another_user_s_program():
+    """With no rights but those that the manual asks for."""
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o755)
+        program = shutil.copy(binary("unclosed"), folder)
+        rights = "-all,+bpf,+perfmon,+sys_ptrace"
+        with Program(os.path.join(BUILD, "tests", "mkstack"), "direct") as p:
+            r = subprocess.Popen(["setpriv", "--reuid=65534", "--clear-groups", f"--inh-caps={rights}",
+                                  f"--ambient-caps={rights}", program, "watch", "--after", "100ms", "--json",
+                                  "--duration", "20s", "--pid", str(p.pid)], stdout=subprocess.PIPE, text=True)
+            with r:
+                r.stdout.readline()
+                p.tell()
+                told = json.loads(r.stdout.readline())["told"]
+                r.send_signal(signal.SIGINT)
+                r.stdout.read()
+    true(told["stack"] and not told["stack_note"].startswith("the process"), f"a stack: {told}")
+
+
 @test
 def a_process_whose_first_thread_has_ended_has_stacks():
     """/proc shows nothing of it but through its other threads."""
