@@ -518,6 +518,7 @@ int doctor_open(struct doctor **out, const struct doctor_setup *setup, doctor_li
 	d->next_audit = (uint64_t)clock_mono_ns() + AUDIT_NS;
 	d->next_glance = setup->watch.rules.stacks ? 0 : UINT64_MAX;
 	d->setup = *setup;
+	d->netns = netns_own();
 	d->each = each;
 	d->arg = arg;
 	r = watch_open(&d->watch, &setup->watch, e);

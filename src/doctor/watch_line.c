@@ -257,6 +257,7 @@ void watch_say(struct doctor *d, const struct open_end *end, const struct watch_
 	const char *container = container_of(d, end);
 
 	line.wall_ns = (int64_t)ev->at + wall_offset();
+	line.elsewhere = d->netns && end->netns != d->netns;
 	find_stacks(d, &ev->conn, &line);
 	add_closer(d, end, &line);
 	copy_owners(d, line.owners, end);

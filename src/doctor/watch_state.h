@@ -61,6 +61,7 @@ struct doctor {
 	/* Changes of state that the kernel had missed at the last look for what they hid; the next
 	 * look. */
 	uint64_t missed, next_missed, next_audit;
+	uint64_t netns;                /* inode of our own; 0: not known */
 	uint64_t next_owners;          /* not before this are owners looked for */
 	uint64_t failing_since[TRIES]; /* 0: it did not fail last */
 	int poll;                      /* readable when something may have happened */

@@ -453,12 +453,15 @@ static bool was_another_program(const struct known *k, const struct watch_stack 
 
 /* Why nothing is known of a process: what it has mapped is not told, or the files are not to be
  * opened (mapped.c), or it is not there. */
-static const char *why_unknown(uint32_t pid)
+static const char *why_unknown(const struct watch_stack *s)
 {
+	struct known asked = { .pid = (pid_t)s->tgid, .start = s->start };
 	char path[32], byte;
 	_fd_ int fd = -1;
 
-	snprintf(path, sizeof(path), "/proc/%u/maps", pid);
+	if (!is_there(&asked))
+		return "the process was gone before it was read";
+	snprintf(path, sizeof(path), "/proc/%u/maps", s->tgid);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0 && (errno == EACCES || errno == EPERM))
 		return "the process may not be read: CAP_SYS_PTRACE is missing";
@@ -473,7 +476,7 @@ void unwind(struct unwinder *u, const struct watch_stack *s, struct tw_stack *ou
 
 	memset(out, 0, sizeof(*out));
 	if (!k) {
-		copy_text(out->note, sizeof(out->note), why_unknown(s->tgid));
+		copy_text(out->note, sizeof(out->note), why_unknown(s));
 		return;
 	}
 	if (was_another_program(k, s)) {

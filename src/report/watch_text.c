@@ -45,6 +45,8 @@ static void add_owners(struct buf *out, const struct tw_line *l, const struct re
 	if (*l->container) {
 		buf_str(out, " in ");
 		watch_field(out, l->container, 12, style); /* as docker shows it */
+	} else if (l->elsewhere) {
+		buf_printf(out, " in netns %" PRIu64, l->sample.netns);
 	}
 }
 

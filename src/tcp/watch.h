@@ -97,6 +97,7 @@ struct tw_line {
 	struct tw_closer closer;
 	uint64_t cgroup;    /* id of the socket's cgroup */
 	char container[72]; /* id of the first owner's container; empty: none */
+	bool elsewhere;     /* in another network namespace than the watch */
 };
 
 /* What was lost or not seen, by cause. */

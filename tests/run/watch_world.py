@@ -664,4 +664,17 @@ def a_host_may_have_more_than_a_million_descriptors():
         equal((r.returncode, r.stderr), (0, ""), "exit")
 
 
+@test
+def another_network_namespace_is_named():
+    apart = ["unshare", "-n", "sh", "-c", 'ip link set lo up && exec "$@"', "sh"]
+    with Holder("apart", before=apart) as there, Holder("here") as here, \
+            Watch("--after", "50ms", "--pid", str(there.pid), "--pid", str(here.pid)) as w:
+        w.ready()
+        inode = os.stat(f"/proc/{there.pid}/ns/net").st_ino
+        there.leak()
+        has(w.line("half-closed", "apart["), f" in netns {inode} told,")
+        here.leak()
+        true(" in netns " not in w.line("half-closed", "here["), "where it is ours none is named")
+
+
 main()
