@@ -2,6 +2,7 @@
 #include "doctor/watch.h"
 
 #include <errno.h>
+#include <linux/capability.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +15,7 @@
 #include "doctor/watch_state.h"
 #include "kernel/netns.h"
 #include "kernel/proc.h"
+#include "kernel/watch_refused.h"
 #include "tcp/state.h"
 
 /* Between two walks that look whether all that is half-closed is followed, and so many times as
@@ -285,8 +287,14 @@ static int take_in_here(void *arg, struct err *e)
 	return watch_take_in(arg, e);
 }
 
+static bool may_see_processes(void)
+{
+	return watch_rights().effective >> CAP_SYS_PTRACE & 1;
+}
+
 /* What was half-closed before: by descriptor in all namespaces, then what has none, namespace by
- * namespace. One that is gone meanwhile is passed over; one that may not be entered is counted. */
+ * namespace. One that is gone meanwhile is passed over; one that may not be entered is counted, and
+ * so are all together whose processes may not be looked at for lack of a capability. */
 static int take_in(struct doctor *d, uint64_t *unentered, struct err *e)
 {
 	struct netns_list list = { 0 };
@@ -296,6 +304,7 @@ static int take_in(struct doctor *d, uint64_t *unentered, struct err *e)
 		r = watch_take_in(d->watch, e);
 	if (!r)
 		r = netns_list(&list, e);
+	*unentered += !r && list.unseen && !may_see_processes();
 	for (uint32_t i = 1; !r && i < list.n; i++) {
 		struct err unused;
 

@@ -14,7 +14,8 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 from bpfmaps import Map, calls_left_out  # noqa: E402
 from helper import Python  # noqa: E402
-from tap import SANITIZED, binary, equal, has, json_lines, main, once, run, test, true, wait_for, within  # noqa: E402
+from tap import (SANITIZED, binary, cases, equal, has, json_lines, main, once, run, test, true,  # noqa: E402
+                 wait_for, within)
 from watching import HERE, Holder, Watch, listen, name  # noqa: E402
 
 LOSSES = ("events", "stacks", "stacks_refused", "ends_untracked", "lags", "missed", "reports_forgotten",
@@ -385,12 +386,13 @@ def what_waits_far_back_in_a_queue_is_counted():
                   ["CLOSE_WAIT"], f"what was reported in {w.text()}")
 
 
-@test
-def namespaces_that_may_not_be_entered_are_counted():
-    """It has the rights that it needs at least, which are not those to enter namespaces."""
+@cases("+bpf,+perfmon,+sys_ptrace", "+bpf,+perfmon")
+def namespaces_that_may_not_be_entered_are_counted(rights):
+    """It has the rights that it needs at least, which are not those to enter namespaces; or cannot see in which
+    processes are."""
     with subprocess.Popen(["unshare", "-n", "cat"], stdin=subprocess.PIPE) as there:
         wait_for(lambda: os.readlink(f"/proc/{there.pid}/ns/net") != os.readlink("/proc/self/ns/net"), "a namespace")
-        r = run("setpriv", "--bounding-set=-all,+bpf,+perfmon,+sys_ptrace", binary("unclosed"), "watch", "--json",
+        r = run("setpriv", f"--bounding-set=-all,{rights}", binary("unclosed"), "watch", "--json",
                 "--duration", "10ms", *HERE)
         equal((r.returncode, r.stderr), (0, ""), "exit")
         summary = json_lines(r.stdout)[-1]
