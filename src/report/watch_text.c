@@ -50,6 +50,17 @@ static void add_owners(struct buf *out, const struct tw_line *l, const struct re
 	}
 }
 
+/* Whether it is known that another holds it, as a child that has inherited it. */
+static bool holds_no_more(const struct tw_line *l)
+{
+	if (!l->told_pid || !l->owner_count || l->owner_count > TW_MAX_OWNERS || l->waiting)
+		return false;
+	for (unsigned i = 0; i < l->owner_count; i++)
+		if (l->owners[i].pid == l->told_pid)
+			return false;
+	return true;
+}
+
 static void add_told(struct buf *out, const struct tw_line *l, const struct report_style *style)
 {
 	buf_str(out, ", a read returned 0 ");
@@ -62,6 +73,8 @@ static void add_told(struct buf *out, const struct tw_line *l, const struct repo
 		buf_str(out, ", outside of this pid namespace");
 	if (l->told_tid != l->told_pid)
 		buf_printf(out, " thread %d", l->told_tid);
+	if (holds_no_more(l))
+		buf_str(out, ", which holds it no more");
 }
 
 static void add_closed(struct buf *out, const struct tw_line *l)

@@ -471,4 +471,33 @@ def who_made_it_is_named_before_its_child():
     equal((pid, [p for p, _ in holders(line)]), ("400", [400, 300]), "holders")
 
 
+LEAVES_A_COPY = """
+import os, signal, socket, sys
+c = socket.create_connection(("127.0.0.1", int(sys.argv[1])))
+c.recv(1)
+child = os.fork()
+if not child:
+    sys.stdin.read()
+    os._exit(0)
+c.close()
+print(child, flush=True)
+os.waitpid(child, 0)
+"""
+
+
+@test
+def who_was_told_and_has_closed_is_not_who_holds_it():
+    """A child has inherited a copy, and was told nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as ls, \
+            Watch("--new", "--after", "1s", "--port", str(ls.getsockname()[1])) as w:
+        w.ready()
+        with subprocess.Popen([sys.executable, "-ISc", LEAVES_A_COPY, str(ls.getsockname()[1])], text=True,
+                              stdin=subprocess.PIPE, stdout=subprocess.PIPE) as p:
+            ls.accept()[0].close()
+            child = int(p.stdout.readline())
+            line = w.line("half-closed", f"[{child}] fd ")
+            true(f"[{p.pid}], which holds it no more" in line, line)
+            p.stdin.close()
+
+
 main()
