@@ -28,7 +28,7 @@ uint32_t watch_news(uint32_t flags, uint32_t before)
 
 /* Where its next sockets come from is worth knowing. That it cannot be had is no reason to stop,
  * but to say so. */
-static void suspect(struct doctor *d, const struct open_end *end)
+static void record_makers(struct doctor *d, const struct open_end *end)
 {
 	struct tw_owner o;
 	struct err unused;
@@ -43,7 +43,7 @@ static void suspect(struct doctor *d, const struct open_end *end)
 		}
 }
 
-static void look_at(struct doctor *d, uint64_t when)
+static void look_no_later_than(struct doctor *d, uint64_t when)
 {
 	if (when < d->next_again)
 		d->next_again = when;
@@ -51,16 +51,16 @@ static void look_at(struct doctor *d, uint64_t when)
 
 /* A half-close in use may go quiet; one for which nobody is to blame may die, and nobody close it
  * then. */
-static void mind(struct doctor *d, struct open_end *end, const struct watch_event *ev)
+static void schedule_look(struct doctor *d, struct open_end *end, const struct watch_event *ev)
 {
 	enum tcp_cause cause = watch_cause_now(d, end, ev);
 
 	if (end->blameless && cause == TCP_CAUSE_DEAD) {
 		end->again = true;
-		look_at(d, ev->conn.since + d->setup.watch.rules.after);
+		look_no_later_than(d, ev->conn.since + d->setup.watch.rules.after);
 	} else if (cause == TCP_CAUSE_REPLYING) {
 		end->again = true;
-		look_at(d, ev->at + d->setup.watch.rules.after);
+		look_no_later_than(d, ev->at + d->setup.watch.rules.after);
 	}
 }
 
@@ -83,7 +83,7 @@ static bool has_changed(struct doctor *d, struct open_end *end, const struct wat
 
 	if (!watch_is_other_now(d, end, ev)) { /* the next look comes */
 		if (end->again && !end->hidden && cause == TCP_CAUSE_DEAD)
-			look_at(d, ev->conn.since + after);
+			look_no_later_than(d, ev->conn.since + after);
 		return false;
 	}
 	end->again = false;
@@ -98,8 +98,8 @@ static void say_report(struct doctor *d, struct open_end *end, const struct watc
 	d->reported++;
 	watch_say(d, end, ev, TW_HALF_CLOSED);
 	end->blameless = !tw_is_fault(watch_cause_now(d, end, ev));
-	mind(d, end, ev);
-	suspect(d, end);
+	schedule_look(d, end, ev);
+	record_makers(d, end);
 }
 
 static bool shows_stacks(const struct open_end *end, const struct watch_event *ev)
@@ -231,7 +231,7 @@ static void on_hidden_news(struct doctor *d, struct open_end *end, const struct 
 }
 
 /* What happens to an end whose report waits for its partner comes after that. */
-static void hurry(struct doctor *d, struct open_end *end)
+static void say_waiting_report(struct doctor *d, struct open_end *end)
 {
 	for (uint32_t i = d->late_count; !end->hidden && end->late && i-- > 0;) {
 		struct watch_event ev = d->late[i].event;
@@ -258,7 +258,7 @@ static void say_one(struct doctor *d, struct open_end *end, const struct watch_e
 		  : flag == WATCH_TOLD ? TW_TOLD
 				       : TW_CLOSED);
 	end->flags |= (uint16_t)flag;
-	mind(d, end, ev);
+	schedule_look(d, end, ev);
 }
 
 static void say_news(struct doctor *d, struct open_end *end, const struct watch_event *ev)
@@ -320,7 +320,7 @@ void watch_follow_up(struct doctor *d, const struct watch_event *ev)
 	if (!end || (ev->kind == WATCH_LOOK && !has_changed(d, end, ev)))
 		return;
 	if (!end->reading)
-		hurry(d, end);
+		say_waiting_report(d, end);
 	if (end->reading) {
 		if (put_off(d, ev, 0, true))
 			return;
