@@ -18,10 +18,6 @@
 #include "kernel/watch_refused.h"
 #include "tcp/state.h"
 
-/* Between two walks that look whether all that is half-closed is followed, and so many times as
- * long as one takes, where that is more. */
-#define AUDIT_NS   (20 * CLOCK_NS_PER_S)
-#define AUDIT_REST 500
 /* Longest wait between two turns. */
 #define TURN_MS 60000
 /* Least time between two searches for what has come due, and so many times as long as one takes,
@@ -30,15 +26,19 @@
 #define SEARCH_MS   10
 #define SEARCH_REST 20
 #define REST_MS     50
-/* So often at most one ends' owners are looked for again, since others were matched meanwhile. */
-#define OWNER_LOOKS 3
-/* What fails for lack of memory is tried again after this time, and for so long. */
-#define RETRY_NS   (50 * CLOCK_NS_PER_MS)
-#define GIVE_UP_NS (60 * CLOCK_NS_PER_S)
 /* The same between two walks for what was missed: so many times as long as one takes, but no longer
  * than this. */
 #define MISSED_REST 8
 #define MISSED_MS   4000
+/* Between two walks that look whether all that is half-closed is followed, and so many times as
+ * long as one takes, where that is more. */
+#define AUDIT_NS   (20 * CLOCK_NS_PER_S)
+#define AUDIT_REST 500
+/* At most so often in a turn owners are looked for again, since others were matched meanwhile. */
+#define OWNER_LOOKS 3
+/* What fails for lack of memory is tried again after this time, and for so long. */
+#define RETRY_NS   (50 * CLOCK_NS_PER_MS)
+#define GIVE_UP_NS (60 * CLOCK_NS_PER_S)
 /* Ends that are looked at again at a time: the smallest buffer holds their events. */
 #define LOOKS_AT_ONCE 8
 /* An end's stacks are read ahead, which takes a tenth of a second for the first of a program, once
